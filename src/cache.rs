@@ -1,0 +1,477 @@
+//! What does a user hold? `Cache`: hashes the key, calls the store, names the outcome.
+
+#![forbid(unsafe_code)]
+
+use std::convert::Infallible;
+use std::fmt;
+use std::hash::{BuildHasher, Hash};
+
+use equivalent::Equivalent;
+
+use crate::builder::check_max_entries;
+use crate::error::{BuildError, LoadError};
+use crate::hash::Hashed;
+use crate::iter::Iter;
+use crate::pinned::Pinned;
+use crate::removed::Removed;
+use crate::stats::Stats;
+use crate::store::{Store, Trace, Written};
+
+/// The default hasher: fast, and seeded at random for each cache.
+pub type DefaultHashBuilder = foldhash::fast::RandomState;
+
+/// A concurrent cache with a strict bound.
+///
+/// Share it by reference or in an `Arc`; all methods take `&self`. Reads take no lock and writes
+/// are lock-free: a thread that is stopped anywhere in hotset's code stops no other. See the
+/// [crate page](crate) for the guarantees.
+///
+/// # Examples
+///
+/// ```
+/// use hotset::Cache;
+///
+/// let cache = Cache::new(100);
+/// cache.insert("one", 1);
+/// assert_eq!(cache.get("one"), Some(1));
+/// assert_eq!(cache.get_or_insert_with("two", || 2), 2);
+/// assert_eq!(cache.len(), 2);
+/// ```
+pub struct Cache<K, V, S = DefaultHashBuilder> {
+    pub(crate) hasher: S,
+    pub(crate) store: Store<K, V>,
+}
+
+/// What an [`insert`](Cache::insert) did.
+#[derive(Debug)]
+pub enum Insert<K, V> {
+    /// The key had no entry; now it has.
+    New,
+    /// The key had an entry, which has left: here it is.
+    Replaced(Removed<K, V>),
+    /// The entry is heavier than the cache's whole weight bound, and handed back. An old entry of
+    /// the key has left.
+    TooHeavy(K, V),
+    /// The entry could not be admitted, and is handed back. An old entry of the key has left, as
+    /// it was no longer true.
+    ///
+    /// Rare: too many entries that have left wait for readers
+    /// ([`Builder::reclamation_slack`](crate::Builder::reclamation_slack)), or everything that
+    /// could be evicted is being written by other threads at this instant.
+    NotAdmitted(K, V),
+}
+
+impl<K, V> Insert<K, V> {
+    /// Whether the entry is in the cache.
+    pub fn is_admitted(&self) -> bool {
+        matches!(self, Self::New | Self::Replaced(_))
+    }
+
+    /// The entry that was replaced, if one was.
+    pub fn replaced(self) -> Option<Removed<K, V>> {
+        match self {
+            Self::Replaced(removed) => Some(removed),
+            _ => None,
+        }
+    }
+}
+
+impl<K: Hash + Eq, V> Cache<K, V> {
+    /// A cache for at most `max_entries` entries, with everything else as by default.
+    ///
+    /// # Panics
+    ///
+    /// If `max_entries` is out of range: `max_entries must be >= 1, got 0`.
+    /// [`builder`](Self::builder) gives an error instead.
+    #[track_caller]
+    pub fn new(max_entries: usize) -> Self {
+        match Self::builder().max_entries(max_entries).build() {
+            Ok(cache) => cache,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+impl<K, V, S> Cache<K, V, S> {
+    pub(crate) fn from_parts(hasher: S, store: Store<K, V>) -> Self {
+        Self { hasher, store }
+    }
+
+    /// Entries in the cache, those about to appear included. Never more than
+    /// [`capacity`](Self::capacity). One load.
+    pub fn len(&self) -> usize {
+        self.store.len()
+    }
+
+    /// Whether [`len`](Self::len) is 0.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The bound: `max_entries` as built or set last.
+    pub fn capacity(&self) -> usize {
+        self.store.capacity()
+    }
+
+    /// Changes the bound. When this returns the new bound holds: what was too much has left.
+    ///
+    /// Takes time in proportion to what must leave. The table is built for the first bound; a
+    /// cache whose bound is raised far above that reads somewhat slower than one built for it.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError::MaxEntries`], if the bound is out of range; nothing has changed then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let cache = hotset::Cache::new(100);
+    /// (0..100).for_each(|n| drop(cache.insert(n, n)));
+    /// cache.set_max_entries(10)?;
+    /// assert_eq!((cache.len(), cache.capacity()), (10, 10));
+    /// # Ok::<(), hotset::BuildError>(())
+    /// ```
+    pub fn set_max_entries(&self, max_entries: usize) -> Result<(), BuildError> {
+        self.store.set_max_entries(check_max_entries::<K, V>(max_entries)?);
+        Ok(())
+    }
+
+    /// Pins the cache for a batch of reads by this thread: see [`Pinned`].
+    pub fn pin(&self) -> Pinned<'_, K, V, S> {
+        Pinned::new(self)
+    }
+
+    /// Keeps the entries for which `keep` says yes.
+    ///
+    /// Looks once at every entry that is present throughout. `keep` runs under protection: it may
+    /// read the cache, and must not take long.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let cache = hotset::Cache::new(100);
+    /// (0..10).for_each(|n| drop(cache.insert(n, n)));
+    /// cache.retain(|key, _| key % 2 == 0);
+    /// assert_eq!(cache.len(), 5);
+    /// ```
+    pub fn retain(&self, keep: impl FnMut(&K, &V) -> bool) {
+        self.store.retain(keep);
+    }
+
+    /// Removes every entry that is present throughout, and detaches the loads that run: they give
+    /// their values to those who wait, and keep nothing.
+    pub fn clear(&self) {
+        self.store.clear();
+    }
+
+    /// Clones of all entries, in no particular order.
+    ///
+    /// Weakly consistent: an entry that is present throughout appears exactly once. Protects one
+    /// entry at a time, so it may be kept for long.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let cache = hotset::Cache::new(8);
+    /// cache.insert(1, "one");
+    /// assert_eq!(cache.iter().collect::<Vec<_>>(), [(1, "one")]);
+    /// ```
+    pub fn iter(&self) -> Iter<'_, K, V>
+    where
+        K: Clone,
+        V: Clone,
+    {
+        Iter::new(&self.store)
+    }
+
+    /// The keys in the order in which they would leave if this thread made room for one after the
+    /// other and nobody read meanwhile. Exact for [`Policy::Clock`](crate::Policy::Clock).
+    ///
+    /// Takes time and memory in proportion to the table. Meant for tests and tools.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let cache = hotset::Cache::new(3);
+    /// (0..3).for_each(|n| drop(cache.insert(n, n)));
+    /// let coldest = cache.coldest_first()[0];
+    /// cache.insert(3, 3);
+    /// assert!(!cache.contains_key(&coldest));
+    /// ```
+    pub fn coldest_first(&self) -> Vec<K>
+    where
+        K: Clone,
+    {
+        self.store.coldest_first()
+    }
+
+    /// Drops the values of all entries that have left and that no reader holds.
+    ///
+    /// Writes do this in small batches by themselves; call it to have it done at a time of your
+    /// choice, or when no writes follow. Does not wait for readers.
+    pub fn maintain(&self) {
+        self.store.maintain();
+    }
+
+    /// How many entries have left and wait for readers or for a later write to drop them. Handles
+    /// in users' hands are not counted. Exact while no other thread writes.
+    pub fn awaiting_reclamation(&self) -> usize {
+        self.store.awaiting_reclamation()
+    }
+
+    /// A snapshot of the counters. Takes time in proportion to the number of threads.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let cache = hotset::Cache::builder().max_entries(8).stats(true).build()?;
+    /// cache.insert(1, 1);
+    /// cache.get(&1);
+    /// cache.get(&2);
+    /// assert_eq!((cache.stats().hits, cache.stats().misses), (1, 1));
+    /// # Ok::<(), hotset::BuildError>(())
+    /// ```
+    pub fn stats(&self) -> Stats {
+        self.store.stats()
+    }
+
+    /// The shape of the table that `Policy::Clock` is exact about: shards, buckets of a shard,
+    /// slots of a bucket, buckets of a probe. For tests with a reference model.
+    #[doc(hidden)]
+    pub fn clock_shape(&self) -> [usize; 4] {
+        self.store.clock_shape()
+    }
+
+    /// Checks the whole structure; for tests and fuzzing, while no other thread uses the cache.
+    #[doc(hidden)]
+    pub fn validate(&self) -> Result<(), String>
+    where
+        K: Eq,
+    {
+        self.store.validate()
+    }
+}
+
+impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
+    #[inline(always)]
+    fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> Hashed {
+        Hashed::new(&self.hasher, key)
+    }
+
+    /// Shard and home bucket of `key`, for tests with a reference model.
+    #[doc(hidden)]
+    pub fn clock_home<Q: Hash + ?Sized>(&self, key: &Q) -> (usize, usize) {
+        self.store.clock_home(self.hash(key))
+    }
+
+    /// A clone of the value of `key`, which is marked as used.
+    ///
+    /// Takes constant time, takes no lock, never waits. Writes nothing that is shared if the
+    /// entry is already marked. A key that is being loaded is a miss. For a value whose clone
+    /// writes to shared memory, as that of an `Arc` does, [`with`](Self::with) scales better.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let cache = hotset::Cache::new(8);
+    /// cache.insert("k".to_string(), 1);
+    /// assert_eq!(cache.get("k"), Some(1)); // any type equivalent to the key
+    /// assert_eq!(cache.get("l"), None);
+    /// ```
+    #[inline(always)]
+    pub fn get<Q>(&self, key: &Q) -> Option<V>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+        V: Clone,
+    {
+        self.store.read(self.hash(key), key, Trace::Use, |_, value| value.clone())
+    }
+
+    /// Calls `f` with the entry of `key`, which is marked as used.
+    ///
+    /// `f` runs under protection: the entry is kept for it, and nothing else. It may use the cache.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let cache = hotset::Cache::new(8);
+    /// cache.insert(1, vec![1, 2, 3]);
+    /// assert_eq!(cache.with(&1, |_, value| value.len()), Some(3));
+    /// ```
+    #[inline(always)]
+    pub fn with<Q, R>(&self, key: &Q, f: impl FnOnce(&K, &V) -> R) -> Option<R>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        self.store.read(self.hash(key), key, Trace::Use, f)
+    }
+
+    /// A clone of the value of `key`, without marking it as used or counting a hit.
+    pub fn peek<Q>(&self, key: &Q) -> Option<V>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+        V: Clone,
+    {
+        self.peek_with(key, |_, value| value.clone())
+    }
+
+    /// [`with`](Self::with), without marking the entry as used or counting a hit.
+    pub fn peek_with<Q, R>(&self, key: &Q, f: impl FnOnce(&K, &V) -> R) -> Option<R>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        self.store.read(self.hash(key), key, Trace::Peek, f)
+    }
+
+    /// Whether `key` has an entry. Does not mark it as used or count a hit.
+    pub fn contains_key<Q>(&self, key: &Q) -> bool
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        self.peek_with(key, |_, _| ()).is_some()
+    }
+
+    /// Gives `key` the value `value`. If the cache is full, another entry leaves.
+    ///
+    /// A load of the key that runs meanwhile is detached: it gives its value to those who wait for
+    /// it, and this write wins. Takes constant time, amortised; takes no lock.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hotset::{Cache, Insert};
+    ///
+    /// let cache = Cache::new(8);
+    /// assert!(matches!(cache.insert(1, "one"), Insert::New));
+    /// let Insert::Replaced(old) = cache.insert(1, "uno") else { panic!() };
+    /// assert_eq!(*old, "one");
+    /// ```
+    pub fn insert(&self, key: K, value: V) -> Insert<K, V> {
+        match self.store.insert(self.hash(&key), key, value) {
+            Written::New => Insert::New,
+            Written::Replaced(removed) => Insert::Replaced(removed),
+            Written::NotAdmitted(key, value) => Insert::NotAdmitted(key, value),
+        }
+    }
+
+    /// Gives `key` the value `value` if it has an entry.
+    ///
+    /// # Errors
+    ///
+    /// Gives key and value back if it has none (also while it is being loaded).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let cache = hotset::Cache::new(8);
+    /// assert_eq!(cache.replace(1, "one").unwrap_err(), (1, "one"));
+    /// cache.insert(1, "one");
+    /// assert_eq!(*cache.replace(1, "uno").unwrap(), "one");
+    /// ```
+    pub fn replace(&self, key: K, value: V) -> Result<Removed<K, V>, (K, V)> {
+        self.store.replace(self.hash(&key), key, value)
+    }
+
+    /// Removes the entry of `key`. A load of the key that runs is detached: the value that it
+    /// brings will not be kept.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let cache = hotset::Cache::new(8);
+    /// cache.insert(1, "one");
+    /// assert_eq!(*cache.remove(&1).unwrap(), "one");
+    /// assert!(cache.remove(&1).is_none());
+    /// ```
+    pub fn remove<Q>(&self, key: &Q) -> Option<Removed<K, V>>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        self.store.remove(self.hash(key), key, |_, _| true)
+    }
+
+    /// Removes the entry of `key` if `wanted` says so.
+    ///
+    /// If the entry changes meanwhile, `wanted` is asked again about the new one. It runs under
+    /// protection: it may read the cache, and must not take long.
+    pub fn remove_if<Q>(&self, key: &Q, wanted: impl FnMut(&K, &V) -> bool) -> Option<Removed<K, V>>
+    where
+        Q: Hash + Equivalent<K> + ?Sized,
+    {
+        self.store.remove(self.hash(key), key, wanted)
+    }
+
+    /// The value of `key`; if it has none, that which `load` gives, which is kept.
+    ///
+    /// However many threads ask for a missing key at a time, one of them loads and the others
+    /// wait. If the load panics, its caller sees the panic and one of those who waited loads next.
+    ///
+    /// # Panics
+    ///
+    /// If `load` asks this cache for `key`. Use
+    /// [`try_get_or_insert_with`](Self::try_get_or_insert_with) for an error. Loaders of several
+    /// keys that wait for each other in a circle wait for ever.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let cache = hotset::Cache::new(8);
+    /// assert_eq!(cache.get_or_insert_with(2, || 4), 4);
+    /// assert_eq!(cache.get_or_insert_with(2, || unreachable!()), 4);
+    /// ```
+    pub fn get_or_insert_with(&self, key: K, load: impl FnOnce() -> V) -> V
+    where
+        V: Clone,
+    {
+        let hash = self.hash(&key);
+        match self.store.get_or_load(hash, key, false, || Ok::<V, Infallible>(load())) {
+            Ok(value) => value,
+            Err(LoadError::Failed(never)) => match *never {},
+            Err(error @ (LoadError::Reentrant | LoadError::Panicked)) => panic!("{error}"),
+        }
+    }
+
+    /// The value of `key`; if it has none, that which `load` gives, which is kept.
+    ///
+    /// However many threads ask for a missing key at a time, one of them loads and the others
+    /// wait. All of them get the outcome, an error too; the next call starts anew. A thread that
+    /// waited for a load with another error type does not see that error: it goes into the next
+    /// load of the key, with all others like it.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError::Failed`] with the loader's error, shared; [`LoadError::Panicked`] if it
+    /// panicked in another thread (its own caller sees the panic); [`LoadError::Reentrant`] if
+    /// `load` asks this cache for `key`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let cache = hotset::Cache::new(8);
+    /// let error = cache.try_get_or_insert_with("x", || "x".parse::<i32>()).unwrap_err();
+    /// assert!(error.is_failed());
+    /// assert_eq!(cache.try_get_or_insert_with("7", || "7".parse::<i32>()).unwrap(), 7);
+    /// assert_eq!(cache.len(), 1); // nothing is kept of a load that failed
+    /// ```
+    pub fn try_get_or_insert_with<E>(
+        &self,
+        key: K,
+        load: impl FnOnce() -> Result<V, E>,
+    ) -> Result<V, LoadError<E>>
+    where
+        V: Clone,
+        E: Send + Sync + 'static,
+    {
+        self.store.get_or_load(self.hash(&key), key, true, load)
+    }
+}
+
+impl<K: fmt::Debug, V: fmt::Debug, S> fmt::Debug for Cache<K, V, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cache")
+            .field("len", &self.len())
+            .field("capacity", &self.capacity())
+            .field("entries", &self.pin())
+            .finish()
+    }
+}

@@ -1,0 +1,74 @@
+//! Who has been used lately? The CLOCK word of a bucket as plain arithmetic.
+//!
+//! One byte per slot. Bit 0 is AGED, the reference bit upside down: set means "not used since the
+//! hand passed". So zeroed memory is "used", a newcomer and its first hits write nothing, and the
+//! hand does all the writing. The other seven bits are reserved for the adaptive policy. The word
+//! holds advice only: an update may be lost and nothing breaks.
+//!
+//! `Policy::Clock`, exactly (F. J. Corbato, "A Paging Experiment with the Multics System", 1968):
+//! * a newcomer is not aged; a hit on an aged entry makes it not aged;
+//! * a hand that meets an entry which is not aged makes it aged and goes on; it evicts the first
+//!   aged one that it meets.
+
+#![forbid(unsafe_code)]
+
+/// The bit AGED of slot `slot`.
+#[inline(always)]
+pub(crate) const fn aged(slot: usize) -> u64 {
+    1 << (slot * 8)
+}
+
+/// Whether slot `slot` has not been used since the hand passed.
+#[inline(always)]
+pub(crate) const fn is_aged(word: u64, slot: usize) -> bool {
+    word & aged(slot) != 0
+}
+
+/// In which order the hand visits rows: in eight interleaved passes over the table, so that any
+/// eight buckets in a row were swept at evenly spread times, and neighbours half a turn apart.
+///
+/// Swept row by row, the region before the hand would be up to twice as full as that behind it
+/// and overflow; interleaved, each probe finds the mean load.
+#[inline]
+pub(crate) fn row_of(step: usize, rows: usize) -> usize {
+    let per_pass = rows.div_ceil(PASSES);
+    let (pass, at) = (step / per_pass, step % per_pass);
+    at * PASSES + (pass as u8).reverse_bits() as usize / (256 / PASSES)
+}
+
+/// Steps of a full turn over `rows` rows. Those whose row does not exist are passed over.
+#[inline]
+pub(crate) fn steps(rows: usize) -> usize {
+    rows.next_multiple_of(PASSES)
+}
+
+const PASSES: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bits_stay_in_their_byte() {
+        for slot in 0..6 {
+            assert!(is_aged(aged(slot), slot));
+            assert!((0..6).filter(|&other| other != slot).all(|other| !is_aged(aged(slot), other)));
+        }
+    }
+
+    #[test]
+    fn a_turn_visits_every_row_once() {
+        for rows in [1, 7, 8, 9, 11, 64, 249, 1000] {
+            let mut seen: Vec<_> = (0..steps(rows)).map(|step| row_of(step, rows)).collect();
+            seen.sort_unstable();
+            assert_eq!(seen, (0..steps(rows)).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn neighbours_are_half_a_turn_apart() {
+        let turn: Vec<_> = (0..64).map(|step| row_of(step, 64)).collect();
+        let when = |row| turn.iter().position(|&r| r == row).unwrap();
+        assert!((0..64).step_by(2).all(|row| when(row + 1) - when(row) == 32));
+    }
+}

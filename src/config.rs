@@ -1,0 +1,50 @@
+//! What can be chosen? Plain data that the public face and the engine share.
+
+#![forbid(unsafe_code)]
+
+/// Which entry leaves when room is needed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Policy {
+    /// CLOCK with one reference bit, swept in the order of the table (Corbató, "A Paging
+    /// Experiment with the Multics System", 1968).
+    ///
+    /// Exactly: a hit sets the entry's bit. A newcomer takes the first empty slot of its key's
+    /// probe, with the bit clear. When room is needed, the hand goes on from behind its last
+    /// victim; where it meets an entry whose bit is set it clears the bit, and the first entry
+    /// whose bit is clear leaves. Replacing a value keeps the entry's place and sets its bit.
+    #[default]
+    Clock,
+}
+
+/// Why an entry left the cache, as told to the listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Cause {
+    /// It was evicted to make room.
+    Capacity,
+    /// Its time was over.
+    Expired,
+    /// Its key was given another value.
+    Replaced,
+    /// It was removed: `remove`, `retain`, `clear`, the drop of the cache, or a write of its key
+    /// that could not be admitted itself.
+    Removed,
+    /// It never entered: a value that was loaded and handed to all who asked for it, but for
+    /// which there was no room, or whose key was written or removed during the load.
+    Rejected,
+}
+
+impl Cause {
+    pub(crate) const COUNT: usize = 5;
+
+    pub(crate) fn index(self) -> usize {
+        match self {
+            Self::Capacity => 0,
+            Self::Expired => 1,
+            Self::Replaced => 2,
+            Self::Removed => 3,
+            Self::Rejected => 4,
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! What can go wrong? The public error types.
+
+#![forbid(unsafe_code)]
+
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+
+/// Why a cache cannot be built, or be given a new bound.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The builder was not told a bound.
+    NoBound,
+    /// The bound is out of range. The cache holds at least one entry, and at most what a table
+    /// can be built for.
+    MaxEntries {
+        /// What was given.
+        given: usize,
+        /// The largest bound that is allowed.
+        max: usize,
+    },
+    /// The slack for entries that wait for readers is zero.
+    ReclamationSlack,
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoBound => f.write_str("no bound: call max_entries on the builder"),
+            Self::MaxEntries { given: 0, .. } => f.write_str("max_entries must be >= 1, got 0"),
+            Self::MaxEntries { given, max } => {
+                write!(f, "max_entries must be <= {max}, got {given}")
+            }
+            Self::ReclamationSlack => f.write_str("reclamation_slack must be >= 1, got 0"),
+        }
+    }
+}
+
+impl Error for BuildError {}
+
+/// Why a load gave no value. Shared by all who waited for it.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum LoadError<E> {
+    /// The loader returned this error.
+    Failed(Arc<E>),
+    /// The loader panicked, in another thread than this one.
+    Panicked,
+    /// The loader of this key asked the cache for this key.
+    Reentrant,
+}
+
+impl<E> LoadError<E> {
+    /// Whether the loader returned an error.
+    pub fn is_failed(&self) -> bool {
+        matches!(self, Self::Failed(_))
+    }
+
+    /// Whether the loader panicked.
+    pub fn is_panicked(&self) -> bool {
+        matches!(self, Self::Panicked)
+    }
+
+    /// Whether a loader asked for its own key.
+    pub fn is_reentrant(&self) -> bool {
+        matches!(self, Self::Reentrant)
+    }
+
+    /// The loader's error, if it returned one.
+    pub fn failure(&self) -> Option<&Arc<E>> {
+        match self {
+            Self::Failed(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl<E> Clone for LoadError<E> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Failed(error) => Self::Failed(Arc::clone(error)),
+            Self::Panicked => Self::Panicked,
+            Self::Reentrant => Self::Reentrant,
+        }
+    }
+}
+
+impl<E: fmt::Display> fmt::Display for LoadError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(error) => write!(f, "the load failed: {error}"),
+            Self::Panicked => f.write_str("the load panicked in another thread"),
+            Self::Reentrant => f.write_str("a loader asked the cache for the key that it loads"),
+        }
+    }
+}
+
+impl<E: Error + 'static> Error for LoadError<E> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Failed(error) => Some(&**error),
+            _ => None,
+        }
+    }
+}

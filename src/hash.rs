@@ -1,0 +1,97 @@
+//! Which bits for what? One 64-bit hash, finalised and cut into disjoint fields.
+//!
+//! ```text
+//!  63                    32 31            23 22        7 6      0
+//! +------------------------+----------------+-----------+--------+
+//! | place: bucket index    |                | shard     | tag    |
+//! +------------------------+----------------+-----------+--------+
+//! |<------- identity of a claim (41 bits) ->|
+//! ```
+
+#![forbid(unsafe_code)]
+
+use std::hash::{BuildHasher, Hash};
+
+/// A finalised hash. See the module for its fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Hashed(u64);
+
+impl Hashed {
+    /// Hashes `key` with the user's hasher and finalises the outcome.
+    #[inline(always)]
+    pub(crate) fn new<S: BuildHasher, Q: Hash + ?Sized>(hasher: &S, key: &Q) -> Self {
+        Self(finalise(hasher.hash_one(key)))
+    }
+
+    /// The part that is stored in a node and from which its home bucket follows.
+    #[inline(always)]
+    pub(crate) fn place(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    /// The tag byte: top bit set (so never 0, which is "never used"), then seven hash bits.
+    #[inline(always)]
+    pub(crate) fn tag(self) -> u8 {
+        (self.0 as u8) | 0x80
+    }
+
+    /// The shard, for a power-of-two number of shards given as mask (at most 16 bits).
+    #[inline(always)]
+    pub(crate) fn shard(self, mask: usize) -> usize {
+        (self.0 >> 7) as usize & mask
+    }
+
+    /// The bits by which two inserters recognise that they (very likely) insert one key.
+    #[inline]
+    pub(crate) fn identity(self) -> u64 {
+        self.0 >> 23
+    }
+}
+
+/// The home bucket among `buckets` of a hash's place: multiply-high, so that the number of
+/// buckets need not be a power of two (Lemire, "Fast Random Integer Generation in an Interval").
+#[inline(always)]
+pub(crate) fn home(place: u32, buckets: u32) -> usize {
+    ((u64::from(place) * u64::from(buckets)) >> 32) as usize
+}
+
+/// Spreads a poor hash (an identity hash of small integers, say) over all 64 bits: one folded
+/// multiplication, the mixing step of wyhash and foldhash.
+#[inline(always)]
+fn finalise(hash: u64) -> u64 {
+    let wide = u128::from(hash ^ 0x9E37_79B9_7F4A_7C15) * 0xD6E8_FEB8_6659_FD93_u128;
+    (wide as u64) ^ ((wide >> 64) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_disjoint_and_in_range() {
+        let h = Hashed(0xFFFF_FFFF_0000_0000);
+        assert_eq!((h.place(), h.tag(), h.shard(0xFFFF)), (u32::MAX, 0x80, 0));
+        let h = Hashed(0x0000_0000_007F_FF80);
+        assert_eq!((h.place(), h.tag(), h.shard(0xFFFF)), (0, 0x80, 0xFFFF));
+        let h = Hashed(0x7F);
+        assert_eq!((h.place(), h.tag(), h.shard(0xFFFF), h.identity()), (0, 0xFF, 0, 0));
+    }
+
+    #[test]
+    fn home_covers_all_buckets_and_no_more() {
+        for buckets in [1, 2, 7, 250, 1 << 20] {
+            assert_eq!(home(0, buckets), 0);
+            assert_eq!(home(u32::MAX, buckets), buckets as usize - 1);
+        }
+    }
+
+    #[test]
+    fn small_integers_spread() {
+        // An identity hash of 0..4096 must fill 256 buckets evenly enough.
+        let mut counts = [0_u32; 256];
+        for i in 0..4096 {
+            counts[home(Hashed(finalise(i)).place(), 256)] += 1;
+        }
+        assert!(counts.iter().all(|&n| (2..=48).contains(&n)), "{counts:?}");
+    }
+}

@@ -1,0 +1,131 @@
+//! What do the models see? A thin public shell over private rooms, in the model build only.
+
+use std::ptr::NonNull;
+
+use crate::reclaim::{Block, Domain, Protect};
+use crate::slot::{Slot, Word};
+use crate::sync::{AtomicPtr, AtomicU32};
+
+/// Must be called at the start of every execution of a model.
+pub fn start_execution() {
+    crate::thread_id::reset();
+}
+
+/// A block with a payload, for models of reclamation alone.
+#[repr(C, align(8))]
+pub struct Cell<T> {
+    link: AtomicPtr<Cell<T>>,
+    stamp: AtomicU32,
+    payload: std::cell::UnsafeCell<Option<T>>,
+}
+
+// SAFETY: the obligations of `Block` hold as for `Node`; payloads of models do not unwind.
+unsafe impl<T> Block for Cell<T> {
+    fn link(&self) -> &AtomicPtr<Self> {
+        &self.link
+    }
+
+    fn stamp(&self) -> &AtomicU32 {
+        &self.stamp
+    }
+
+    fn vacant() -> Box<Self> {
+        Box::new(Self {
+            link: AtomicPtr::new(std::ptr::null_mut()),
+            stamp: AtomicU32::new(0),
+            payload: std::cell::UnsafeCell::new(None),
+        })
+    }
+
+    unsafe fn dispose(this: NonNull<Self>) {
+        // SAFETY: by contract nobody else reaches the payload.
+        drop(unsafe { (*this.as_ref().payload.get()).take() });
+    }
+}
+
+/// A slot that always holds a payload, as the table's slots do, and its reclamation.
+pub struct Swapped<T> {
+    slot: Slot<Cell<T>>,
+    domain: Domain<Cell<T>, ()>,
+}
+
+// SAFETY: the payload is read by reference from several threads and dropped by any of them.
+unsafe impl<T: Send + Sync> Sync for Swapped<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send + Sync> Send for Swapped<T> {}
+
+impl<T> Swapped<T> {
+    pub fn new(payload: T, slack: usize) -> Self {
+        let this = Self { slot: Slot::new(), domain: Domain::new(slack) };
+        let word = Word::ready(this.block(payload).as_ptr());
+        let claim =
+            Word::claim(crate::hash::Hashed::new(&foldhash::fast::FixedState::default(), &0), 0);
+        assert!(this.slot.claim(claim) && this.slot.finalise(claim, word));
+        this
+    }
+
+    fn block(&self, payload: T) -> NonNull<Cell<T>> {
+        let block = self.domain.owner().take_block();
+        // SAFETY: a taken block is ours alone and without contents.
+        unsafe { *block.as_ref().payload.get() = Some(payload) };
+        block
+    }
+
+    /// Reads the payload under the hazard.
+    pub fn read<R>(&self, f: impl FnOnce(&T) -> R) -> R {
+        let hazard = self.domain.owner().hazard();
+        loop {
+            let word = self.slot.load();
+            hazard.protect(word.node());
+            if crate::seed::planted(crate::seed::Seed::NoValidation) || self.slot.still(word) {
+                // SAFETY: what is to be proved: the block is protected.
+                return f(unsafe { (*(*word.node()).payload.get()).as_ref().unwrap() });
+            }
+        }
+    }
+
+    /// Reads the payload twice under one pin.
+    pub fn read_pinned(&self, f: impl Fn(&T)) {
+        let _pin = self.domain.owner().pin();
+        for _ in 0..2 {
+            let word = self.slot.load();
+            // SAFETY: what is to be proved: the pin keeps what is read under it.
+            f(unsafe { (*(*word.node()).payload.get()).as_ref().unwrap() });
+        }
+    }
+
+    /// Puts another payload in, retires the old one and collects. False if it was not admitted.
+    pub fn swap(&self, payload: T) -> bool {
+        let owner = self.domain.owner();
+        if !owner.admit() {
+            return false;
+        }
+        let block = self.block(payload);
+        loop {
+            let old = self.slot.load();
+            if self.slot.exchange(old, Word::ready(block.as_ptr())) {
+                // SAFETY: unlinked by the exchange, which one thread wins; no shares here.
+                unsafe { owner.retire(NonNull::new(old.node()).unwrap()) };
+                owner.collect_if_due();
+                return true;
+            }
+        }
+    }
+
+    pub fn collect_all(&self) {
+        self.domain.owner().settle();
+    }
+
+    pub fn waiting(&self) -> usize {
+        self.domain.waiting()
+    }
+}
+
+impl<T> Drop for Swapped<T> {
+    fn drop(&mut self) {
+        let word = self.slot.load();
+        assert!(self.slot.unlink(word));
+        // SAFETY: unlinked just now, and nobody else is left.
+        unsafe { self.domain.owner().retire(NonNull::new(word.node()).unwrap()) };
+    }
+}

@@ -1,0 +1,75 @@
+//! Where can a thread be stopped? Named steps for the tests that suspend one.
+//!
+//! In an ordinary build `reach` is nothing. With `--cfg hotset_pause` it calls the hook that the
+//! test `tests/stopped.rs` has set, which may block the calling thread there for as long as it
+//! likes: the others must go on (DESIGN, invariant M9).
+
+/// The steps of an insert or an eviction between which a thread may be stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(not(hotset_pause), allow(unreachable_pub, reason = "public in the pause build"))]
+pub enum Step {
+    /// A slot is claimed, its tag not yet written.
+    Claimed,
+    /// The tag of a displaced claim is written, nothing counted yet.
+    Tagged,
+    /// The claim is announced on the home word; the second scan follows.
+    Announced,
+    /// Room is reserved, the node is about to be put into the slot.
+    BeforeFinalise,
+    /// The entry is visible; its inserter has not yet returned.
+    Finalised,
+    /// A victim is unlinked; its overflow counts are not yet taken back.
+    Unlinked,
+    /// A victim is about to be retired.
+    BeforeRetire,
+    /// A flight is registered; its loader has not yet run.
+    Registered,
+    /// A flight's outcome is visible; its value is not yet an entry.
+    Settled,
+}
+
+/// All steps, for tests that go through them.
+#[cfg(hotset_pause)]
+pub const STEPS: [Step; 9] = [
+    Step::Claimed,
+    Step::Tagged,
+    Step::Announced,
+    Step::BeforeFinalise,
+    Step::Finalised,
+    Step::Unlinked,
+    Step::BeforeRetire,
+    Step::Registered,
+    Step::Settled,
+];
+
+#[cfg(not(hotset_pause))]
+#[inline(always)]
+pub(crate) fn reach(_: Step) {}
+
+#[cfg(hotset_pause)]
+mod hook {
+    use super::Step;
+    use std::sync::{Arc, RwLock};
+
+    type Hook = Arc<dyn Fn(Step) + Send + Sync>;
+
+    static HOOK: RwLock<Option<Hook>> = RwLock::new(None);
+
+    /// Sets what every thread calls at each step.
+    pub fn set_hook(hook: impl Fn(Step) + Send + Sync + 'static) {
+        *HOOK.write().unwrap() = Some(Arc::new(hook));
+    }
+
+    pub(crate) fn reach(step: Step) {
+        // The lock is released before the hook runs, so that a stopped thread holds nothing.
+        let hook = HOOK.read().unwrap().clone();
+        if let Some(hook) = hook {
+            hook(step);
+        }
+    }
+}
+
+#[cfg(hotset_pause)]
+pub(crate) use hook::reach;
+#[cfg(hotset_pause)]
+pub use hook::set_hook;

@@ -1,0 +1,188 @@
+//! What does one thread own in one cache? Its hazard, its pin, its retired blocks, its counters.
+//!
+//! Records live in chunks of doubling size, found from the thread's ticket without a lock:
+//! chunk `c` holds the `1 << c` records of the tickets whose highest bit is `c`. A record belongs to the thread that sits on its number; the
+//! seat's hand-over (`thread_id`) orders the accesses of successive owners.
+
+use std::cell::Cell;
+use std::ptr;
+
+use crate::counter::OwnedWord;
+use crate::sync::{AtomicPtr, AtomicU64, Ordering};
+use crate::thread_id;
+
+/// Records in the first chunk. A power of two.
+const FIRST: usize = 4;
+/// Slots for chunks, indexed by the logarithm of the ticket; a power of two so that a mask bounds
+/// the index.
+const CHUNKS: usize = 32;
+
+/// One thread's part of one domain. `L` is what the layer above keeps per thread.
+///
+/// | word | written by | read by | meaning |
+/// |---|---|---|---|
+/// | `hazard` | owner | collectors | null, or the one block that the owner's short read uses |
+/// | `pin` | owner | collectors | 0, or `PINNED \| era`: the era in which the owner's pin began |
+/// | `retired` | owner pushes, anybody takes all | both | unlinked blocks that wait |
+/// | cells | owner | owner | bookkeeping |
+#[repr(C, align(128))]
+pub(crate) struct Record<N, L> {
+    pub(super) hazard: AtomicPtr<N>,
+    pub(super) pin: AtomicU64,
+    /// How many pins of the owner are alive.
+    pub(super) pins: Cell<u32>,
+    /// Set while the owner collects, so that a destructor that uses the cache does not recurse.
+    pub(super) collecting: Cell<bool>,
+    pub(crate) local: L,
+
+    pub(super) retired: AtomicPtr<N>,
+    /// How many blocks the owner pushed since its last collection.
+    pub(super) retired_len: Cell<usize>,
+    /// Units of debt that the owner has reserved and not used. Read by all, for statistics.
+    pub(super) credit: OwnedWord,
+    /// Blocks free for reuse.
+    pub(super) free: Cell<*mut N>,
+    pub(super) free_len: Cell<usize>,
+}
+
+// SAFETY: the cells and `local` are touched only through `Owner`, which is `!Send` and made for
+// the thread that sits on the record's number; seats are handed over with Release/Acquire. The
+// atomics are shared by design. `N` and `L` are reachable through it, hence the bounds.
+unsafe impl<N: Send, L: Send + Sync> Sync for Record<N, L> {}
+// SAFETY: as above; nothing in a record is tied to the thread that created it.
+unsafe impl<N: Send, L: Send> Send for Record<N, L> {}
+
+impl<N, L: Default> Record<N, L> {
+    fn new() -> Self {
+        Self {
+            hazard: AtomicPtr::new(ptr::null_mut()),
+            pin: AtomicU64::new(0),
+            pins: Cell::new(0),
+            collecting: Cell::new(false),
+            local: L::default(),
+            retired: AtomicPtr::new(ptr::null_mut()),
+            retired_len: Cell::new(0),
+            credit: OwnedWord::default(),
+            free: Cell::new(ptr::null_mut()),
+            free_len: Cell::new(0),
+        }
+    }
+}
+
+/// The growing array of all records of a domain.
+pub(crate) struct Records<N, L> {
+    chunks: [AtomicPtr<Record<N, L>>; CHUNKS],
+}
+
+impl<N, L: Default> Records<N, L> {
+    pub(super) fn new() -> Self {
+        Self { chunks: std::array::from_fn(|_| AtomicPtr::new(ptr::null_mut())) }
+    }
+
+    /// The running thread's record.
+    #[inline(always)]
+    pub(super) fn mine(&self) -> &Record<N, L> {
+        let (chunk, offset) = locate(thread_id::ticket());
+        // ORDERING: Acquire. Partner: the exchange in `grow`; the records are initialised.
+        let base = self.chunks[chunk].load(Ordering::Acquire);
+        if base.is_null() {
+            return self.first_use();
+        }
+        // SAFETY: `base` points to a chunk of `1 << chunk` records that lives as long as `self`,
+        // and `locate` gives an offset below that.
+        unsafe { &*base.add(offset) }
+    }
+
+    /// The thread has no seat yet (its ticket names a chunk that never exists), or its chunk is
+    /// missing in this domain.
+    #[cold]
+    fn first_use(&self) -> &Record<N, L> {
+        let (chunk, offset) = locate(thread_id::seated());
+        // ORDERING: Acquire, as in `mine`.
+        let base = self.chunks[chunk].load(Ordering::Acquire);
+        let base = if base.is_null() { self.grow(chunk) } else { base };
+        // SAFETY: as in `mine`.
+        unsafe { &*base.add(offset) }
+    }
+
+    fn grow(&self, chunk: usize) -> *mut Record<N, L> {
+        let fresh: Box<[Record<N, L>]> = (0..1 << chunk).map(|_| Record::new()).collect();
+        let fresh = Box::into_raw(fresh).cast::<Record<N, L>>();
+        // ORDERING: SeqCst on success. Partners: the Acquire load in `of` (initialisation), and
+        // the fence of `Domain::collect`: a collector that misses this chunk has fenced before
+        // this exchange, hence before any hazard that is published in it, whose owner therefore
+        // sees the unlinking. Acquire on failure, to use the other thread's chunk.
+        match self.chunks[chunk].compare_exchange(
+            ptr::null_mut(),
+            fresh,
+            Ordering::SeqCst,
+            Ordering::Acquire,
+        ) {
+            Ok(_) => fresh,
+            Err(theirs) => {
+                // SAFETY: `fresh` came from `Box::into_raw` just above and was not shared.
+                drop(unsafe { Box::from_raw(ptr::slice_from_raw_parts_mut(fresh, 1 << chunk)) });
+                theirs
+            }
+        }
+    }
+
+    /// All records that any thread may use, in the order of their numbers.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Record<N, L>> {
+        self.chunks.iter().enumerate().flat_map(|(chunk, base)| {
+            // ORDERING: Acquire. Partner: the exchange in `grow`.
+            let base = base.load(Ordering::Acquire);
+            let len = if base.is_null() { 0 } else { 1 << chunk };
+            // SAFETY: a chunk that is not null has that many records and lives as long as `self`.
+            (0..len).map(move |offset| unsafe { &*base.add(offset) })
+        })
+    }
+}
+
+impl<N, L> Drop for Records<N, L> {
+    fn drop(&mut self) {
+        for (chunk, base) in self.chunks.iter().enumerate() {
+            // ORDERING: Relaxed. `&mut self`: no other thread is left.
+            let base = base.load(Ordering::Relaxed);
+            if !base.is_null() {
+                let slice = ptr::slice_from_raw_parts_mut(base, 1 << chunk);
+                // SAFETY: made by `Box::into_raw` of a slice of this length in `grow`.
+                drop(unsafe { Box::from_raw(slice) });
+            }
+        }
+    }
+}
+
+/// Chunk and offset of a ticket: its highest bit, and the bits below.
+#[inline(always)]
+fn locate(ticket: usize) -> (usize, usize) {
+    let chunk = (ticket | 1).ilog2();
+    (chunk as usize % CHUNKS, ticket ^ (1 << chunk))
+}
+
+/// Tickets are thread numbers from `FIRST` on.
+const _: () = assert!(thread_id::FIRST_TICKET == FIRST && FIRST.is_power_of_two());
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_number_has_its_own_record() {
+        let mut expected = (FIRST.ilog2() as usize, 0);
+        for index in 0..100_000 {
+            assert_eq!(locate(index + FIRST), expected);
+            expected.1 += 1;
+            if expected.1 == 1 << expected.0 {
+                expected = (expected.0 + 1, 0);
+            }
+        }
+    }
+
+    #[test]
+    fn no_seat_has_the_chunk_of_those_without() {
+        let without = locate(thread_id::NO_TICKET);
+        let last = locate(crate::slot::MAX_THREADS - 1 + FIRST);
+        assert!(last.0 < without.0 && without.0 < CHUNKS);
+    }
+}

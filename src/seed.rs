@@ -1,0 +1,76 @@
+//! Would the models notice? Bugs that a model can plant, to prove that it is able to fail.
+//!
+//! In an ordinary build `planted` is the constant `false` and every line that asks it disappears.
+//! Under the model checker a test may plant one bug (`loom-tests`), which must then be caught.
+
+/// The bugs, each named after what is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    not(all(hotset_loom, feature = "loom")),
+    allow(unreachable_pub, dead_code, reason = "public in the model build")
+)]
+pub enum Seed {
+    /// An inserter does not look again after its announcement.
+    NoRescan,
+    /// An inserter's second scan uses what the home word said before it announced.
+    StaleSnapshot,
+    /// A rival aborts a claim without having seen its tag.
+    AbortUnseen,
+    /// A reader does not look whether the slot still has the node that it protects.
+    NoValidation,
+    /// A hazard is published without a fence.
+    NoHazardFence,
+    /// A pin is published without a fence.
+    NoPinFence,
+    /// A collector does not look at hazards.
+    IgnoreHazards,
+    /// A collector does not look at pins.
+    IgnorePins,
+    /// A slot is published with Relaxed.
+    RelaxedSlot,
+    /// A flight's outcome is made known with Relaxed, and its settling too.
+    RelaxedOutcome,
+    /// The waiters are read and then, in a second step, the flight is settled.
+    LostWaiter,
+    /// A loader that panics wakes nobody.
+    SilentPanic,
+    /// A failed flight is made known before it leaves its slot.
+    FailureStays,
+    /// A removal leaves the flight of its key alone.
+    RemoveSparesFlight,
+    /// Room is taken by a load and a store.
+    TornRoom,
+    /// An evicted entry's room is given back before its slot is empty.
+    RoomBeforeSlot,
+}
+
+#[cfg(not(all(hotset_loom, feature = "loom")))]
+#[inline(always)]
+pub(crate) const fn planted(_: Seed) -> bool {
+    false
+}
+
+#[cfg(all(hotset_loom, feature = "loom"))]
+mod garden {
+    use super::Seed;
+    use std::cell::Cell;
+
+    // LOOM: all threads of a model run on one system thread, hence a std thread-local.
+    std::thread_local! {
+        static PLANTED: Cell<Option<Seed>> = const { Cell::new(None) };
+    }
+
+    pub(crate) fn planted(seed: Seed) -> bool {
+        PLANTED.get() == Some(seed)
+    }
+
+    /// Plants `seed`, or none, for the models that this system thread runs from now on.
+    pub fn plant(seed: Option<Seed>) {
+        PLANTED.set(seed);
+    }
+}
+
+#[cfg(all(hotset_loom, feature = "loom"))]
+pub use garden::plant;
+#[cfg(all(hotset_loom, feature = "loom"))]
+pub(crate) use garden::planted;

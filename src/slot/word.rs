@@ -1,0 +1,188 @@
+//! What does a slot say? Its word as a pure value: a pointer with a state, or a claim.
+//!
+//! ```text
+//! 64-bit   63                                   3   2   1 0
+//!         +--------------------------------------+---+-----+
+//! EMPTY   | 0                                    | 0 | 0 0 |
+//! READY   | address of the node                  | C | 0 0 |   C: class, 0 until Policy::Adaptive
+//! CLAIMED | 41 bits of hash | 20 bits of thread  |   | 0 1 |
+//! LOADING | address of the node                  | 0 | 1 0 |
+//!         +--------------------------------------+---+-----+
+//! ```
+//!
+//! READY has no state bit set, so that the pointer of the hot path needs one mask. `11` is free
+//! (it is kept for buckets that move to a larger table).
+//!
+//! A claim carries no pointer: a claimer's node stays private until its key is known to be
+//! unique, so it can always be handed back. It carries the claimer's thread number, so that a
+//! claim which was aborted cannot be mistaken for a later one (no ABA: a thread has at most one
+//! claim on a slot, and a thread number belongs to one living thread).
+
+#![forbid(unsafe_code)]
+
+use std::ptr;
+
+use crate::hash::Hashed;
+
+const STATE: usize = 0b011;
+const CLAIMED: usize = 0b001;
+const LOADING: usize = 0b010;
+const CLASS: usize = 0b100;
+const TAGS: usize = STATE | CLASS;
+const TAG_BITS: u32 = TAGS.count_ones();
+
+/// Bits of a claim that name the claimer.
+const THREAD_BITS: u32 = if usize::BITS == 64 { 20 } else { 12 };
+/// Threads that can use caches at one time.
+pub(crate) const MAX_THREADS: usize = 1 << THREAD_BITS;
+/// Nodes must be aligned to this, so that the low bits of their addresses are free.
+pub(crate) const NODE_ALIGN: usize = 1 << TAG_BITS;
+
+/// The states of a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Nobody's. Any inserter may claim it.
+    Empty,
+    /// Tentative and invisible to readers: its claimer is finding out whether its key is unique.
+    Claimed,
+    /// The key is registered and its value is being loaded.
+    Loading,
+    /// An entry.
+    Ready,
+}
+
+/// One value of a slot. Equality is that of all bits.
+pub(crate) struct Word<N>(*mut N);
+
+impl<N> Clone for Word<N> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<N> Copy for Word<N> {}
+
+impl<N> PartialEq for Word<N> {
+    fn eq(&self, other: &Self) -> bool {
+        ptr::eq(self.0, other.0)
+    }
+}
+
+impl<N> std::fmt::Debug for Word<N> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}({:p})", self.state(), self.0)
+    }
+}
+
+impl<N> Word<N> {
+    pub(crate) const EMPTY: Self = Self(ptr::null_mut());
+
+    #[inline(always)]
+    pub(crate) fn from_raw(raw: *mut N) -> Self {
+        Self(raw)
+    }
+
+    #[inline(always)]
+    pub(crate) fn into_raw(self) -> *mut N {
+        self.0
+    }
+
+    #[inline]
+    pub(crate) fn ready(node: *mut N) -> Self {
+        debug_assert!(!node.is_null() && node.addr() & TAGS == 0);
+        Self(node)
+    }
+
+    #[inline]
+    pub(crate) fn loading(node: *mut N) -> Self {
+        debug_assert!(!node.is_null() && node.addr() & TAGS == 0);
+        Self(node.map_addr(|addr| addr | LOADING))
+    }
+
+    /// The claim of thread `thread` for a key that hashes to `hash`.
+    #[inline]
+    pub(crate) fn claim(hash: Hashed, thread: usize) -> Self {
+        debug_assert!(thread < MAX_THREADS);
+        let fields = (Self::claim_identity(hash) << THREAD_BITS) | thread;
+        Self(ptr::without_provenance_mut((fields << TAG_BITS) | CLAIMED))
+    }
+
+    /// The bits of `hash` that fit in a claim.
+    #[inline]
+    fn claim_identity(hash: Hashed) -> usize {
+        const BITS: u32 = usize::BITS - THREAD_BITS - TAG_BITS;
+        (hash.identity() & ((1 << BITS) - 1)) as usize
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_ready(self) -> bool {
+        self.0.addr() & STATE == 0 && !self.0.is_null()
+    }
+
+    #[inline]
+    pub(crate) fn state(self) -> State {
+        match self.0.addr() & STATE {
+            CLAIMED => State::Claimed,
+            LOADING => State::Loading,
+            _ if self.0.is_null() => State::Empty,
+            _ => State::Ready,
+        }
+    }
+
+    /// The node of a word that is READY or LOADING.
+    #[inline(always)]
+    pub(crate) fn node(self) -> *mut N {
+        self.0.map_addr(|addr| addr & !TAGS)
+    }
+
+    /// Whether a claimed word claims for a key that hashes to `hash` (or, one in 2^41 on 64-bit
+    /// machines, to one that looks like it: then two inserters needlessly wait for each other).
+    #[inline]
+    pub(crate) fn claims(self, hash: Hashed) -> bool {
+        self.0.addr() >> (THREAD_BITS + TAG_BITS) == Self::claim_identity(hash)
+    }
+
+    /// The word of the same state and class with another node.
+    #[inline]
+    pub(crate) fn with_node(self, node: *mut N) -> Self {
+        Self(node.map_addr(|addr| addr | (self.0.addr() & TAGS)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn hashed(n: u64) -> Hashed {
+        Hashed::new(&foldhash::fast::FixedState::default(), &n)
+    }
+
+    proptest! {
+        #[test]
+        fn a_node_survives_every_state(addr in 1_usize..1 << 44) {
+            let node = ptr::without_provenance_mut::<u8>(addr << TAG_BITS);
+            let (ready, loading) = (Word::ready(node), Word::loading(node));
+            prop_assert_eq!((ready.state(), ready.node()), (State::Ready, node));
+            prop_assert_eq!((loading.state(), loading.node()), (State::Loading, node));
+            prop_assert!(ready.is_ready() && !loading.is_ready() && ready != loading);
+            prop_assert_eq!(ready.with_node(node), ready);
+        }
+
+        #[test]
+        fn a_claim_names_its_hash_and_thread(a: u64, b: u64, t in 0..MAX_THREADS, u in 0..MAX_THREADS) {
+            let (ha, hb) = (hashed(a), hashed(b));
+            let claim = Word::<u8>::claim(ha, t);
+            prop_assert_eq!(claim.state(), State::Claimed);
+            prop_assert!(claim.claims(ha));
+            prop_assert_eq!(claim.claims(hb), Word::<u8>::claim_identity(ha) == Word::<u8>::claim_identity(hb));
+            prop_assert_eq!(claim == Word::claim(ha, u), t == u);
+        }
+    }
+
+    #[test]
+    fn empty_is_null() {
+        assert_eq!(Word::<u8>::EMPTY.state(), State::Empty);
+        assert!(!Word::<u8>::EMPTY.is_ready());
+    }
+}

@@ -1,0 +1,74 @@
+//! What has happened? Counters on lines that threads own, and their sum as a snapshot.
+
+#![forbid(unsafe_code)]
+
+use crate::config::Cause;
+use crate::counter::OwnedCounter;
+use crate::table::sweep::Position;
+
+/// What a thread keeps in a cache beside its protections.
+#[derive(Debug, Default)]
+pub(crate) struct Local {
+    pub(crate) hits: OwnedCounter,
+    pub(crate) misses: OwnedCounter,
+    pub(crate) position: Position,
+    pub(crate) inserts: OwnedCounter,
+    pub(crate) loads: OwnedCounter,
+    pub(crate) load_failures: OwnedCounter,
+    pub(crate) not_admitted: OwnedCounter,
+    pub(crate) left: [OwnedCounter; Cause::COUNT],
+}
+
+/// A snapshot of a cache's counters, from [`Cache::stats`](crate::Cache::stats).
+///
+/// Each counter is the sum of what the threads had counted when it was read; counters of
+/// operations that ran meanwhile may or may not be in it. Counters start at zero when the cache is
+/// built and wrap at 2^64.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Look-ups that found an entry. 0 if hits are not counted
+    /// ([`Builder::stats`](crate::Builder::stats)).
+    pub hits: u64,
+    /// Look-ups that found none. 0 if hits are not counted.
+    pub misses: u64,
+    /// Entries admitted: new keys and new values of old ones, loaded ones included.
+    pub inserts: u64,
+    /// Loaders that ran to their end, whatever it was.
+    pub loads: u64,
+    /// Loaders that returned an error or panicked.
+    pub load_failures: u64,
+    /// Writes and loaded values that were not admitted.
+    pub not_admitted: u64,
+    /// Entries in the cache.
+    pub entries: usize,
+    /// Entries that have left and whose memory waits for readers, an upper bound: up to 32 for
+    /// each thread that has used the cache are counted although nothing waits.
+    pub awaiting_reclamation: usize,
+    pub(crate) left: [u64; Cause::COUNT],
+}
+
+impl Stats {
+    /// How many entries have left for `cause`.
+    pub fn evictions(&self, cause: Cause) -> u64 {
+        self.left[cause.index()]
+    }
+
+    /// Hits among all look-ups, from 0 to 1; `None` before the first look-up.
+    pub fn hit_ratio(&self) -> Option<f64> {
+        let lookups = self.hits + self.misses;
+        (lookups > 0).then(|| self.hits as f64 / lookups as f64)
+    }
+
+    pub(crate) fn add(&mut self, local: &Local) {
+        self.hits += local.hits.read();
+        self.misses += local.misses.read();
+        self.inserts += local.inserts.read();
+        self.loads += local.loads.read();
+        self.load_failures += local.load_failures.read();
+        self.not_admitted += local.not_admitted.read();
+        for (sum, counter) in self.left.iter_mut().zip(&local.left) {
+            *sum += counter.read();
+        }
+    }
+}

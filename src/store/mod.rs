@@ -1,0 +1,513 @@
+//! How do table, budget, domain and flights make a cache? The operations, given a hash.
+//!
+//! Every operation has the same shape: look for the key under protection, change one slot by one
+//! exchange, let go of the protection; then, outside everything, tell the listener, give back
+//! shares, and free a batch of what nobody reads any more. `Leaving` is that last part, and it
+//! happens also when a user's `Eq` or `Clone` panics.
+
+mod loading;
+mod walk;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use equivalent::Equivalent;
+
+use crate::budget::{Budget, Room};
+use crate::config::Cause;
+use crate::hash::Hashed;
+use crate::node::{Node, NodeDomain, NodeOwner, Private, release};
+use crate::pause::{Step, reach};
+use crate::reclaim::{Hazard, Pin, Protect};
+use crate::removed::Removed;
+use crate::seed::{Seed, planted};
+use crate::slot::Word;
+use crate::stats::{Local, Stats};
+use crate::table::Table;
+use crate::table::claim::Acquired;
+
+/// A listener, as the builder takes it.
+pub(crate) type Listener<K, V> = Box<dyn Fn(&K, &V, Cause) + Send + Sync>;
+
+/// The outcome of an insert, before the public face gives it its words.
+pub(crate) enum Written<K, V> {
+    New,
+    Replaced(Removed<K, V>),
+    NotAdmitted(K, V),
+}
+
+/// Whether a read leaves a trace.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trace {
+    /// Sets the reference bit and counts a hit or a miss.
+    Use,
+    /// Neither.
+    Peek,
+}
+
+/// A cache without its hasher.
+pub(crate) struct Store<K, V> {
+    domain: Arc<NodeDomain<K, V>>,
+    table: Table<K, V>,
+    budget: Budget,
+    listener: Option<Listener<K, V>>,
+    count_hits: bool,
+    /// Given by the user, or follows the bound.
+    fixed_slack: Option<usize>,
+}
+
+/// Protection for an operation that may run inside user code that is itself under protection.
+enum Shield<'d, K, V> {
+    Hazard(Hazard<'d, Node<K, V>, Local>),
+    Pin(Pin<'d, Node<K, V>, Local>),
+}
+
+impl<'d, K, V> Shield<'d, K, V> {
+    #[inline]
+    fn new(owner: NodeOwner<'d, K, V>) -> Self {
+        if owner.is_quiet() { Self::Hazard(owner.hazard()) } else { Self::Pin(owner.pin()) }
+    }
+}
+
+impl<K, V> Protect<Node<K, V>> for Shield<'_, K, V> {
+    const STABLE: bool = false;
+
+    #[inline]
+    fn protect(&self, node: *mut Node<K, V>) {
+        match self {
+            Self::Hazard(hazard) => hazard.protect(node),
+            Self::Pin(pin) => pin.protect(node),
+        }
+    }
+}
+
+/// What leaves during an operation and is dealt with at its end.
+struct Leaving<'s, K, V> {
+    store: &'s Store<K, V>,
+    owner: NodeOwner<'s, K, V>,
+    victim: Option<NonNull<Node<K, V>>>,
+}
+
+impl<K, V> Drop for Leaving<'_, K, V> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(node) = self.victim.take() {
+            self.store.tell_and_release(self.owner, node, Cause::Capacity);
+        }
+        self.owner.collect_if_due();
+    }
+}
+
+impl<K, V> Store<K, V> {
+    pub(crate) fn new(
+        max_entries: usize,
+        slack: Option<usize>,
+        listener: Option<Listener<K, V>>,
+        count_hits: bool,
+    ) -> Self {
+        Self {
+            domain: Arc::new(NodeDomain::new(slack.unwrap_or_else(|| slack_for(max_entries)))),
+            table: Table::new(max_entries),
+            budget: Budget::new(max_entries),
+            listener,
+            count_hits,
+            fixed_slack: slack,
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.budget.used()
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        self.budget.max()
+    }
+
+    fn leaving<'s>(&'s self, owner: NodeOwner<'s, K, V>) -> Leaving<'s, K, V> {
+        Leaving { store: self, owner, victim: None }
+    }
+
+    // ---- reading ----------------------------------------------------------------------------
+
+    /// Calls `f` with the entry of `key`, under protection.
+    #[inline(always)]
+    pub(crate) fn read<Q, R>(
+        &self,
+        hash: Hashed,
+        key: &Q,
+        trace: Trace,
+        f: impl FnOnce(&K, &V) -> R,
+    ) -> Option<R>
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
+        let owner = self.domain.owner();
+        if owner.is_quiet() {
+            let hazard = owner.hazard();
+            let node = self.find(owner, hash, key, trace, &hazard)?;
+            // SAFETY: found READY, and `hazard` protects it until it is dropped, after `f`.
+            let node = unsafe { node.as_ref() };
+            // SAFETY: as above.
+            Some(f(node.key(), unsafe { node.value() }))
+        } else {
+            self.read_nested(hash, key, trace, f)
+        }
+    }
+
+    /// A read inside user code that runs under protection (a closure, `Eq`, `Clone`, a pin).
+    #[cold]
+    fn read_nested<Q, R>(
+        &self,
+        hash: Hashed,
+        key: &Q,
+        trace: Trace,
+        f: impl FnOnce(&K, &V) -> R,
+    ) -> Option<R>
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
+        let pin = self.pin();
+        self.read_pinned(&pin, hash, key, trace).map(|(key, value)| f(key, value))
+    }
+
+    pub(crate) fn pin(&self) -> Pin<'_, Node<K, V>, Local> {
+        self.domain.owner().pin()
+    }
+
+    /// Finds the entry of `key` under a pin, which keeps it.
+    #[inline(always)]
+    pub(crate) fn read_pinned<'p, Q>(
+        &'p self,
+        pin: &'p Pin<'_, Node<K, V>, Local>,
+        hash: Hashed,
+        key: &Q,
+        trace: Trace,
+    ) -> Option<(&'p K, &'p V)>
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
+        let node = self.find(pin.owner(), hash, key, trace, pin)?;
+        // SAFETY: found READY under the pin, which keeps whatever is read under it while it lives,
+        // and which is borrowed for `'p`.
+        let node = unsafe { node.as_ref() };
+        // SAFETY: as above.
+        Some((node.key(), unsafe { node.value() }))
+    }
+
+    #[inline(always)]
+    fn find<Q, P>(
+        &self,
+        owner: NodeOwner<'_, K, V>,
+        hash: Hashed,
+        key: &Q,
+        trace: Trace,
+        guard: &P,
+    ) -> Option<NonNull<Node<K, V>>>
+    where
+        Q: Equivalent<K> + ?Sized,
+        P: Protect<Node<K, V>>,
+    {
+        let found = self.table.find(hash, key, guard, trace == Trace::Use);
+        if trace == Trace::Use && self.count_hits {
+            let local = owner.local();
+            if found.is_some() { local.hits.bump() } else { local.misses.bump() }
+        }
+        found
+    }
+
+    // ---- writing ----------------------------------------------------------------------------
+
+    pub(crate) fn insert(&self, hash: Hashed, key: K, value: V) -> Written<K, V>
+    where
+        K: Eq,
+    {
+        let owner = self.domain.owner();
+        // Dropped in reverse: first the protection, then what was not published, then the rest.
+        let mut leaving = self.leaving(owner);
+        let fresh = Private::entry(owner, hash.place(), key, value);
+        if !owner.admit() {
+            return self.refuse(&mut leaving, hash, fresh);
+        }
+        let mut room = None;
+        loop {
+            let shield = Shield::new(owner);
+            match self.acquire(hash, fresh.key(), &shield) {
+                Acquired::Occupied(found) if found.word.is_ready() => {
+                    let word = found.word.with_node(fresh.as_ptr());
+                    if found.place.exchange(found.word, word) {
+                        fresh.published();
+                        found.place.touch();
+                        drop(shield);
+                        owner.local().inserts.bump();
+                        return Written::Replaced(self.depart(found.node, Cause::Replaced));
+                    }
+                }
+                Acquired::Occupied(flight) => {
+                    // The explicit write wins: the flight is detached and will not publish.
+                    room = room.or_else(|| self.reserve(&mut leaving));
+                    let Some(taken) = room.take() else {
+                        drop(shield);
+                        return self.refuse(&mut leaving, hash, fresh);
+                    };
+                    if flight.place.exchange(flight.word, Word::ready(fresh.as_ptr())) {
+                        taken.occupy();
+                        fresh.published();
+                        drop(shield);
+                        // SAFETY: the exchange gave us the slot's share of the flight's node.
+                        unsafe { release(owner, flight.node) };
+                        owner.local().inserts.bump();
+                        return Written::New;
+                    }
+                    room = Some(taken);
+                }
+                Acquired::Claimed(claim) => {
+                    room = room.or_else(|| self.reserve(&mut leaving));
+                    let Some(taken) = room.take() else {
+                        drop((claim, shield));
+                        return self.refuse(&mut leaving, hash, fresh);
+                    };
+                    if claim.finalise(Word::ready(fresh.as_ptr())).is_some() {
+                        taken.occupy();
+                        fresh.published();
+                        owner.local().inserts.bump();
+                        return Written::New;
+                    }
+                    room = Some(taken);
+                }
+                Acquired::Crowded => {
+                    drop(shield);
+                    return self.refuse(&mut leaving, hash, fresh);
+                }
+            }
+        }
+    }
+
+    /// An explicit write that cannot be admitted still invalidates: the old value leaves.
+    #[cold]
+    fn refuse(
+        &self,
+        leaving: &mut Leaving<'_, K, V>,
+        hash: Hashed,
+        fresh: Private<'_, K, V>,
+    ) -> Written<K, V>
+    where
+        K: Eq,
+    {
+        if let Some(old) = self.unlink(hash, fresh.key(), &mut |_, _| true) {
+            self.tell_and_release(leaving.owner, old, Cause::Removed);
+        }
+        leaving.owner.local().not_admitted.bump();
+        let (key, value) = fresh.into_entry();
+        Written::NotAdmitted(key, value)
+    }
+
+    /// Replaces the value of `key` if it has one; else gives both back.
+    pub(crate) fn replace(&self, hash: Hashed, key: K, value: V) -> Result<Removed<K, V>, (K, V)>
+    where
+        K: Eq,
+    {
+        let owner = self.domain.owner();
+        let _leaving = self.leaving(owner);
+        let fresh = Private::entry(owner, hash.place(), key, value);
+        loop {
+            let shield = Shield::new(owner);
+            match self.table.locate(hash, fresh.key(), &shield) {
+                Some(found) if found.word.is_ready() => {
+                    let word = found.word.with_node(fresh.as_ptr());
+                    if found.place.exchange(found.word, word) {
+                        fresh.published();
+                        found.place.touch();
+                        drop(shield);
+                        owner.local().inserts.bump();
+                        return Ok(self.depart(found.node, Cause::Replaced));
+                    }
+                }
+                _ => {
+                    drop(shield);
+                    return Err(fresh.into_entry());
+                }
+            }
+        }
+    }
+
+    /// Removes the entry of `key` if `wanted` says so. A flight of the key is detached.
+    pub(crate) fn remove<Q>(
+        &self,
+        hash: Hashed,
+        key: &Q,
+        mut wanted: impl FnMut(&K, &V) -> bool,
+    ) -> Option<Removed<K, V>>
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
+        let _leaving = self.leaving(self.domain.owner());
+        let node = self.unlink(hash, key, &mut wanted)?;
+        Some(self.depart(node, Cause::Removed))
+    }
+
+    /// Unlinks the entry of `key`, whose slot's share the caller then has; gives its room back.
+    fn unlink<Q>(
+        &self,
+        hash: Hashed,
+        key: &Q,
+        wanted: &mut dyn FnMut(&K, &V) -> bool,
+    ) -> Option<NonNull<Node<K, V>>>
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
+        let owner = self.domain.owner();
+        let shield = Shield::new(owner);
+        loop {
+            let found = self.table.locate(hash, key, &shield)?;
+            let ready = found.word.is_ready();
+            if !ready && planted(Seed::RemoveSparesFlight) {
+                return None;
+            }
+            if ready {
+                // SAFETY: found READY and protected by `shield`.
+                let node = unsafe { found.node.as_ref() };
+                // SAFETY: as above.
+                if !wanted(node.key(), unsafe { node.value() }) {
+                    return None;
+                }
+            }
+            let early = planted(Seed::RoomBeforeSlot).then(|| self.budget.of_unlinked());
+            drop(early);
+            if !found.place.unlink(found.word) {
+                continue;
+            }
+            self.table.vacated(hash, found.place);
+            if ready {
+                let room = self.budget.of_unlinked();
+                if planted(Seed::RoomBeforeSlot) {
+                    room.occupy()
+                } else {
+                    drop(room)
+                }
+                return Some(found.node);
+            }
+            drop(shield);
+            // SAFETY: unlinking gave us the slot's share of the flight's node.
+            unsafe { release(owner, found.node) };
+            return None;
+        }
+    }
+
+    fn acquire<'t, Q>(
+        &'t self,
+        hash: Hashed,
+        key: &Q,
+        shield: &Shield<'_, K, V>,
+    ) -> Acquired<'t, K, V>
+    where
+        Q: Equivalent<K> + ?Sized,
+    {
+        let thread = crate::thread_id::index();
+        self.table.acquire(hash, key, shield, thread, self.budget.max())
+    }
+
+    // ---- room -------------------------------------------------------------------------------
+
+    /// Room for one entry: free, or that of a victim. `None` if nothing can be evicted.
+    fn reserve<'s>(&'s self, leaving: &mut Leaving<'_, K, V>) -> Option<Room<'s>> {
+        if let Some(room) = self.budget.take() {
+            return Some(room);
+        }
+        debug_assert!(leaving.victim.is_none(), "room is reserved once per operation");
+        if let Some(victim) = self.table.evict(&leaving.owner.local().position) {
+            leaving.victim = Some(victim);
+            return Some(self.budget.of_unlinked());
+        }
+        self.budget.take()
+    }
+
+    pub(crate) fn set_max_entries(&self, max: usize) {
+        self.budget.set_max(max);
+        self.domain.set_slack(self.fixed_slack.unwrap_or_else(|| slack_for(max)));
+        let owner = self.domain.owner();
+        while self.budget.is_over() {
+            // Nothing to evict: what is over is reserved by inserts that are about to publish;
+            // each of them ends, and the next turn finds their entries.
+            match self.table.evict(&owner.local().position) {
+                Some(victim) => {
+                    drop(self.budget.of_unlinked());
+                    self.tell_and_release(owner, victim, Cause::Capacity);
+                    owner.collect_if_due();
+                }
+                None => crate::sync::yield_now(),
+            }
+        }
+    }
+
+    // ---- leaving ----------------------------------------------------------------------------
+
+    /// Makes a handle of an unlinked entry whose slot's share the caller has.
+    fn depart(&self, node: NonNull<Node<K, V>>, cause: Cause) -> Removed<K, V> {
+        let removed = Removed::new(node, Arc::clone(&self.domain));
+        let local = self.domain.owner().local();
+        local.left[cause.index()].bump();
+        self.tell(removed.key(), &removed, cause);
+        removed
+    }
+
+    /// Tells the listener that an entry has left, then gives the slot's share back.
+    fn tell_and_release(
+        &self,
+        owner: NodeOwner<'_, K, V>,
+        node: NonNull<Node<K, V>>,
+        cause: Cause,
+    ) {
+        owner.local().left[cause.index()].bump();
+        if self.listener.is_some() {
+            // SAFETY: the caller has a share of the node, which was READY.
+            let entry = unsafe { node.as_ref() };
+            // SAFETY: as above.
+            self.tell(entry.key(), unsafe { entry.value() }, cause);
+        }
+        reach(Step::BeforeRetire);
+        // SAFETY: the caller unlinked the node and gives the slot's share up.
+        unsafe { release(owner, node) };
+    }
+
+    fn tell(&self, key: &K, value: &V, cause: Cause) {
+        if let Some(listener) = &self.listener {
+            // A listener that panics loses this one call.
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| listener(key, value, cause))) {
+                std::mem::forget(panic); // its destructor is a user's code, too
+            }
+        }
+    }
+
+    /// Frees all that no reader holds.
+    pub(crate) fn maintain(&self) {
+        self.domain.owner().settle();
+    }
+
+    pub(crate) fn awaiting_reclamation(&self) -> usize {
+        self.domain.waiting()
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        let mut stats = Stats::default();
+        self.domain.locals().for_each(|local| stats.add(local));
+        stats.entries = self.len();
+        stats.awaiting_reclamation = self.awaiting_reclamation();
+        stats
+    }
+}
+
+impl<K, V> Drop for Store<K, V> {
+    fn drop(&mut self) {
+        self.clear();
+        self.domain.close();
+        // Nobody borrows the cache any more, so nothing protects anything: all values go now.
+        self.maintain();
+    }
+}
+
+/// How many entries may wait for readers, unless the user says otherwise: an eighth of the bound,
+/// but enough for the batches of a dozen threads.
+fn slack_for(max_entries: usize) -> usize {
+    (max_entries / 8).max(1024)
+}

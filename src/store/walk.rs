@@ -1,0 +1,212 @@
+//! What goes over all entries? `retain`, `clear`, iteration, the order of eviction, the check.
+
+use std::ptr::NonNull;
+
+use crate::config::Cause;
+use crate::hash::Hashed;
+use crate::node::{Node, NodeOwner, release};
+use crate::reclaim::{Pin, Protect};
+use crate::slot::{State, Word};
+use crate::stats::Local;
+use crate::store::{Shield, Store};
+use crate::table::tags::SLOTS;
+use crate::table::{Found, Place};
+
+impl<K, V> Store<K, V> {
+    /// Removes the entries for which `keep` says no.
+    pub(crate) fn retain(&self, mut keep: impl FnMut(&K, &V) -> bool) {
+        let owner = self.domain.owner();
+        for cursor in self.table.cursors() {
+            for slot in 0..SLOTS {
+                let doomed = self.visit(cursor, slot, |found, key, value| {
+                    (!keep(key, value) && found.place.unlink(found.word)).then_some(found.node)
+                });
+                if let Some(node) = doomed.flatten() {
+                    self.left_slot(owner, cursor, node, Cause::Removed);
+                }
+            }
+            owner.collect_if_due();
+        }
+    }
+
+    /// Empties the cache and detaches all flights.
+    pub(crate) fn clear(&self) {
+        let owner = self.domain.owner();
+        for cursor in self.table.cursors() {
+            for slot in 0..SLOTS {
+                let (place, word) = self.table.slot_at(cursor, slot);
+                let occupied = matches!(word.state(), State::Ready | State::Loading);
+                // A slot that changes meanwhile was written during the call: it may stay.
+                if let (true, Some(node)) = (occupied, NonNull::new(word.node()))
+                    && place.unlink(word)
+                {
+                    if word.is_ready() {
+                        self.left_slot(owner, cursor, node, Cause::Removed);
+                    } else {
+                        // SAFETY: unlinking gave us the slot's share of the flight's node.
+                        let key_place = unsafe { node.as_ref() }.place();
+                        self.table.vacated_at(cursor, key_place);
+                        // SAFETY: as above; it is given up.
+                        unsafe { release(owner, node) };
+                    }
+                }
+            }
+            owner.collect_if_due();
+        }
+    }
+
+    /// After `node` was unlinked from a slot of bucket `cursor`.
+    fn left_slot(
+        &self,
+        owner: NodeOwner<'_, K, V>,
+        cursor: usize,
+        node: NonNull<Node<K, V>>,
+        cause: Cause,
+    ) {
+        // SAFETY: whoever unlinked the node has the slot's share of it.
+        let place = unsafe { node.as_ref() }.place();
+        self.table.vacated_at(cursor, place);
+        drop(self.budget.of_unlinked());
+        self.tell_and_release(owner, node, cause);
+    }
+
+    /// Calls `f` with the entry in a slot, under protection.
+    fn visit<R>(
+        &self,
+        cursor: usize,
+        slot: usize,
+        f: impl FnOnce(&Found<'_, K, V>, &K, &V) -> R,
+    ) -> Option<R> {
+        let shield = Shield::new(self.domain.owner());
+        loop {
+            let (place, word) = self.table.slot_at(cursor, slot);
+            if !word.is_ready() {
+                return None;
+            }
+            shield.protect(word.node());
+            if !still(place, word) {
+                continue;
+            }
+            let node = NonNull::new(word.node())?;
+            // SAFETY: READY, and in its slot after the protection became visible.
+            let entry = unsafe { node.as_ref() };
+            // SAFETY: as above.
+            let value = unsafe { entry.value() };
+            return Some(f(&Found { place, word, node }, entry.key(), value));
+        }
+    }
+
+    /// The entries from `(cursor, slot)` on: clones the next one and says where it was.
+    pub(crate) fn next_from(
+        &self,
+        mut cursor: usize,
+        mut slot: usize,
+    ) -> Option<((usize, usize), (K, V))>
+    where
+        K: Clone,
+        V: Clone,
+    {
+        let from = cursor;
+        for at in self.table.cursors().skip_while(|&at| at < from) {
+            if at != cursor {
+                (cursor, slot) = (at, 0);
+            }
+            while slot < SLOTS {
+                if let Some(entry) = self.visit(cursor, slot, |_, k, v| (k.clone(), v.clone())) {
+                    return Some(((cursor, slot), entry));
+                }
+                slot += 1;
+            }
+        }
+        None
+    }
+
+    /// All entries that `pin` sees, in no particular order.
+    pub(crate) fn entries<'p>(
+        &'p self,
+        pin: &'p Pin<'_, Node<K, V>, Local>,
+    ) -> impl Iterator<Item = (&'p K, &'p V)> {
+        self.table.cursors().flat_map(move |cursor| {
+            (0..SLOTS).filter_map(move |slot| {
+                pin.owner(); // the pin is what makes the next lines sound
+                let (_, word) = self.table.slot_at(cursor, slot);
+                let node = word.is_ready().then(|| NonNull::new(word.node())).flatten()?;
+                // SAFETY: read READY from its slot under the pin, which keeps it for `'p`.
+                let node = unsafe { node.as_ref() };
+                // SAFETY: as above.
+                Some((node.key(), unsafe { node.value() }))
+            })
+        })
+    }
+
+    /// The keys in the order in which this thread's evictions would take them.
+    pub(crate) fn coldest_first(&self) -> Vec<K>
+    where
+        K: Clone,
+    {
+        let owner = self.domain.owner();
+        let order = self.table.coldest_first(&owner.local().position);
+        order
+            .into_iter()
+            .filter_map(|(cursor, slot)| self.visit(cursor, slot, |_, key, _| key.clone()))
+            .collect()
+    }
+
+    pub(crate) fn clock_shape(&self) -> [usize; 4] {
+        self.table.shape()
+    }
+
+    pub(crate) fn clock_home(&self, hash: Hashed) -> (usize, usize) {
+        self.table.home_of(hash)
+    }
+
+    /// Checks the whole structure. Only meaningful while no other thread uses the cache.
+    pub(crate) fn validate(&self) -> Result<(), String>
+    where
+        K: Eq,
+    {
+        let pin = self.pin();
+        let mut keys: Vec<&K> = Vec::new();
+        for cursor in self.table.cursors() {
+            for slot in 0..SLOTS {
+                let (place, word) = self.table.slot_at(cursor, slot);
+                match word.state() {
+                    State::Empty => {}
+                    State::Claimed => return Err(format!("a claim was left in bucket {cursor}")),
+                    State::Loading => {}
+                    State::Ready => {
+                        // SAFETY: read READY from its slot under `pin`.
+                        let node = unsafe { &*word.node() };
+                        self.table.check_place(cursor, place, node.place())?;
+                        if !node.is_settled() {
+                            return Err(format!("bucket {cursor}: an entry is not settled"));
+                        }
+                        keys.push(node.key());
+                    }
+                }
+            }
+        }
+        let entries = keys.len();
+        for (at, key) in keys.iter().enumerate().take(2000) {
+            if keys[..at].contains(key) {
+                return Err("a key has two entries".into());
+            }
+        }
+        drop(pin);
+        if entries != self.len() {
+            return Err(format!("{entries} entries in slots, {} counted", self.len()));
+        }
+        if entries > self.capacity() {
+            return Err(format!("{entries} entries, {} allowed", self.capacity()));
+        }
+        self.table.check_overflow_counts(|word| {
+            // SAFETY: quiet by contract: a node in a slot stays there, and has its place.
+            unsafe { &*word.node() }.place()
+        })
+    }
+}
+
+/// Whether a slot still says `word`, for a protection that was published in between.
+fn still<K, V>(place: Place<'_, K, V>, word: Word<Node<K, V>>) -> bool {
+    place.bucket.slots[place.slot].still(word)
+}

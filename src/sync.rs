@@ -1,0 +1,49 @@
+//! Which atomics, which threads? The only file that names `std::sync::atomic` or loom.
+//!
+//! With `--cfg hotset_loom` and the feature `loom` every primitive below is loom's, so that the
+//! models in `loom-tests` run the code that ships. Nothing here is weaker or stronger than what
+//! ships, with one exception that is argued where it stands: [`publish_hazard`].
+
+#[cfg(all(hotset_loom, feature = "loom"))]
+pub(crate) use loom::{
+    hint::spin_loop,
+    sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
+    thread::{Thread, current, park, yield_now},
+    thread_local,
+};
+
+#[cfg(not(all(hotset_loom, feature = "loom")))]
+pub(crate) use std::{
+    hint::spin_loop,
+    sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
+    thread::{Thread, current, park, yield_now},
+    thread_local,
+};
+
+/// True in a build for the model checker: sizes and thresholds shrink to one or two, so that the
+/// interesting path is met within a few steps.
+pub(crate) const MODEL: bool = cfg!(all(hotset_loom, feature = "loom"));
+
+/// Makes `value` visible in `cell` before any later `SeqCst` load of this thread.
+///
+/// ORDERING: `SeqCst` swap. Partner: the `fence(SeqCst)` of `Domain::collect`. A reader swaps and
+/// then loads the slot with `SeqCst`; a collector has unlinked and then fences. In the single
+/// total order either the reader's load comes after the fence and sees the unlinking, or the
+/// collector's load of this cell comes after the swap and sees the hazard. A `Release` store
+/// would let the reader's load pass it (store buffering).
+///
+/// LOOM: loom treats `SeqCst` accesses as acquire-release and honours only fences, so the model
+/// runs a store and a `SeqCst` fence, to which the swap is equivalent for the pair above: the
+/// store is coherence-ordered before whatever reads past it and sits before the fence.
+#[inline(always)]
+pub(crate) fn publish_hazard<T>(cell: &AtomicPtr<T>, value: *mut T) {
+    #[cfg(not(all(hotset_loom, feature = "loom")))]
+    cell.swap(value, Ordering::SeqCst);
+    #[cfg(all(hotset_loom, feature = "loom"))]
+    {
+        cell.store(value, Ordering::Release);
+        if !crate::seed::planted(crate::seed::Seed::NoHazardFence) {
+            fence(Ordering::SeqCst);
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! What shares a cache line? Six slots, their tags, their clock bits.
+
+use crate::clock;
+use crate::slot::Slot;
+use crate::sync::{AtomicU64, Ordering};
+use crate::table::tags::{PASSED, SLOTS, Tags};
+
+/// One cache line of the table. All words zero is the empty bucket.
+///
+/// | word | written by | partner of its orderings |
+/// |---|---|---|
+/// | `tags`, a tag byte | the claimer of the slot, by exchange of the whole word | readers' Acquire; other announcers' RMW |
+/// | `tags`, overflow count | claimers that pass, add; whoever empties a displaced slot, subtract | the same |
+/// | `clock` | readers (used), the hand (aged) | none: advice |
+/// | `slots` | see `slot` | see `slot` |
+#[repr(C, align(64))]
+pub(crate) struct Bucket<N> {
+    tags: AtomicU64,
+    clock: AtomicU64,
+    pub(crate) slots: [Slot<N>; SLOTS],
+}
+
+impl<N> Bucket<N> {
+    #[cfg_attr(not(hotset_loom), allow(dead_code, reason = "real tables are zeroed memory"))]
+    pub(crate) fn new() -> Self {
+        Self {
+            tags: AtomicU64::new(0),
+            clock: AtomicU64::new(0),
+            slots: std::array::from_fn(|_| Slot::new()),
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn tags(&self) -> Tags {
+        // ORDERING: Acquire. Partner: the AcqRel RMWs below. An entry whose insertion happened
+        // before this load has its tag, or the overflow counts on the way to it, in the word.
+        Tags(self.tags.load(Ordering::Acquire))
+    }
+
+    /// Writes the tag of a slot that the caller has claimed. `None` if the claim was aborted.
+    ///
+    /// The exchange also announces the claim when the bucket is the key's home. An exchange and
+    /// not an XOR: a rival aborts a claim only after it has seen the claim's tag in the word, so
+    /// while the byte differs the claim stands, and once it is equal this writes nothing new. A
+    /// late writer can therefore not corrupt the tag of the slot's next owner.
+    pub(crate) fn write_tag(
+        &self,
+        slot: usize,
+        tag: u8,
+        still_claimed: impl Fn() -> bool,
+    ) -> Option<Tags> {
+        loop {
+            let seen = self.tags();
+            if !still_claimed() {
+                return None;
+            }
+            let new = seen.with_tag(slot, tag);
+            // ORDERING: AcqRel. Any two inserters of a key do an RMW on its home word. Release:
+            // the second one sees the first one's claim. Acquire: this one sees the claims of all
+            // that came before. Relaxed on failure: the loop reads again.
+            let written =
+                self.tags.compare_exchange_weak(seen.0, new.0, Ordering::AcqRel, Ordering::Relaxed);
+            if written.is_ok() {
+                return Some(new);
+            }
+        }
+    }
+
+    /// Counts an entry that is placed beyond this bucket. For the home bucket this announces.
+    pub(crate) fn pass(&self) -> Tags {
+        // ORDERING: AcqRel, as in `write_tag`: on the home word this is the announcement.
+        Tags(self.tags.fetch_add(PASSED, Ordering::AcqRel) + PASSED)
+    }
+
+    /// Takes back a `pass`, after the entry's slot was emptied.
+    pub(crate) fn unpass(&self) {
+        // ORDERING: Relaxed. A reader that sees the lower count misses only the entry that is
+        // already gone. The RMW continues the release sequences that it stands in.
+        let before = self.tags.fetch_sub(PASSED, Ordering::Relaxed);
+        debug_assert!(Tags(before).passed() > 0, "overflow count below zero");
+    }
+
+    #[inline(always)]
+    pub(crate) fn clock(&self) -> u64 {
+        // ORDERING: Relaxed. The clock word is advice.
+        self.clock.load(Ordering::Relaxed)
+    }
+
+    /// Marks `slot` as used. Writes nothing unless the hand has passed since it was used last.
+    #[inline(always)]
+    pub(crate) fn touch(&self, slot: usize) {
+        if clock::is_aged(self.clock(), slot) {
+            // ORDERING: Relaxed. The clock word is advice.
+            self.clock.fetch_and(!clock::aged(slot), Ordering::Relaxed);
+        }
+    }
+
+    /// Flips the bits that the hand changes in this bucket: those it passed become aged, that of
+    /// a victim is not aged for its successor. A bit that changes meanwhile ends up wrong.
+    #[inline]
+    pub(crate) fn flip(&self, bits: u64) {
+        if bits != 0 {
+            // ORDERING: Relaxed. The clock word is advice.
+            self.clock.fetch_xor(bits, Ordering::Relaxed);
+        }
+    }
+}

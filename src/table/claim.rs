@@ -1,0 +1,270 @@
+//! How does a key get a slot, exactly one? Claim, announce, scan again, finalise.
+//!
+//! 1. Scan the probe for the key. If it is there, that is the answer.
+//! 2. **Claim** the first empty slot of the probe (no pointer in it yet), write its tag.
+//! 3. **Announce** by a read-modify-write of the *home* bucket's tag word: the writing of the tag
+//!    where the slot is at home, else the count of an entry that passes (the buckets between
+//!    first, home last). Its result is the snapshot for step 4.
+//! 4. **Scan again** from that snapshot. Another slot has the key: withdraw, use that one. Another
+//!    claim of the key: one of the two gives way, see below.
+//! 5. **Finalise** by exchanging the claim for the node, done by the caller (`store`).
+//!
+//! Why no key gets two slots: any two inserters of a key do an RMW on one word, its home's tags.
+//! The later one reads what the earlier one wrote, so by release and acquire its second scan sees
+//! the earlier one's claim or entry, and it finalises only after it found none, or aborted it. An
+//! aborted claimer's exchange in step 5 fails, since no other claim equals its own.
+//! Nothing here wraps around and no fence is needed. A plain load in place of the RMW of step 3,
+//! or no step 4, gives duplicates (`loom-tests/tests/insert.rs` has both as seeded bugs).
+//!
+//! Two claims meet: the one later in probe order gives way. The earlier one aborts it on sight;
+//! the later one withdraws and comes back. A claimer that is stopped stops nobody: after
+//! `PATIENCE` rounds its claim is aborted whatever the order. A rival aborts only a claim whose
+//! tag it has seen *after* the claim (see `Bucket::write_tag`); a claim whose tag is not yet
+//! there has not been announced, so its owner will see ours.
+
+use equivalent::Equivalent;
+
+use crate::hash::Hashed;
+use crate::node::Node;
+use crate::pause::{Step, reach};
+use crate::reclaim::Protect;
+use crate::seed::{Seed, planted};
+use crate::slot::{State, Word};
+use crate::sync::{MODEL, spin_loop, yield_now};
+use crate::table::bucket::Bucket;
+use crate::table::tags::{SLOTS, Tags};
+use crate::table::{Found, Place, Table, examine};
+
+/// Rounds for which a claimer gives way to an earlier claim of its key.
+const PATIENCE: usize = if MODEL { 1 } else { 64 };
+
+/// The outcome of looking for a key in order to write it.
+pub(crate) enum Acquired<'t, K, V> {
+    /// The key has an entry or a flight, protected by the guard that was given.
+    Occupied(Found<'t, K, V>),
+    /// The key has none, and this claim is the only one that can give it one.
+    Claimed(Claim<'t, K, V>),
+    /// Hundreds of other keys with the same hash fill everything that the probe can reach.
+    Crowded,
+}
+
+/// A claimed slot. Withdrawn when dropped.
+#[must_use]
+pub(crate) struct Claim<'t, K, V> {
+    table: &'t Table<K, V>,
+    hash: Hashed,
+    place: Place<'t, K, V>,
+    word: Word<Node<K, V>>,
+}
+
+impl<'t, K, V> Claim<'t, K, V> {
+    /// Exchanges the claim for `to`. If the claim was aborted, `None`: the caller starts again.
+    #[inline]
+    pub(crate) fn finalise(self, to: Word<Node<K, V>>) -> Option<Place<'t, K, V>> {
+        reach(Step::BeforeFinalise);
+        let place = self.place;
+        place.bucket.touch(place.slot); // as a rule not aged already
+        if !place.bucket.slots[place.slot].finalise(self.word, to) {
+            return None; // dropped: the counts are taken back
+        }
+        std::mem::forget(self);
+        reach(Step::Finalised);
+        Some(place)
+    }
+}
+
+/// Withdraws: gives the slot back, also when a user's `Eq` panics during the second scan.
+impl<K, V> Drop for Claim<'_, K, V> {
+    #[cold]
+    fn drop(&mut self) {
+        // Whether it was aborted meanwhile or not, the counts are this thread's to take back.
+        self.place.bucket.slots[self.place.slot].abort(self.word);
+        self.table.vacated(self.hash, self.place);
+    }
+}
+
+/// What the scan after the announcement found.
+enum Rescan<'t, K, V> {
+    Alone,
+    Occupied(Found<'t, K, V>),
+    GiveWay,
+}
+
+impl<K, V> Table<K, V> {
+    /// Finds `key`, or claims a slot for it. `thread` is the running thread's number and
+    /// `entries` the current bound, for the size of a segment should one be needed.
+    ///
+    /// Lock-free: a thread goes round again only because another one claimed, finalised or gave
+    /// way meanwhile, or, `PATIENCE` times, to let it.
+    #[inline]
+    pub(crate) fn acquire<'t, Q, P>(
+        &'t self,
+        hash: Hashed,
+        key: &Q,
+        guard: &P,
+        thread: usize,
+        entries: usize,
+    ) -> Acquired<'t, K, V>
+    where
+        Q: Equivalent<K> + ?Sized,
+        P: Protect<Node<K, V>>,
+    {
+        let claim = Word::claim(hash, thread);
+        for round in 0.. {
+            if let Some(found) = self.locate(hash, key, guard) {
+                return Acquired::Occupied(found);
+            }
+            let Some(place) = self.claim_first_empty(hash, claim) else {
+                if self.extend(hash, entries) {
+                    continue;
+                }
+                return Acquired::Crowded;
+            };
+            reach(Step::Claimed);
+            let before = planted(Seed::StaleSnapshot).then(|| self.home_tags(hash));
+            let Some(snapshot) = self.announce(hash, place, claim) else { continue };
+            let snapshot = before.unwrap_or(snapshot);
+            reach(Step::Announced);
+            let claimed = Claim { table: self, hash, place, word: claim };
+            match self.rescan(hash, key, guard, place, snapshot, round >= PATIENCE) {
+                Rescan::Alone => return Acquired::Claimed(claimed),
+                Rescan::Occupied(found) => {
+                    drop(claimed);
+                    return Acquired::Occupied(found);
+                }
+                Rescan::GiveWay => {
+                    drop(claimed);
+                    // The other may be running on another core, or not at all.
+                    if round % 8 == 7 { yield_now() } else { spin_loop() }
+                }
+            }
+        }
+        unreachable!("an endless range ended")
+    }
+
+    fn home_tags(&self, hash: Hashed) -> Tags {
+        self.shard(hash).home_bucket(hash.place()).tags()
+    }
+
+    /// Claims the first empty slot in probe order.
+    #[inline]
+    fn claim_first_empty(&self, hash: Hashed, claim: Word<Node<K, V>>) -> Option<Place<'_, K, V>> {
+        for (step, bucket) in self.probe(hash).enumerate() {
+            for slot in 0..SLOTS {
+                let empty = bucket.slots[slot].load() == Word::EMPTY;
+                if empty && bucket.slots[slot].claim(claim) {
+                    return Some(Place { bucket, slot, step });
+                }
+            }
+        }
+        None
+    }
+
+    /// Writes the tag and announces on the home word. `None` if a rival aborted the claim before
+    /// anything was counted.
+    #[inline]
+    fn announce(
+        &self,
+        hash: Hashed,
+        place: Place<'_, K, V>,
+        claim: Word<Node<K, V>>,
+    ) -> Option<Tags> {
+        let slot = &place.bucket.slots[place.slot];
+        let written = place.bucket.write_tag(place.slot, hash.tag(), || slot.load() == claim)?;
+        if place.step == 0 {
+            return Some(written);
+        }
+        reach(Step::Tagged);
+        let mut passed = self.probe(hash).take(place.step);
+        let home = passed.next()?; // `step > 0`: there is one
+        passed.for_each(|bucket| {
+            bucket.pass();
+        });
+        Some(home.pass())
+    }
+
+    /// Step 4: looks for rivals of the claim at `mine`.
+    #[inline]
+    fn rescan<'t, Q, P>(
+        &'t self,
+        hash: Hashed,
+        key: &Q,
+        guard: &P,
+        mine: Place<'_, K, V>,
+        snapshot: Tags,
+        impatient: bool,
+    ) -> Rescan<'t, K, V>
+    where
+        Q: Equivalent<K> + ?Sized,
+        P: Protect<Node<K, V>>,
+    {
+        if planted(Seed::NoRescan) {
+            return Rescan::Alone;
+        }
+        for (step, bucket) in self.probe(hash).enumerate() {
+            let tags = if step == 0 { snapshot } else { bucket.tags() };
+            for slot in tags.matches(hash.tag()) {
+                if step == mine.step && slot == mine.slot {
+                    continue;
+                }
+                let place = Place { bucket, slot, step };
+                let earlier = (step, slot) < (mine.step, mine.slot);
+                match rival(hash, key, guard, place, impatient || !earlier) {
+                    Rescan::Alone => {}
+                    other => return other,
+                }
+            }
+            if tags.passed() == 0 {
+                break;
+            }
+        }
+        Rescan::Alone
+    }
+}
+
+/// Looks at one slot whose tag matches ours. A claim of the same key there is aborted if `abort`.
+fn rival<'t, K, V, Q, P>(
+    hash: Hashed,
+    key: &Q,
+    guard: &P,
+    place: Place<'t, K, V>,
+    abort: bool,
+) -> Rescan<'t, K, V>
+where
+    Q: Equivalent<K> + ?Sized,
+    P: Protect<Node<K, V>>,
+{
+    let slot = &place.bucket.slots[place.slot];
+    loop {
+        let word = slot.load();
+        match word.state() {
+            State::Empty => return Rescan::Alone,
+            State::Claimed => {
+                if !word.claims(hash) || !announces(place.bucket, place.slot, hash) {
+                    return Rescan::Alone;
+                }
+                if !abort {
+                    return Rescan::GiveWay;
+                }
+                if slot.abort(word) {
+                    return Rescan::Alone;
+                }
+                // It was finalised or withdrawn under our hands: look again.
+            }
+            State::Ready | State::Loading => {
+                match examine::<false, _, _, _, _>(place.bucket, place.slot, key, guard) {
+                    Some((word, node)) => return Rescan::Occupied(Found { place, word, node }),
+                    // Another key, or it changed: a slot that changes once more is not ours to
+                    // fear unless it holds our key, which only a later announcer can bring.
+                    None => return Rescan::Alone,
+                }
+            }
+        }
+    }
+}
+
+/// Whether the claim that was just seen in the slot has its tag written, so that aborting it
+/// cannot make its owner write into somebody else's.
+fn announces<N>(bucket: &Bucket<N>, slot: usize, hash: Hashed) -> bool {
+    planted(Seed::AbortUnseen) || bucket.tags().tag(slot) == hash.tag()
+}

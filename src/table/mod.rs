@@ -1,0 +1,372 @@
+//! Where is a key? Shards of buckets, the probe order, and the search that a hit consists of.
+//!
+//! The probe of a key: in each segment of its shard in turn, from its home bucket there, `PROBE`
+//! buckets in order (all of them if there are fewer). A search ends at the first bucket that no
+//! entry has passed, as a rule the first. When the whole probe is full, a further segment is
+//! appended, so an insert always finds a slot for its key unless hundreds of keys share one hash;
+//! nothing is ever evicted or refused because of where a key hashes to.
+//!
+//! The room answers where; it changes no slot. `claim` inserts, `sweep` evicts.
+
+pub(crate) mod bucket;
+pub(crate) mod claim;
+mod segment;
+pub(crate) mod sweep;
+pub(crate) mod tags;
+
+use std::ptr::NonNull;
+
+use crossbeam_utils::CachePadded;
+use equivalent::Equivalent;
+
+use crate::hash::Hashed;
+use crate::node::Node;
+use crate::reclaim::Protect;
+use crate::seed::{Seed, planted};
+use crate::slot::{State, Word};
+use crate::sync::{AtomicUsize, MODEL, Ordering};
+use bucket::Bucket;
+use segment::Segment;
+use tags::SLOTS;
+
+/// Buckets of one segment that a probe visits. Where they are all
+/// full, which is rare at the usual load, the key goes to the next segment.
+const PROBE: usize = if MODEL { 2 } else { 8 };
+/// Segments of one shard. Each is at least as large as the one before, from the second on.
+const MAX_SEGMENTS: usize = if MODEL { 3 } else { 16 };
+/// Entries per shard at least: the hands of smaller shards would see too little to judge.
+const SHARD_ENTRIES: usize = 4096;
+/// The most shards (`Hashed::shard` has 16 bits).
+const MAX_SHARDS: usize = 1 << 10;
+
+type Shard<K, V> = CachePadded<Segment<Node<K, V>>>;
+
+/// All buckets of a cache.
+pub(crate) struct Table<K, V> {
+    shards: Box<[Shard<K, V>]>,
+    /// The number of shards, a power of two, less one.
+    mask: usize,
+    /// Buckets of the longest shard.
+    rows: AtomicUsize,
+    /// The next bucket that a hand will take, in the order of the sweep; see `sweep`.
+    hand: CachePadded<AtomicUsize>,
+}
+
+/// A slot that was found, and how many buckets its key's probe passed before.
+pub(crate) struct Place<'t, K, V> {
+    pub(crate) bucket: &'t Bucket<Node<K, V>>,
+    pub(crate) slot: usize,
+    pub(crate) step: usize,
+}
+
+impl<K, V> Clone for Place<'_, K, V> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<K, V> Copy for Place<'_, K, V> {}
+
+impl<K, V> Place<'_, K, V> {
+    #[inline(always)]
+    pub(crate) fn touch(&self) {
+        self.bucket.touch(self.slot);
+    }
+
+    #[inline]
+    pub(crate) fn unlink(&self, word: Word<Node<K, V>>) -> bool {
+        self.bucket.slots[self.slot].unlink(word)
+    }
+
+    #[inline]
+    pub(crate) fn exchange(&self, from: Word<Node<K, V>>, to: Word<Node<K, V>>) -> bool {
+        self.bucket.slots[self.slot].exchange(from, to)
+    }
+}
+
+/// An entry or a flight that was found and is protected.
+pub(crate) struct Found<'t, K, V> {
+    pub(crate) place: Place<'t, K, V>,
+    pub(crate) word: Word<Node<K, V>>,
+    /// Valid as long as the protection under which it was found.
+    pub(crate) node: NonNull<Node<K, V>>,
+}
+
+impl<K, V> Table<K, V> {
+    /// A table for `entries` entries.
+    pub(crate) fn new(entries: usize) -> Self {
+        let shards = shards_for(entries);
+        let buckets = buckets_for(entries.div_ceil(shards));
+        Self {
+            shards: (0..shards).map(|_| CachePadded::new(Segment::new(buckets, 0))).collect(),
+            mask: shards - 1,
+            rows: AtomicUsize::new(buckets),
+            hand: CachePadded::new(AtomicUsize::new(0)),
+        }
+    }
+
+    /// The largest number of entries that a table can be built for.
+    pub(crate) fn max_entries() -> usize {
+        // Ten entries in two buckets, less what `buckets_for` rounds up, in shards that each must
+        // hold at most MAX_BUCKETS; one shard is assumed, more only make room.
+        segment::MAX_BUCKETS / 2 * 5
+    }
+
+    #[inline(always)]
+    fn shard(&self, hash: Hashed) -> &Segment<Node<K, V>> {
+        // SAFETY: there are `mask + 1` shards.
+        unsafe { self.shards.get_unchecked(hash.shard(self.mask)) }
+    }
+
+    /// Shards, buckets of a shard's first segment, slots of a bucket, buckets of a probe.
+    pub(crate) fn shape(&self) -> [usize; 4] {
+        [self.mask + 1, self.shards[0].buckets().len(), SLOTS, PROBE]
+    }
+
+    /// The shard of a hash, and its home in the first segment.
+    pub(crate) fn home_of(&self, hash: Hashed) -> (usize, usize) {
+        (hash.shard(self.mask), self.shard(hash).home(hash.place()))
+    }
+
+    /// Finds the entry of `key`, and marks it as used if `touch`. Loading is a miss.
+    ///
+    /// The node stays valid while `guard` lives and, unless the guard is stable, until it
+    /// protects another.
+    #[inline(always)]
+    pub(crate) fn find<Q, P>(
+        &self,
+        hash: Hashed,
+        key: &Q,
+        guard: &P,
+        touch: bool,
+    ) -> Option<NonNull<Node<K, V>>>
+    where
+        Q: Equivalent<K> + ?Sized,
+        P: Protect<Node<K, V>>,
+    {
+        // Most keys are at home, so the home bucket is looked at in line.
+        let home = self.shard(hash).home_bucket(hash.place());
+        let tags = home.tags();
+        for slot in tags.matches(hash.tag()) {
+            if let Some((_, node)) = examine::<true, _, _, _, _>(home, slot, key, guard) {
+                if touch {
+                    home.touch(slot);
+                }
+                return Some(node);
+            }
+        }
+        if tags.passed() == 0 { None } else { self.find_displaced(hash, key, guard, touch) }
+    }
+
+    /// `find` beyond the home bucket.
+    #[cold]
+    #[inline(never)]
+    fn find_displaced<Q, P>(
+        &self,
+        hash: Hashed,
+        key: &Q,
+        guard: &P,
+        touch: bool,
+    ) -> Option<NonNull<Node<K, V>>>
+    where
+        Q: Equivalent<K> + ?Sized,
+        P: Protect<Node<K, V>>,
+    {
+        let found = self.search::<true, _, _>(hash, key, guard, 1)?;
+        if touch {
+            found.place.touch();
+        }
+        Some(found.node)
+    }
+
+    /// Finds the entry or the flight of `key`, for writers. The same protection as in `find`.
+    #[inline]
+    pub(crate) fn locate<'t, Q, P>(
+        &'t self,
+        hash: Hashed,
+        key: &Q,
+        guard: &P,
+    ) -> Option<Found<'t, K, V>>
+    where
+        Q: Equivalent<K> + ?Sized,
+        P: Protect<Node<K, V>>,
+    {
+        let bucket = self.shard(hash).home_bucket(hash.place());
+        let tags = bucket.tags();
+        for slot in tags.matches(hash.tag()) {
+            if let Some((word, node)) = examine::<false, _, _, _, _>(bucket, slot, key, guard) {
+                return Some(Found { place: Place { bucket, slot, step: 0 }, word, node });
+            }
+        }
+        if tags.passed() == 0 { None } else { self.search::<false, _, _>(hash, key, guard, 1) }
+    }
+
+    /// Searches the probe of `key` from its `from`-th bucket.
+    #[inline(never)]
+    fn search<'t, const READY: bool, Q, P>(
+        &'t self,
+        hash: Hashed,
+        key: &Q,
+        guard: &P,
+        from: usize,
+    ) -> Option<Found<'t, K, V>>
+    where
+        Q: Equivalent<K> + ?Sized,
+        P: Protect<Node<K, V>>,
+    {
+        for (step, bucket) in self.probe(hash).enumerate().skip(from) {
+            let tags = bucket.tags();
+            for slot in tags.matches(hash.tag()) {
+                if let Some((word, node)) = examine::<READY, _, _, _, _>(bucket, slot, key, guard) {
+                    return Some(Found { place: Place { bucket, slot, step }, word, node });
+                }
+            }
+            if tags.passed() == 0 {
+                break;
+            }
+        }
+        None
+    }
+
+    /// The buckets of a key's probe, in order.
+    fn probe(&self, hash: Hashed) -> Probe<'_, K, V> {
+        self.probe_place(self.shard(hash), hash.place())
+    }
+
+    fn probe_place<'t>(&'t self, shard: &'t Segment<Node<K, V>>, place: u32) -> Probe<'t, K, V> {
+        Probe { segment: Some(shard), place, next: 0 }
+    }
+
+    /// Takes back the overflow counts of an entry that was `step` buckets behind its home.
+    fn unpass(&self, shard: &Segment<Node<K, V>>, place: u32, step: usize) {
+        for bucket in self.probe_place(shard, place).take(step) {
+            bucket.unpass();
+        }
+    }
+
+    /// After the entry or flight at `place` was unlinked, whose key hashes to `hash`.
+    pub(crate) fn vacated(&self, hash: Hashed, place: Place<'_, K, V>) {
+        if place.step > 0 {
+            self.unpass(self.shard(hash), hash.place(), place.step);
+        }
+    }
+
+    /// Appends a segment to the shard of `hash`. False if it has as many as it may.
+    #[cold]
+    fn extend(&self, hash: Hashed, entries: usize) -> bool {
+        let mut last = self.shard(hash);
+        let (mut ordinal, mut buckets) = (1, last.buckets().len());
+        while let Some(next) = last.next() {
+            last = next;
+            ordinal += 1;
+            buckets += next.buckets().len();
+        }
+        if ordinal >= MAX_SEGMENTS {
+            return false;
+        }
+        // What the bound asks for if it was raised; else an eighth of what there is, which is
+        // ample for the few keys that come here; never less than the segment before.
+        let wanted = buckets_for(entries.div_ceil(self.shards.len()));
+        let floor = if ordinal > 1 { last.buckets().len() * 2 } else { buckets / 8 };
+        let len = wanted.saturating_sub(buckets).max(floor).max(MIN_BUCKETS);
+        let len = len.min(segment::MAX_BUCKETS);
+        last.append(Segment::new(len, ordinal));
+        // Another thread may have appended a smaller one; count what is there.
+        let total = segments(self.shard(hash)).map(|s| s.buckets().len()).sum();
+        // ORDERING: Relaxed. Hands that miss the rows do not visit them yet.
+        self.rows.fetch_max(total, Ordering::Relaxed);
+        true
+    }
+}
+
+/// The segments of a shard in order.
+fn segments<N>(first: &Segment<N>) -> impl Iterator<Item = &Segment<N>> {
+    std::iter::successors(Some(first), |segment| segment.next())
+}
+
+/// Looks at one slot whose tag matches. `READY`: entries only, else flights too.
+#[inline(always)]
+fn examine<const READY: bool, K, V, Q, P>(
+    bucket: &Bucket<Node<K, V>>,
+    slot: usize,
+    key: &Q,
+    guard: &P,
+) -> Option<(Word<Node<K, V>>, NonNull<Node<K, V>>)>
+where
+    Q: Equivalent<K> + ?Sized,
+    P: Protect<Node<K, V>>,
+{
+    let slot = &bucket.slots[slot];
+    loop {
+        let word = slot.load();
+        let wanted = if READY {
+            word.is_ready()
+        } else {
+            matches!(word.state(), State::Ready | State::Loading)
+        };
+        if !wanted {
+            return None;
+        }
+        let node = word.node();
+        guard.protect(node);
+        if !P::STABLE && !planted(Seed::NoValidation) && !slot.still(word) {
+            continue;
+        }
+        // SAFETY: the word is READY or LOADING, so `node` is not null and was initialised before
+        // it came into the slot. It was in the slot after the protection became visible, so it is
+        // not reused while the protection lasts (`reclaim`).
+        let found = unsafe { NonNull::new_unchecked(node) };
+        // SAFETY: as above; a node in a slot has its key.
+        let same = key.equivalent(unsafe { found.as_ref() }.key());
+        return same.then_some((word, found));
+    }
+}
+
+struct Probe<'t, K, V> {
+    segment: Option<&'t Segment<Node<K, V>>>,
+    place: u32,
+    next: usize,
+}
+
+impl<'t, K, V> Iterator for Probe<'t, K, V> {
+    type Item = &'t Bucket<Node<K, V>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let segment = self.segment?;
+            let buckets = segment.buckets();
+            if self.next < PROBE.min(buckets.len()) {
+                let mut index = segment.home(self.place) + self.next;
+                if index >= buckets.len() {
+                    index -= buckets.len();
+                }
+                self.next += 1;
+                return Some(&buckets[index]);
+            }
+            self.segment = segment.next();
+            self.next = 0;
+        }
+    }
+}
+
+/// Buckets of the smallest segment.
+const MIN_BUCKETS: usize = if MODEL { 1 } else { 11 };
+
+/// Buckets for `entries` entries: 60 % full at the bound, and room for flights. Entries that came
+/// when their home was full stay displaced until they leave, so a fuller table would cost hits:
+/// see ARCHITECTURE.md for the figures.
+fn buckets_for(entries: usize) -> usize {
+    if MODEL {
+        return entries.div_ceil(SLOTS);
+    }
+    (entries.saturating_mul(10) / 6).saturating_add(64).div_ceil(SLOTS).min(segment::MAX_BUCKETS)
+}
+
+fn shards_for(entries: usize) -> usize {
+    if MODEL {
+        return 1;
+    }
+    let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let most = (4 * cores).min(entries / SHARD_ENTRIES).clamp(1, MAX_SHARDS);
+    1 << most.ilog2()
+}

@@ -1,0 +1,275 @@
+//! Who leaves? The clock hand: walks the buckets in a fixed order and evicts.
+//!
+//! The order of the sweep: rows in the order of [`clock::row_of`], in a row shard by shard, in a
+//! bucket slot by slot; row `r` is the `r`-th bucket of each shard, those of appended segments
+//! behind the others. The hand is a counter of buckets in that order; a thread takes a few from
+//! it at a time and works through them alone, resuming after its last victim, so that the hands
+//! of several threads are rarely on one line. With one thread this is exactly one hand that
+//! resumes after its victim.
+//!
+//! At an entry that is not aged the hand makes it aged and goes on; an aged one it evicts. A race
+//! that is lost is skipped, never tried again. The hand reads whole buckets from one line each and
+//! touches a node only when it has won it. Claims and flights are passed over.
+//!
+//! After two full turns without a victim the hand gives up: everything is being inserted or loaded.
+
+use std::ptr::NonNull;
+
+use crate::clock;
+use crate::counter::OwnedWord;
+use crate::node::Node;
+use crate::pause::{Step, reach};
+use crate::slot::{State, Word};
+use crate::sync::{MODEL, Ordering};
+use crate::table::bucket::Bucket;
+use crate::table::segment::Segment;
+use crate::table::tags::SLOTS;
+use crate::table::{PROBE, Place, Table, segments};
+
+/// A thread's place in the sweep: of the buckets that it took from the hand, `next .. end` are
+/// not yet worked through. It resumes at slot `slot` of bucket `next`, whose row is `row`.
+#[derive(Debug, Default)]
+pub(crate) struct Position {
+    next: OwnedWord,
+    end: OwnedWord,
+    row: OwnedWord,
+    slot: OwnedWord,
+}
+
+/// A bucket with its address: which segment of which shard, and where in it.
+struct Spot<'t, K, V> {
+    shard: &'t Segment<Node<K, V>>,
+    segment: &'t Segment<Node<K, V>>,
+    index: usize,
+}
+
+impl<'t, K, V> Spot<'t, K, V> {
+    fn bucket(&self) -> &'t Bucket<Node<K, V>> {
+        &self.segment.buckets()[self.index]
+    }
+
+    /// How many buckets a key with this `place` has passed on its probe to this one.
+    fn steps_from_home(&self, place: u32) -> usize {
+        let before: usize = segments(self.shard)
+            .take_while(|segment| !std::ptr::eq(*segment, self.segment))
+            .map(|segment| PROBE.min(segment.buckets().len()))
+            .sum();
+        let (home, len) = (self.segment.home(place), self.segment.buckets().len());
+        before + if self.index >= home { self.index - home } else { self.index + len - home }
+    }
+}
+
+impl<K, V> Table<K, V> {
+    fn rows(&self) -> usize {
+        // ORDERING: Relaxed. Rows that are missed are not visited yet.
+        self.rows.load(Ordering::Relaxed)
+    }
+
+    /// How many buckets a thread takes from the hand at once.
+    fn range(&self) -> usize {
+        if MODEL { 1 } else { (self.rows() * self.shards.len() / 64).clamp(1, 8) }
+    }
+
+    /// Bucket number `cursor`, counted row by row, if its shard has the row.
+    fn spot(&self, cursor: usize) -> Option<Spot<'_, K, V>> {
+        let shard: &Segment<_> = &self.shards[cursor % self.shards.len()];
+        let mut index = cursor / self.shards.len();
+        for segment in segments(shard) {
+            match index.checked_sub(segment.buckets().len()) {
+                None => return Some(Spot { shard, segment, index }),
+                Some(rest) => index = rest,
+            }
+        }
+        None
+    }
+
+    /// The row of the `ordinal`-th bucket of the sweep.
+    fn row_at(&self, ordinal: usize) -> usize {
+        let rows = self.rows();
+        clock::row_of(ordinal / self.shards.len() % clock::steps(rows), rows)
+    }
+
+    /// The cursor of the `ordinal`-th bucket of the sweep, whose row is `row`.
+    fn cursor_at(&self, ordinal: usize, row: usize) -> usize {
+        row * self.shards.len() + ordinal % self.shards.len()
+    }
+
+    /// Unlinks the next victim. The caller takes over the slot's share of it and its room.
+    pub(crate) fn evict(&self, position: &Position) -> Option<NonNull<Node<K, V>>> {
+        let range = self.range();
+        let two_turns = 2 * clock::steps(self.rows()) * self.shards.len();
+        for _ in 0..two_turns + range {
+            if position.next.get() == position.end.get() {
+                // ORDERING: Relaxed. The hand only spreads the threads; nothing is published.
+                let start = self.hand.fetch_add(range, Ordering::Relaxed);
+                position.next.set(start as u64);
+                position.end.set(start.wrapping_add(range) as u64);
+                position.row.set(self.row_at(start) as u64);
+                position.slot.set(0);
+            }
+            let ordinal = position.next.get() as usize;
+            let row = position.row.get() as usize;
+            if let Some(spot) = self.spot(self.cursor_at(ordinal, row)) {
+                let from = position.slot.get() as usize;
+                if let Some((slot, node)) = evict_from(spot.bucket(), from) {
+                    position.slot.set(slot as u64 + 1);
+                    reach(Step::Unlinked);
+                    // SAFETY: the exchange that emptied the slot gave us its share of the node.
+                    let place = unsafe { node.as_ref() }.place();
+                    let step = spot.steps_from_home(place);
+                    if step > 0 {
+                        self.unpass(spot.shard, place, step);
+                    }
+                    return Some(node);
+                }
+            }
+            let ordinal = ordinal.wrapping_add(1);
+            position.slot.set(0);
+            position.next.set(ordinal as u64);
+            position.row.set(self.row_at(ordinal) as u64);
+        }
+        None
+    }
+
+    /// All buckets, those appended meanwhile not necessarily.
+    pub(crate) fn cursors(&self) -> impl Iterator<Item = usize> {
+        (0..self.rows() * self.shards.len()).filter(|&cursor| self.spot(cursor).is_some())
+    }
+
+    /// One slot of a bucket that [`cursors`](Self::cursors) gave. The place can be used to change
+    /// the slot; its `step` is 0, so [`vacated_at`](Self::vacated_at) must follow an unlinking.
+    pub(crate) fn slot_at(
+        &self,
+        cursor: usize,
+        slot: usize,
+    ) -> (Place<'_, K, V>, Word<Node<K, V>>) {
+        let bucket = self.spot(cursor).expect("a cursor names a bucket").bucket();
+        (Place { bucket, slot, step: 0 }, bucket.slots[slot].load())
+    }
+
+    /// After a slot of bucket `cursor` was emptied of a node whose key's place is `place`.
+    pub(crate) fn vacated_at(&self, cursor: usize, place: u32) {
+        let spot = self.spot(cursor).expect("a cursor names a bucket");
+        let step = spot.steps_from_home(place);
+        if step > 0 {
+            self.unpass(spot.shard, place, step);
+        }
+    }
+
+    /// All slots in use, in the order in which the running thread's hand would evict them if
+    /// nothing else happened: from the hand on, first the aged ones, then the others.
+    pub(crate) fn coldest_first(&self, position: &Position) -> Vec<(usize, usize)> {
+        let turn = clock::steps(self.rows()) * self.shards.len();
+        let (next, end) = (position.next.get() as usize, position.end.get() as usize);
+        // ORDERING: Relaxed, as in `evict`.
+        let hand = self.hand.load(Ordering::Relaxed);
+        // The rest of this thread's buckets, then a turn from the shared hand. The turn comes back
+        // to the bucket at which the thread stands: what it has passed there comes last.
+        let own = (0..end.wrapping_sub(next)).map(|i| next.wrapping_add(i));
+        let ordinals = own.chain((0..turn).map(|i| hand.wrapping_add(i)));
+        let resume = if next == end { 0 } else { position.slot.get() as usize };
+        let mut visits: Vec<(usize, std::ops::Range<usize>)> =
+            ordinals.map(|ordinal| (ordinal, 0..SLOTS)).collect();
+        if let Some(first) = visits.first_mut() {
+            first.1.start = resume;
+        }
+        visits.push((next, 0..resume));
+
+        let mut seen = std::collections::HashSet::new();
+        let (mut aged, mut fresh) = (Vec::new(), Vec::new());
+        for (ordinal, slots) in visits {
+            let cursor = self.cursor_at(ordinal, self.row_at(ordinal));
+            let Some(spot) = self.spot(cursor) else { continue };
+            let whole = slots.len() == SLOTS;
+            if whole && !seen.insert(cursor) {
+                continue;
+            }
+            seen.insert(cursor);
+            let bucket = spot.bucket();
+            for slot in slots.filter(|&slot| bucket.slots[slot].load().is_ready()) {
+                let order =
+                    if clock::is_aged(bucket.clock(), slot) { &mut aged } else { &mut fresh };
+                order.push((cursor, slot));
+            }
+        }
+        aged.append(&mut fresh);
+        aged
+    }
+}
+
+/// Works through one bucket from slot `from`: ages what it passes, unlinks the first aged entry.
+fn evict_from<K, V>(
+    bucket: &Bucket<Node<K, V>>,
+    from: usize,
+) -> Option<(usize, NonNull<Node<K, V>>)> {
+    let bits = bucket.clock();
+    let mut flips = 0;
+    for slot in from..SLOTS {
+        let word = bucket.slots[slot].load();
+        if !word.is_ready() {
+            continue;
+        }
+        if !clock::is_aged(bits, slot) {
+            flips |= clock::aged(slot);
+        } else if bucket.slots[slot].unlink(word) {
+            bucket.flip(flips | clock::aged(slot));
+            return NonNull::new(word.node()).map(|node| (slot, node));
+        }
+    }
+    bucket.flip(flips);
+    None
+}
+
+/// What `Store::validate` checks of the table.
+impl<K, V> Table<K, V> {
+    /// Whether a slot of bucket `cursor` is on the probe of a key with this `place`, and all
+    /// buckets before it say that something passed.
+    pub(crate) fn check_place(
+        &self,
+        cursor: usize,
+        at: Place<'_, K, V>,
+        place: u32,
+    ) -> Result<(), String> {
+        let spot = self.spot(cursor).expect("a cursor names a bucket");
+        let step = spot.steps_from_home(place);
+        let mut probe = self.probe_place(spot.shard, place);
+        if probe.by_ref().take(step).any(|bucket| bucket.tags().passed() == 0) {
+            return Err(format!("bucket {cursor}: an entry behind a bucket that says the end"));
+        }
+        match probe.next() {
+            Some(bucket) if std::ptr::eq(bucket, at.bucket) => Ok(()),
+            _ => Err(format!("bucket {cursor}: an entry that is not on its probe")),
+        }
+    }
+
+    /// Whether each overflow count is the number of entries and flights that passed the bucket.
+    pub(crate) fn check_overflow_counts(
+        &self,
+        place_of: impl Fn(Word<Node<K, V>>) -> u32,
+    ) -> Result<(), String> {
+        let mut expected = std::collections::HashMap::new();
+        for cursor in self.cursors() {
+            let spot = self.spot(cursor).expect("a cursor names a bucket");
+            for slot in &spot.bucket().slots {
+                let word = slot.load();
+                if matches!(word.state(), State::Ready | State::Loading) {
+                    let place = place_of(word);
+                    for passed in
+                        self.probe_place(spot.shard, place).take(spot.steps_from_home(place))
+                    {
+                        *expected.entry(std::ptr::from_ref(passed)).or_insert(0) += 1;
+                    }
+                }
+            }
+        }
+        for cursor in self.cursors() {
+            let bucket = self.spot(cursor).expect("a cursor names a bucket").bucket();
+            let (counted, found) =
+                (bucket.tags().passed(), expected.get(&std::ptr::from_ref(bucket)).copied());
+            if counted != found.unwrap_or(0) {
+                return Err(format!("bucket {cursor}: {counted} counted as passed, {found:?} did"));
+            }
+        }
+        Ok(())
+    }
+}
