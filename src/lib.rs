@@ -46,7 +46,6 @@ pub mod __pause {
 /// For `loom-tests`: rooms that models look into, and the bugs that they plant. Not part of the API.
 #[cfg(all(hotset_loom, feature = "loom"))]
 #[doc(hidden)]
-#[allow(missing_docs, reason = "documented where they are defined")]
 pub mod __model {
     pub use crate::model::*;
     pub use crate::seed::{Seed, plant};

@@ -55,6 +55,7 @@ unsafe impl<T: Send + Sync> Sync for Swapped<T> {}
 unsafe impl<T: Send + Sync> Send for Swapped<T> {}
 
 impl<T> Swapped<T> {
+    /// A slot that holds `payload`.
     pub fn new(payload: T, slack: usize) -> Self {
         let this = Self { slot: Slot::new(), domain: Domain::new(slack) };
         let word = Word::ready(this.block(payload).as_ptr());
@@ -112,10 +113,12 @@ impl<T> Swapped<T> {
         }
     }
 
+    /// Frees what nobody reads.
     pub fn collect_all(&self) {
         self.domain.owner().settle();
     }
 
+    /// How many payloads wait for readers.
     pub fn waiting(&self) -> usize {
         self.domain.waiting()
     }

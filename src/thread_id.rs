@@ -142,6 +142,7 @@ pub(crate) fn index() -> usize {
 /// bit of a ticket says which chunk of records it belongs to (`reclaim::record`).
 pub(crate) const FIRST_TICKET: usize = 4;
 
+#[cfg_attr(all(hotset_loom, feature = "loom"), allow(dead_code))]
 /// The ticket of a thread without a seat: its highest bit is one that no thread's ticket has.
 pub(crate) const NO_TICKET: usize = crate::slot::MAX_THREADS << 2;
 

@@ -22,7 +22,6 @@
 //!
 //! Waiters are `std::task::Waker`s: threads (a waker that unparks) and tasks wait in one list.
 
-use std::cell::RefCell;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::task::{Wake, Waker};
@@ -30,7 +29,7 @@ use std::task::{Wake, Waker};
 use crate::node::Node;
 use crate::reclaim::RETIRED;
 use crate::seed::{Seed, planted};
-use crate::sync::{Ordering, Thread, current, park, thread_local};
+use crate::sync::{Ordering, Thread, current, park};
 
 /// One entry of a flight's list.
 struct Waiter {
@@ -121,10 +120,18 @@ impl Wake for Unpark {
     }
 }
 
-thread_local! {
-    /// The flights whose loaders are on this thread's call stack, innermost last.
-    static RUNNING: RefCell<Vec<usize>> = RefCell::new(Vec::new());
+// Loom's macro has no `const` form.
+#[allow(clippy::missing_const_for_thread_local)]
+mod stack {
+    use std::cell::RefCell;
+
+    crate::sync::thread_local! {
+        /// The flights whose loaders are on this thread's call stack, innermost last.
+        pub(super) static RUNNING: RefCell<Vec<usize>> = RefCell::new(Vec::new());
+    }
 }
+
+use stack::RUNNING;
 
 /// Marks a flight's loader as running on this thread, until dropped.
 pub(crate) struct Running(());

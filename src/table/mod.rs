@@ -284,6 +284,9 @@ fn segments<N>(first: &Segment<N>) -> impl Iterator<Item = &Segment<N>> {
     std::iter::successors(Some(first), |segment| segment.next())
 }
 
+/// A slot's word, and the node in it.
+type Seen<K, V> = (Word<Node<K, V>>, NonNull<Node<K, V>>);
+
 /// Looks at one slot whose tag matches. `READY`: entries only, else flights too.
 #[inline(always)]
 fn examine<const READY: bool, K, V, Q, P>(
@@ -291,7 +294,7 @@ fn examine<const READY: bool, K, V, Q, P>(
     slot: usize,
     key: &Q,
     guard: &P,
-) -> Option<(Word<Node<K, V>>, NonNull<Node<K, V>>)>
+) -> Option<Seen<K, V>>
 where
     Q: Equivalent<K> + ?Sized,
     P: Protect<Node<K, V>>,
