@@ -18,6 +18,9 @@ pub(crate) const fn aged(slot: usize) -> u64 {
     1 << (slot * 8)
 }
 
+/// The bits AGED of all slots.
+pub(crate) const ALL_AGED: u64 = 0x0000_0101_0101_0101;
+
 /// Whether slot `slot` has not been used since the hand passed.
 #[inline(always)]
 pub(crate) const fn is_aged(word: u64, slot: usize) -> bool {

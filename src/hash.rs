@@ -55,12 +55,12 @@ pub(crate) fn home(place: u32, buckets: u32) -> usize {
     ((u64::from(place) * u64::from(buckets)) >> 32) as usize
 }
 
-/// Spreads a poor hash (an identity hash of small integers, say) over all 64 bits: one folded
-/// multiplication, the mixing step of wyhash and foldhash.
+/// Spreads a poor hash (an identity hash of small integers, say): a Fibonacci multiplication, whose
+/// high half is the place, and the high half folded into the low one, which is all the rest.
 #[inline(always)]
 fn finalise(hash: u64) -> u64 {
-    let wide = u128::from(hash ^ 0x9E37_79B9_7F4A_7C15) * 0xD6E8_FEB8_6659_FD93_u128;
-    (wide as u64) ^ ((wide >> 64) as u64)
+    let wide = hash.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    wide ^ (wide >> 32)
 }
 
 #[cfg(test)]

@@ -11,6 +11,12 @@ pub fn start_execution() {
     crate::thread_id::reset();
 }
 
+/// The tag of a key: keys with one home and one tag are those that a search cannot tell apart
+/// without looking at them.
+pub fn tag_of<S: std::hash::BuildHasher, Q: std::hash::Hash + ?Sized>(hasher: &S, key: &Q) -> u8 {
+    crate::hash::Hashed::new(hasher, key).tag()
+}
+
 /// A block with a payload, for models of reclamation alone.
 #[repr(C, align(8))]
 pub struct Cell<T> {
@@ -80,19 +86,30 @@ impl<T> Swapped<T> {
             hazard.protect(word.node());
             if crate::seed::planted(crate::seed::Seed::NoValidation) || self.slot.still(word) {
                 // SAFETY: what is to be proved: the block is protected.
-                return f(unsafe { (*(*word.node()).payload.get()).as_ref().unwrap() });
+                return f(unsafe { Self::payload(word) });
             }
         }
     }
 
-    /// Reads the payload twice under one pin.
+    /// Reads the payload under a pin, then the payload of that time, then the first one again.
     pub fn read_pinned(&self, f: impl Fn(&T)) {
         let _pin = self.domain.owner().pin();
-        for _ in 0..2 {
-            let word = self.slot.load();
-            // SAFETY: what is to be proved: the pin keeps what is read under it.
-            f(unsafe { (*(*word.node()).payload.get()).as_ref().unwrap() });
-        }
+        // SAFETY: what is to be proved: the pin keeps what is read under it, in all three lines.
+        let first = unsafe { Self::payload(self.slot.load()) };
+        f(first);
+        // SAFETY: as above.
+        f(unsafe { Self::payload(self.slot.load()) });
+        f(first);
+    }
+
+    /// The payload of a block that was read from the slot.
+    ///
+    /// # Safety
+    /// The block is protected.
+    unsafe fn payload<'a>(word: Word<Cell<T>>) -> &'a T {
+        // SAFETY: by contract.
+        let payload = unsafe { &*(*word.node()).payload.get() };
+        payload.as_ref().expect("a block is read after it was freed")
     }
 
     /// Puts another payload in, retires the old one and collects. False if it was not admitted.

@@ -47,3 +47,18 @@ pub(crate) fn publish_hazard<T>(cell: &AtomicPtr<T>, value: *mut T) {
         }
     }
 }
+
+/// Asks the processor to fetch the line at `address`, which need not be valid. No effect on what
+/// the program does.
+#[inline(always)]
+pub(crate) fn prefetch<T>(address: *const T) {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    // SAFETY: a prefetch of any address is a hint without effect on memory and never faults; SSE
+    // is part of every x86-64.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(address.cast());
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    let _ = address;
+}

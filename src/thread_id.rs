@@ -108,15 +108,18 @@ mod seats {
 #[cfg(all(hotset_loom, feature = "loom"))]
 mod seats {
     use crate::sync::thread_local;
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::cell::Cell;
 
     // LOOM: model threads are few and short-lived, so they are numbered as they come, and the
     // numbering starts anew with each execution. This is bookkeeping of the checker and is not
-    // part of what is checked, hence the std atomic.
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    // part of what is checked, hence std. All threads of a model run on one system thread, and
+    // other models on others.
+    std::thread_local! {
+        static NEXT: Cell<usize> = const { Cell::new(0) };
+    }
 
     thread_local! {
-        static TICKET: usize = super::FIRST_TICKET + NEXT.fetch_add(1, Ordering::Relaxed);
+        static TICKET: usize = super::FIRST_TICKET + NEXT.replace(NEXT.get() + 1);
     }
 
     pub(crate) fn ticket() -> usize {
@@ -128,7 +131,7 @@ mod seats {
     }
 
     pub(crate) fn reset() {
-        NEXT.store(0, Ordering::Relaxed);
+        NEXT.set(0);
     }
 }
 

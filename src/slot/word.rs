@@ -4,14 +4,13 @@
 //! 64-bit   63                                   3   2   1 0
 //!         +--------------------------------------+---+-----+
 //! EMPTY   | 0                                    | 0 | 0 0 |
-//! READY   | address of the node                  | C | 0 0 |   C: class, 0 until Policy::Adaptive
+//! READY   | address of the node                  | C | 1 0 |   C: class, 0 until Policy::Adaptive
 //! CLAIMED | 41 bits of hash | 20 bits of thread  |   | 0 1 |
-//! LOADING | address of the node                  | 0 | 1 0 |
+//! LOADING | address of the node                  | 0 | 1 1 |
 //!         +--------------------------------------+---+-----+
 //! ```
 //!
-//! READY has no state bit set, so that the pointer of the hot path needs one mask. `11` is free
-//! (it is kept for buckets that move to a larger table).
+//! Zeroed memory is EMPTY, and one comparison of the state bits tells READY from all else.
 //!
 //! A claim carries no pointer: a claimer's node stays private until its key is known to be
 //! unique, so it can always be handed back. It carries the claimer's thread number, so that a
@@ -26,7 +25,8 @@ use crate::hash::Hashed;
 
 const STATE: usize = 0b011;
 const CLAIMED: usize = 0b001;
-const LOADING: usize = 0b010;
+const READY: usize = 0b010;
+const LOADING: usize = 0b011;
 const CLASS: usize = 0b100;
 const TAGS: usize = STATE | CLASS;
 const TAG_BITS: u32 = TAGS.count_ones();
@@ -90,7 +90,7 @@ impl<N> Word<N> {
     #[inline]
     pub(crate) fn ready(node: *mut N) -> Self {
         debug_assert!(!node.is_null() && node.addr() & TAGS == 0);
-        Self(node)
+        Self(node.map_addr(|addr| addr | READY))
     }
 
     #[inline]
@@ -116,7 +116,12 @@ impl<N> Word<N> {
 
     #[inline(always)]
     pub(crate) fn is_ready(self) -> bool {
-        self.0.addr() & STATE == 0 && !self.0.is_null()
+        self.0.addr() & STATE == READY
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_empty(self) -> bool {
+        self.0.is_null()
     }
 
     #[inline]
@@ -124,8 +129,8 @@ impl<N> Word<N> {
         match self.0.addr() & STATE {
             CLAIMED => State::Claimed,
             LOADING => State::Loading,
-            _ if self.0.is_null() => State::Empty,
-            _ => State::Ready,
+            READY => State::Ready,
+            _ => State::Empty,
         }
     }
 

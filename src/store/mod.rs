@@ -394,6 +394,7 @@ impl<K, V> Store<K, V> {
         }
     }
 
+    #[inline(always)]
     fn acquire<'t, Q>(
         &'t self,
         hash: Hashed,
@@ -410,6 +411,7 @@ impl<K, V> Store<K, V> {
     // ---- room -------------------------------------------------------------------------------
 
     /// Room for one entry: free, or that of a victim. `None` if nothing can be evicted.
+    #[inline]
     fn reserve<'s>(&'s self, leaving: &mut Leaving<'_, K, V>) -> Option<Room<'s>> {
         if let Some(room) = self.budget.take() {
             return Some(room);

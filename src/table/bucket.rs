@@ -86,13 +86,42 @@ impl<N> Bucket<N> {
         self.clock.load(Ordering::Relaxed)
     }
 
+    /// The first empty slot.
+    #[inline(always)]
+    pub(crate) fn first_empty(&self) -> Option<usize> {
+        // All slots are read, without branches: which one is empty cannot be predicted.
+        let mut empty = 0_u32;
+        for slot in 0..SLOTS {
+            empty |= u32::from(self.slots[slot].load().is_empty()) << slot;
+        }
+        (empty != 0).then(|| empty.trailing_zeros() as usize)
+    }
+
+    /// The slots from `from` on that have an entry, as one bit at the bottom of each slot's byte,
+    /// the layout of the clock word.
+    #[inline(always)]
+    pub(crate) fn ready_from(&self, from: usize) -> u64 {
+        let mut ready = 0;
+        for slot in 0..SLOTS {
+            ready |= u64::from(self.slots[slot].load().is_ready()) << (8 * slot);
+        }
+        // `from` is at most SLOTS, so the shift is at most 48.
+        ready & (u64::MAX << (8 * from))
+    }
+
     /// Marks `slot` as used. Writes nothing unless the hand has passed since it was used last.
     #[inline(always)]
     pub(crate) fn touch(&self, slot: usize) {
         if clock::is_aged(self.clock(), slot) {
-            // ORDERING: Relaxed. The clock word is advice.
-            self.clock.fetch_and(!clock::aged(slot), Ordering::Relaxed);
+            self.rejuvenate(slot);
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn rejuvenate(&self, slot: usize) {
+        // ORDERING: Relaxed. The clock word is advice.
+        self.clock.fetch_and(!clock::aged(slot), Ordering::Relaxed);
     }
 
     /// Flips the bits that the hand changes in this bucket: those it passed become aged, that of

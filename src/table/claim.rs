@@ -32,7 +32,7 @@ use crate::seed::{Seed, planted};
 use crate::slot::{State, Word};
 use crate::sync::{MODEL, spin_loop, yield_now};
 use crate::table::bucket::Bucket;
-use crate::table::tags::{SLOTS, Tags};
+use crate::table::tags::Tags;
 use crate::table::{Found, Place, Table, examine};
 
 /// Rounds for which a claimer gives way to an earlier claim of its key.
@@ -59,7 +59,7 @@ pub(crate) struct Claim<'t, K, V> {
 
 impl<'t, K, V> Claim<'t, K, V> {
     /// Exchanges the claim for `to`. If the claim was aborted, `None`: the caller starts again.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn finalise(self, to: Word<Node<K, V>>) -> Option<Place<'t, K, V>> {
         reach(Step::BeforeFinalise);
         let place = self.place;
@@ -96,7 +96,7 @@ impl<K, V> Table<K, V> {
     ///
     /// Lock-free: a thread goes round again only because another one claimed, finalised or gave
     /// way meanwhile, or, `PATIENCE` times, to let it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn acquire<'t, Q, P>(
         &'t self,
         hash: Hashed,
@@ -147,12 +147,23 @@ impl<K, V> Table<K, V> {
     }
 
     /// Claims the first empty slot in probe order.
-    #[inline]
+    #[inline(always)]
     fn claim_first_empty(&self, hash: Hashed, claim: Word<Node<K, V>>) -> Option<Place<'_, K, V>> {
+        let bucket = self.shard(hash).home_bucket(hash.place());
+        if let Some(slot) = bucket.first_empty()
+            && bucket.slots[slot].claim(claim)
+        {
+            return Some(Place { bucket, slot, step: 0 });
+        }
+        self.claim_beyond_home(hash, claim)
+    }
+
+    /// `claim_first_empty` where the home bucket is full, or a claim in it was lost.
+    #[inline(never)]
+    fn claim_beyond_home(&self, hash: Hashed, claim: Word<Node<K, V>>) -> Option<Place<'_, K, V>> {
         for (step, bucket) in self.probe(hash).enumerate() {
-            for slot in 0..SLOTS {
-                let empty = bucket.slots[slot].load() == Word::EMPTY;
-                if empty && bucket.slots[slot].claim(claim) {
+            while let Some(slot) = bucket.first_empty() {
+                if bucket.slots[slot].claim(claim) {
                     return Some(Place { bucket, slot, step });
                 }
             }
@@ -162,7 +173,7 @@ impl<K, V> Table<K, V> {
 
     /// Writes the tag and announces on the home word. `None` if a rival aborted the claim before
     /// anything was counted.
-    #[inline]
+    #[inline(always)]
     fn announce(
         &self,
         hash: Hashed,
@@ -174,6 +185,11 @@ impl<K, V> Table<K, V> {
         if place.step == 0 {
             return Some(written);
         }
+        self.announce_displaced(hash, place)
+    }
+
+    #[inline(never)]
+    fn announce_displaced(&self, hash: Hashed, place: Place<'_, K, V>) -> Option<Tags> {
         reach(Step::Tagged);
         let mut passed = self.probe(hash).take(place.step);
         let home = passed.next()?; // `step > 0`: there is one
@@ -184,7 +200,7 @@ impl<K, V> Table<K, V> {
     }
 
     /// Step 4: looks for rivals of the claim at `mine`.
-    #[inline]
+    #[inline(always)]
     fn rescan<'t, Q, P>(
         &'t self,
         hash: Hashed,
@@ -201,6 +217,29 @@ impl<K, V> Table<K, V> {
         if planted(Seed::NoRescan) {
             return Rescan::Alone;
         }
+        let matches = snapshot.matches(hash.tag());
+        let others = if mine.step == 0 { matches.without(mine.slot) } else { matches };
+        if others.is_empty() && snapshot.passed() == 0 {
+            return Rescan::Alone;
+        }
+        self.rescan_probe(hash, key, guard, mine, snapshot, impatient)
+    }
+
+    /// The second scan where there is something to look at.
+    #[inline(never)]
+    fn rescan_probe<'t, Q, P>(
+        &'t self,
+        hash: Hashed,
+        key: &Q,
+        guard: &P,
+        mine: Place<'_, K, V>,
+        snapshot: Tags,
+        impatient: bool,
+    ) -> Rescan<'t, K, V>
+    where
+        Q: Equivalent<K> + ?Sized,
+        P: Protect<Node<K, V>>,
+    {
         for (step, bucket) in self.probe(hash).enumerate() {
             let tags = if step == 0 { snapshot } else { bucket.tags() };
             for slot in tags.matches(hash.tag()) {

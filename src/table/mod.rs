@@ -24,7 +24,7 @@ use crate::node::Node;
 use crate::reclaim::Protect;
 use crate::seed::{Seed, planted};
 use crate::slot::{State, Word};
-use crate::sync::{AtomicUsize, MODEL, Ordering};
+use crate::sync::{AtomicUsize, MODEL, Ordering, prefetch};
 use bucket::Bucket;
 use segment::Segment;
 use tags::SLOTS;
@@ -180,7 +180,7 @@ impl<K, V> Table<K, V> {
     }
 
     /// Finds the entry or the flight of `key`, for writers. The same protection as in `find`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn locate<'t, Q, P>(
         &'t self,
         hash: Hashed,
@@ -311,6 +311,10 @@ where
             return None;
         }
         let node = word.node();
+        if !P::STABLE {
+            // The fence that follows would hold back the load of the key until it is done.
+            prefetch(node);
+        }
         guard.protect(node);
         if !P::STABLE && !planted(Seed::NoValidation) && !slot.still(word) {
             continue;
@@ -355,14 +359,14 @@ impl<'t, K, V> Iterator for Probe<'t, K, V> {
 /// Buckets of the smallest segment.
 const MIN_BUCKETS: usize = if MODEL { 1 } else { 11 };
 
-/// Buckets for `entries` entries: 60 % full at the bound, and room for flights. Entries that came
+/// Buckets for `entries` entries: half full at the bound, and room for flights. Entries that came
 /// when their home was full stay displaced until they leave, so a fuller table would cost hits:
 /// see ARCHITECTURE.md for the figures.
 fn buckets_for(entries: usize) -> usize {
     if MODEL {
         return entries.div_ceil(SLOTS);
     }
-    (entries.saturating_mul(10) / 6).saturating_add(64).div_ceil(SLOTS).min(segment::MAX_BUCKETS)
+    (entries.saturating_mul(2)).saturating_add(64).div_ceil(SLOTS).min(segment::MAX_BUCKETS)
 }
 
 fn shards_for(entries: usize) -> usize {

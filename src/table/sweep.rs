@@ -20,7 +20,7 @@ use crate::counter::OwnedWord;
 use crate::node::Node;
 use crate::pause::{Step, reach};
 use crate::slot::{State, Word};
-use crate::sync::{MODEL, Ordering};
+use crate::sync::{MODEL, Ordering, prefetch};
 use crate::table::bucket::Bucket;
 use crate::table::segment::Segment;
 use crate::table::tags::SLOTS;
@@ -48,14 +48,24 @@ impl<'t, K, V> Spot<'t, K, V> {
         &self.segment.buckets()[self.index]
     }
 
+    /// After a slot here was emptied of a node whose key has this `place`.
+    #[inline(never)]
+    fn vacated(&self, table: &Table<K, V>, place: u32) {
+        table.unpass(self.shard, place, self.steps_from_home(place));
+    }
+
     /// How many buckets a key with this `place` has passed on its probe to this one.
     fn steps_from_home(&self, place: u32) -> usize {
+        let (home, len) = (self.segment.home(place), self.segment.buckets().len());
+        let within = if self.index >= home { self.index - home } else { self.index + len - home };
+        if std::ptr::eq(self.shard, self.segment) {
+            return within;
+        }
         let before: usize = segments(self.shard)
             .take_while(|segment| !std::ptr::eq(*segment, self.segment))
             .map(|segment| PROBE.min(segment.buckets().len()))
             .sum();
-        let (home, len) = (self.segment.home(place), self.segment.buckets().len());
-        before + if self.index >= home { self.index - home } else { self.index + len - home }
+        before + within
     }
 }
 
@@ -72,8 +82,11 @@ impl<K, V> Table<K, V> {
 
     /// Bucket number `cursor`, counted row by row, if its shard has the row.
     fn spot(&self, cursor: usize) -> Option<Spot<'_, K, V>> {
-        let shard: &Segment<_> = &self.shards[cursor % self.shards.len()];
-        let mut index = cursor / self.shards.len();
+        let shard: &Segment<_> = &self.shards[cursor & self.mask];
+        let mut index = cursor >> self.mask.count_ones();
+        if index < shard.buckets().len() {
+            return Some(Spot { shard, segment: shard, index });
+        }
         for segment in segments(shard) {
             match index.checked_sub(segment.buckets().len()) {
                 None => return Some(Spot { shard, segment, index }),
@@ -86,12 +99,12 @@ impl<K, V> Table<K, V> {
     /// The row of the `ordinal`-th bucket of the sweep.
     fn row_at(&self, ordinal: usize) -> usize {
         let rows = self.rows();
-        clock::row_of(ordinal / self.shards.len() % clock::steps(rows), rows)
+        clock::row_of((ordinal >> self.mask.count_ones()) % clock::steps(rows), rows)
     }
 
     /// The cursor of the `ordinal`-th bucket of the sweep, whose row is `row`.
     fn cursor_at(&self, ordinal: usize, row: usize) -> usize {
-        row * self.shards.len() + ordinal % self.shards.len()
+        (row << self.mask.count_ones()) | (ordinal & self.mask)
     }
 
     /// Unlinks the next victim. The caller takes over the slot's share of it and its room.
@@ -109,26 +122,48 @@ impl<K, V> Table<K, V> {
             }
             let ordinal = position.next.get() as usize;
             let row = position.row.get() as usize;
-            if let Some(spot) = self.spot(self.cursor_at(ordinal, row)) {
-                let from = position.slot.get() as usize;
-                if let Some((slot, node)) = evict_from(spot.bucket(), from) {
+            let from = position.slot.get() as usize;
+            let shard: &Segment<_> = &self.shards[ordinal & self.mask];
+            if let Some(bucket) = shard.buckets().get(row) {
+                // Rows of the first segment, which is as a rule all.
+                if let Some((slot, node)) = evict_from(bucket, from) {
                     position.slot.set(slot as u64 + 1);
                     reach(Step::Unlinked);
                     // SAFETY: the exchange that emptied the slot gave us its share of the node.
                     let place = unsafe { node.as_ref() }.place();
-                    let step = spot.steps_from_home(place);
-                    if step > 0 {
-                        self.unpass(spot.shard, place, step);
+                    if !std::ptr::eq(bucket, shard.home_bucket(place)) {
+                        Spot { shard, segment: shard, index: row }.vacated(self, place);
                     }
                     return Some(node);
                 }
+            } else if let Some(spot) = self.spot(self.cursor_at(ordinal, row))
+                && let Some((slot, node)) = evict_from(spot.bucket(), from)
+            {
+                position.slot.set(slot as u64 + 1);
+                reach(Step::Unlinked);
+                // SAFETY: as above.
+                spot.vacated(self, unsafe { node.as_ref() }.place());
+                return Some(node);
             }
             let ordinal = ordinal.wrapping_add(1);
             position.slot.set(0);
             position.next.set(ordinal as u64);
             position.row.set(self.row_at(ordinal) as u64);
+            self.prefetch_after(ordinal, position);
         }
         None
+    }
+
+    /// Fetches the bucket after the one that is being swept, in time for when the hand is there.
+    #[inline]
+    fn prefetch_after(&self, ordinal: usize, position: &Position) {
+        let next = ordinal.wrapping_add(1);
+        if next as u64 != position.end.get() {
+            let shard = &self.shards[next & self.mask];
+            if let Some(bucket) = shard.buckets().get(self.row_at(next)) {
+                prefetch(bucket);
+            }
+        }
     }
 
     /// All buckets, those appended meanwhile not necessarily.
@@ -150,10 +185,7 @@ impl<K, V> Table<K, V> {
     /// After a slot of bucket `cursor` was emptied of a node whose key's place is `place`.
     pub(crate) fn vacated_at(&self, cursor: usize, place: u32) {
         let spot = self.spot(cursor).expect("a cursor names a bucket");
-        let step = spot.steps_from_home(place);
-        if step > 0 {
-            self.unpass(spot.shard, place, step);
-        }
+        spot.vacated(self, place);
     }
 
     /// All slots in use, in the order in which the running thread's hand would evict them if
@@ -198,25 +230,30 @@ impl<K, V> Table<K, V> {
 }
 
 /// Works through one bucket from slot `from`: ages what it passes, unlinks the first aged entry.
+#[inline]
 fn evict_from<K, V>(
     bucket: &Bucket<Node<K, V>>,
     from: usize,
 ) -> Option<(usize, NonNull<Node<K, V>>)> {
-    let bits = bucket.clock();
-    let mut flips = 0;
-    for slot in from..SLOTS {
+    let aged = bucket.clock() & clock::ALL_AGED;
+    let ready = bucket.ready_from(from);
+    let mut victims = ready & aged;
+    while victims != 0 {
+        let slot = victims.trailing_zeros() as usize / 8;
         let word = bucket.slots[slot].load();
-        if !word.is_ready() {
-            continue;
-        }
-        if !clock::is_aged(bits, slot) {
-            flips |= clock::aged(slot);
-        } else if bucket.slots[slot].unlink(word) {
-            bucket.flip(flips | clock::aged(slot));
+        if word.is_ready() && bucket.slots[slot].unlink(word) {
+            let passed = ready & !aged & (clock::aged(slot) - 1);
+            bucket.flip(passed | clock::aged(slot));
+            // The next victim, if it is in this bucket: its node will have come by then.
+            let next = (victims & (victims - 1)).trailing_zeros() as usize / 8;
+            if next < SLOTS {
+                prefetch(bucket.slots[next].load().node());
+            }
             return NonNull::new(word.node()).map(|node| (slot, node));
         }
+        victims &= victims - 1;
     }
-    bucket.flip(flips);
+    bucket.flip(ready & !aged);
     None
 }
 

@@ -66,6 +66,19 @@ impl Tags {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Matches(u64);
 
+impl Matches {
+    /// The set without `slot`.
+    #[inline(always)]
+    pub(crate) fn without(self, slot: usize) -> Self {
+        Self(self.0 & !(0x80 << (8 * slot)))
+    }
+
+    #[inline(always)]
+    pub(crate) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
 impl Iterator for Matches {
     type Item = usize;
 
