@@ -5,6 +5,7 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
+use std::panic::{RefUnwindSafe, UnwindSafe};
 
 use equivalent::Equivalent;
 
@@ -474,4 +475,21 @@ impl<K: fmt::Debug, V: fmt::Debug, S> fmt::Debug for Cache<K, V, S> {
             .field("entries", &self.pin())
             .finish()
     }
+}
+
+// A panic in user code leaves a cache whole (`tests/it/panics.rs`), so a cache can be used after one
+// as far as its keys, values and hasher can.
+impl<K, V, S> UnwindSafe for Cache<K, V, S>
+where
+    K: UnwindSafe + RefUnwindSafe,
+    V: UnwindSafe + RefUnwindSafe,
+    S: UnwindSafe,
+{
+}
+impl<K, V, S> RefUnwindSafe for Cache<K, V, S>
+where
+    K: UnwindSafe + RefUnwindSafe,
+    V: UnwindSafe + RefUnwindSafe,
+    S: RefUnwindSafe,
+{
 }

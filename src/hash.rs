@@ -3,7 +3,7 @@
 //! ```text
 //!  63                    32 31            23 22        7 6      0
 //! +------------------------+----------------+-----------+--------+
-//! | place: bucket index    |                | shard     | tag    |
+//! | place: shard, bucket   |                |           | tag    |
 //! +------------------------+----------------+-----------+--------+
 //! |<------- identity of a claim (41 bits) ->|
 //! ```
@@ -35,12 +35,6 @@ impl Hashed {
         (self.0 as u8) | 0x80
     }
 
-    /// The shard, for a power-of-two number of shards given as mask (at most 16 bits).
-    #[inline(always)]
-    pub(crate) fn shard(self, mask: usize) -> usize {
-        (self.0 >> 7) as usize & mask
-    }
-
     /// The bits by which two inserters recognise that they (very likely) insert one key.
     #[inline]
     pub(crate) fn identity(self) -> u64 {
@@ -70,11 +64,11 @@ mod tests {
     #[test]
     fn fields_are_disjoint_and_in_range() {
         let h = Hashed(0xFFFF_FFFF_0000_0000);
-        assert_eq!((h.place(), h.tag(), h.shard(0xFFFF)), (u32::MAX, 0x80, 0));
-        let h = Hashed(0x0000_0000_007F_FF80);
-        assert_eq!((h.place(), h.tag(), h.shard(0xFFFF)), (0, 0x80, 0xFFFF));
+        assert_eq!((h.place(), h.tag()), (u32::MAX, 0x80));
+        let h = Hashed(0x0000_0000_FF80_0000);
+        assert_eq!((h.place(), h.tag(), h.identity()), (0, 0x80, 0x1FF));
         let h = Hashed(0x7F);
-        assert_eq!((h.place(), h.tag(), h.shard(0xFFFF), h.identity()), (0, 0xFF, 0, 0));
+        assert_eq!((h.place(), h.tag(), h.identity()), (0, 0xFF, 0));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::Deref;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -35,6 +36,9 @@ pub struct Removed<K, V> {
 unsafe impl<K: Send + Sync, V: Send + Sync> Send for Removed<K, V> {}
 // SAFETY: as above.
 unsafe impl<K: Send + Sync, V: Send + Sync> Sync for Removed<K, V> {}
+// As for `Arc`: what can be reached is what is shared.
+impl<K: RefUnwindSafe, V: RefUnwindSafe> UnwindSafe for Removed<K, V> {}
+impl<K: RefUnwindSafe, V: RefUnwindSafe> RefUnwindSafe for Removed<K, V> {}
 
 impl<K, V> Removed<K, V> {
     /// Makes a handle of the share that the caller has of `node`, which is READY and unlinked.

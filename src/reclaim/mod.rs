@@ -217,13 +217,12 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
 
     // ---- protection -------------------------------------------------------------------------
 
-    /// Whether the thread has neither a hazard nor a pin in this domain, so that a short read may
-    /// use the hazard. False inside user code that runs under protection (`with`, `Eq`, `Clone`).
+    /// Whether the thread's hazard is free, so that a short read may use it. False inside user
+    /// code that runs under it (`with`, `Eq`, `Clone`).
     #[inline(always)]
     pub(crate) fn is_quiet(self) -> bool {
-        // ORDERING: Relaxed, both. A thread reads its own words.
-        let hazard = self.record.hazard.load(Ordering::Relaxed).addr() as u64;
-        hazard | self.record.pin.load(Ordering::Relaxed) == 0
+        // ORDERING: Relaxed. A thread reads its own word.
+        self.record.hazard.load(Ordering::Relaxed).is_null()
     }
 
     /// The thread's hazard. Only where [`is_quiet`](Self::is_quiet) holds.

@@ -143,13 +143,13 @@ impl<K, V> Table<K, V> {
     }
 
     fn home_tags(&self, hash: Hashed) -> Tags {
-        self.shard(hash).home_bucket(hash.place()).tags()
+        self.home_bucket(hash.place()).tags()
     }
 
     /// Claims the first empty slot in probe order.
     #[inline(always)]
     fn claim_first_empty(&self, hash: Hashed, claim: Word<Node<K, V>>) -> Option<Place<'_, K, V>> {
-        let bucket = self.shard(hash).home_bucket(hash.place());
+        let bucket = self.home_bucket(hash.place());
         if let Some(slot) = bucket.first_empty()
             && bucket.slots[slot].claim(claim)
         {

@@ -19,7 +19,7 @@ use std::ptr::NonNull;
 use crossbeam_utils::CachePadded;
 use equivalent::Equivalent;
 
-use crate::hash::Hashed;
+use crate::hash::{self, Hashed};
 use crate::node::Node;
 use crate::reclaim::Protect;
 use crate::seed::{Seed, planted};
@@ -29,20 +29,22 @@ use bucket::Bucket;
 use segment::Segment;
 use tags::SLOTS;
 
-/// Buckets of one segment that a probe visits. Where they are all
-/// full, which is rare at the usual load, the key goes to the next segment.
+/// Buckets of one segment that a probe visits. Where they are all full, which is rare at the
+/// usual load, the key goes to the next segment.
 const PROBE: usize = if MODEL { 2 } else { 8 };
 /// Segments of one shard. Each is at least as large as the one before, from the second on.
 const MAX_SEGMENTS: usize = if MODEL { 3 } else { 16 };
 /// Entries per shard at least: the hands of smaller shards would see too little to judge.
 const SHARD_ENTRIES: usize = 4096;
-/// The most shards (`Hashed::shard` has 16 bits).
+/// The most shards.
 const MAX_SHARDS: usize = 1 << 10;
 
 type Shard<K, V> = CachePadded<Segment<Node<K, V>>>;
 
 /// All buckets of a cache.
 pub(crate) struct Table<K, V> {
+    /// The first segments of all shards, one after the other.
+    arena: Box<[Bucket<Node<K, V>>]>,
     shards: Box<[Shard<K, V>]>,
     /// The number of shards, a power of two, less one.
     mask: usize,
@@ -96,9 +98,15 @@ impl<K, V> Table<K, V> {
     /// A table for `entries` entries.
     pub(crate) fn new(entries: usize) -> Self {
         let shards = shards_for(entries);
-        let buckets = buckets_for(entries.div_ceil(shards));
+        let buckets = buckets_for(entries.div_ceil(shards)).min(segment::MAX_BUCKETS / shards);
+        let arena = segment::allocate(shards * buckets);
+        let first = |shard| {
+            // SAFETY: the arena is a box that the table keeps as long as its segments.
+            CachePadded::new(unsafe { Segment::first(&arena, shard * buckets, buckets) })
+        };
         Self {
-            shards: (0..shards).map(|_| CachePadded::new(Segment::new(buckets, 0))).collect(),
+            shards: (0..shards).map(first).collect(),
+            arena,
             mask: shards - 1,
             rows: AtomicUsize::new(buckets),
             hand: CachePadded::new(AtomicUsize::new(0)),
@@ -107,15 +115,24 @@ impl<K, V> Table<K, V> {
 
     /// The largest number of entries that a table can be built for.
     pub(crate) fn max_entries() -> usize {
-        // Ten entries in two buckets, less what `buckets_for` rounds up, in shards that each must
-        // hold at most MAX_BUCKETS; one shard is assumed, more only make room.
-        segment::MAX_BUCKETS / 2 * 5
+        // Half of the slots, and some to spare for what `buckets_for` adds in each shard.
+        segment::MAX_BUCKETS / 8 * SLOTS * 3
     }
 
+    /// The home bucket of a hash in the first segment of its shard.
     #[inline(always)]
-    fn shard(&self, hash: Hashed) -> &Segment<Node<K, V>> {
-        // SAFETY: there are `mask + 1` shards.
-        unsafe { self.shards.get_unchecked(hash.shard(self.mask)) }
+    fn home_bucket(&self, place: u32) -> &Bucket<Node<K, V>> {
+        let home = hash::home(place, self.arena.len() as u32);
+        // SAFETY: `home` is below the number of buckets: place / 2^32 is below 1.
+        unsafe { self.arena.get_unchecked(home) }
+    }
+
+    fn shard(&self, place: u32) -> &Segment<Node<K, V>> {
+        &self.shards[self.shard_index(place)]
+    }
+
+    fn shard_index(&self, place: u32) -> usize {
+        hash::home(place, self.arena.len() as u32) / (self.arena.len() >> self.mask.count_ones())
     }
 
     /// Shards, buckets of a shard's first segment, slots of a bucket, buckets of a probe.
@@ -125,7 +142,7 @@ impl<K, V> Table<K, V> {
 
     /// The shard of a hash, and its home in the first segment.
     pub(crate) fn home_of(&self, hash: Hashed) -> (usize, usize) {
-        (hash.shard(self.mask), self.shard(hash).home(hash.place()))
+        (self.shard_index(hash.place()), self.shard(hash.place()).home(hash.place()))
     }
 
     /// Finds the entry of `key`, and marks it as used if `touch`. Loading is a miss.
@@ -145,7 +162,7 @@ impl<K, V> Table<K, V> {
         P: Protect<Node<K, V>>,
     {
         // Most keys are at home, so the home bucket is looked at in line.
-        let home = self.shard(hash).home_bucket(hash.place());
+        let home = self.home_bucket(hash.place());
         let tags = home.tags();
         for slot in tags.matches(hash.tag()) {
             if let Some((_, node)) = examine::<true, _, _, _, _>(home, slot, key, guard) {
@@ -191,7 +208,7 @@ impl<K, V> Table<K, V> {
         Q: Equivalent<K> + ?Sized,
         P: Protect<Node<K, V>>,
     {
-        let bucket = self.shard(hash).home_bucket(hash.place());
+        let bucket = self.home_bucket(hash.place());
         let tags = bucket.tags();
         for slot in tags.matches(hash.tag()) {
             if let Some((word, node)) = examine::<false, _, _, _, _>(bucket, slot, key, guard) {
@@ -230,7 +247,7 @@ impl<K, V> Table<K, V> {
 
     /// The buckets of a key's probe, in order.
     fn probe(&self, hash: Hashed) -> Probe<'_, K, V> {
-        self.probe_place(self.shard(hash), hash.place())
+        self.probe_place(self.shard(hash.place()), hash.place())
     }
 
     fn probe_place<'t>(&'t self, shard: &'t Segment<Node<K, V>>, place: u32) -> Probe<'t, K, V> {
@@ -247,14 +264,14 @@ impl<K, V> Table<K, V> {
     /// After the entry or flight at `place` was unlinked, whose key hashes to `hash`.
     pub(crate) fn vacated(&self, hash: Hashed, place: Place<'_, K, V>) {
         if place.step > 0 {
-            self.unpass(self.shard(hash), hash.place(), place.step);
+            self.unpass(self.shard(hash.place()), hash.place(), place.step);
         }
     }
 
     /// Appends a segment to the shard of `hash`. False if it has as many as it may.
     #[cold]
     fn extend(&self, hash: Hashed, entries: usize) -> bool {
-        let mut last = self.shard(hash);
+        let mut last = self.shard(hash.place());
         let (mut ordinal, mut buckets) = (1, last.buckets().len());
         while let Some(next) = last.next() {
             last = next;
@@ -272,7 +289,7 @@ impl<K, V> Table<K, V> {
         let len = len.min(segment::MAX_BUCKETS);
         last.append(Segment::new(len, ordinal));
         // Another thread may have appended a smaller one; count what is there.
-        let total = segments(self.shard(hash)).map(|s| s.buckets().len()).sum();
+        let total = segments(self.shard(hash.place())).map(|s| s.buckets().len()).sum();
         // ORDERING: Relaxed. Hands that miss the rows do not visit them yet.
         self.rows.fetch_max(total, Ordering::Relaxed);
         true

@@ -1,44 +1,73 @@
-//! Where do buckets live? In a shard's first segment, and in those added behind it.
+//! Where do buckets live? In the first segment of a shard, and in those added behind it.
+
+use std::ptr::{self, NonNull};
 
 use crate::hash;
 use crate::sync::{AtomicPtr, Ordering};
 use crate::table::bucket::Bucket;
 
 /// An array of buckets. Never moves, never shrinks while its cache lives.
+///
+/// The first segments of all shards lie side by side in one arena, so that a hit finds its home
+/// bucket from the place alone, without looking at its shard.
 pub(crate) struct Segment<N> {
-    buckets: Box<[Bucket<N>]>,
+    /// A part of the table's arena, or the segment's own.
+    buckets: NonNull<[Bucket<N>]>,
+    own: bool,
+    /// A key's home is its place scaled to `scale` buckets, less `base`.
+    scale: u32,
+    base: u32,
     /// Odd; spreads the homes of a full region of one segment over the whole next one.
     mix: u32,
     /// Null, or the segment behind this one. Written once: null -> a box, by compare-exchange.
     next: AtomicPtr<Segment<N>>,
 }
 
+// SAFETY: a segment is a slice of buckets, all of whose words are atomics, and who may follow
+// the pointers in them is the business of `Store`, which has the bounds on keys and values.
+unsafe impl<N> Sync for Segment<N> {}
+// SAFETY: as above.
+unsafe impl<N> Send for Segment<N> {}
+
 impl<N> Segment<N> {
+    /// The first segment of a shard: `len` buckets of `arena` from `base` on.
+    ///
+    /// # Safety
+    /// The arena outlives the segment.
+    pub(crate) unsafe fn first(arena: &[Bucket<N>], base: usize, len: usize) -> Self {
+        Self {
+            buckets: NonNull::from(&arena[base..base + len]),
+            own: false,
+            scale: arena.len() as u32,
+            base: base as u32,
+            mix: 1,
+            next: AtomicPtr::new(ptr::null_mut()),
+        }
+    }
+
     /// The `ordinal`-th segment of a shard, with `len` buckets.
     pub(crate) fn new(len: usize, ordinal: usize) -> Self {
-        assert!((1..=MAX_BUCKETS).contains(&len), "{len} buckets in a segment");
-        // Odd multipliers are bijections; the 0th leaves the place as it is.
-        let mix = 0x9E37_79B1_u32.wrapping_pow(2 * ordinal as u32);
-        Self { buckets: allocate(len), mix, next: AtomicPtr::new(std::ptr::null_mut()) }
+        Self {
+            buckets: NonNull::from(Box::leak(allocate(len))),
+            own: true,
+            scale: len as u32,
+            base: 0,
+            // Odd multipliers are bijections.
+            mix: 0x9E37_79B1_u32.wrapping_pow(2 * ordinal as u32),
+            next: AtomicPtr::new(ptr::null_mut()),
+        }
     }
 
+    /// The home of a key of this shard.
     #[inline(always)]
     pub(crate) fn home(&self, place: u32) -> usize {
-        hash::home(place.wrapping_mul(self.mix), self.buckets.len() as u32)
-    }
-
-    /// The home bucket in a shard's first segment, whose places are not mixed.
-    #[inline(always)]
-    pub(crate) fn home_bucket(&self, place: u32) -> &Bucket<N> {
-        debug_assert_eq!(self.mix, 1);
-        let home = hash::home(place, self.buckets.len() as u32);
-        // SAFETY: `home` is below the number of buckets: place / 2^32 is below 1.
-        unsafe { self.buckets.get_unchecked(home) }
+        hash::home(place.wrapping_mul(self.mix), self.scale) - self.base as usize
     }
 
     #[inline(always)]
     pub(crate) fn buckets(&self) -> &[Bucket<N>] {
-        &self.buckets
+        // SAFETY: the segment's own buckets, or a part of an arena that outlives it (`first`).
+        unsafe { self.buckets.as_ref() }
     }
 
     #[inline]
@@ -54,7 +83,7 @@ impl<N> Segment<N> {
         // ORDERING: Release on success. Partner: the Acquire load in `next`. Relaxed on failure:
         // the caller reads `next` itself.
         let added = self.next.compare_exchange(
-            std::ptr::null_mut(),
+            ptr::null_mut(),
             fresh,
             Ordering::Release,
             Ordering::Relaxed,
@@ -68,6 +97,10 @@ impl<N> Segment<N> {
 
 impl<N> Drop for Segment<N> {
     fn drop(&mut self) {
+        if self.own {
+            // SAFETY: a box leaked by `new`, freed here and nowhere else.
+            drop(unsafe { Box::from_raw(self.buckets.as_ptr()) });
+        }
         // ORDERING: Relaxed. `&mut self`: no other thread is left.
         let next = self.next.load(Ordering::Relaxed);
         if !next.is_null() {
@@ -77,26 +110,27 @@ impl<N> Drop for Segment<N> {
     }
 }
 
-/// The most buckets that one segment may have: their number must fit in 32 bits.
+/// The most buckets that an arena or a segment may have: their number must fit in 32 bits.
 pub(crate) const MAX_BUCKETS: usize = if usize::BITS == 64 { u32::MAX as usize } else { 1 << 25 };
 
 #[cfg(not(all(hotset_loom, feature = "loom")))]
-fn allocate<N>(len: usize) -> Box<[Bucket<N>]> {
+pub(crate) fn allocate<N>(len: usize) -> Box<[Bucket<N>]> {
     use std::alloc::{Layout, alloc_zeroed, handle_alloc_error};
+    assert!((1..=MAX_BUCKETS).contains(&len), "a table of {len} buckets");
     let layout = Layout::array::<Bucket<N>>(len).expect("a table larger than the address space");
     // SAFETY: `len` is at least 1 and a bucket is 64 bytes, so the layout is not empty.
     let memory = unsafe { alloc_zeroed(layout) };
     if memory.is_null() {
         handle_alloc_error(layout);
     }
-    let buckets = std::ptr::slice_from_raw_parts_mut(memory.cast::<Bucket<N>>(), len);
+    let buckets = ptr::slice_from_raw_parts_mut(memory.cast::<Bucket<N>>(), len);
     // SAFETY: the layout is that of the slice, and all-zero words are a valid, empty bucket
     // (atomics have the representation of their values; the empty slot is the null pointer).
     unsafe { Box::from_raw(buckets) }
 }
 
 #[cfg(all(hotset_loom, feature = "loom"))]
-fn allocate<N>(len: usize) -> Box<[Bucket<N>]> {
+pub(crate) fn allocate<N>(len: usize) -> Box<[Bucket<N>]> {
     // LOOM: its atomics are registered objects and cannot be made from zeroed memory.
     (0..len).map(|_| Bucket::new()).collect()
 }
@@ -113,7 +147,7 @@ mod tests {
 
     #[test]
     fn zeroed_memory_is_empty() {
-        let segment = Segment::<u8>::new(3, 0);
+        let segment = Segment::<u8>::new(3, 1);
         for bucket in segment.buckets() {
             assert_eq!((bucket.tags().0, bucket.clock()), (0, 0));
             assert!(bucket.slots.iter().all(|slot| slot.load() == crate::slot::Word::EMPTY));

@@ -131,7 +131,7 @@ impl<K, V> Table<K, V> {
                     reach(Step::Unlinked);
                     // SAFETY: the exchange that emptied the slot gave us its share of the node.
                     let place = unsafe { node.as_ref() }.place();
-                    if !std::ptr::eq(bucket, shard.home_bucket(place)) {
+                    if !std::ptr::eq(bucket, self.home_bucket(place)) {
                         Spot { shard, segment: shard, index: row }.vacated(self, place);
                     }
                     return Some(node);
