@@ -1,4 +1,71 @@
-//! A concurrent cache with lock-free hits and writes, a strict bound, and single-flight loading.
+//! A concurrent cache for servers that must keep the right things in memory.
+//!
+//! * **Hits take no lock** and, on an entry that is already marked as used, write no line that
+//!   another thread reads: reads of one hot key scale.
+//! * **Writes are lock-free**: a thread that is stopped anywhere in hotset's code stops no other.
+//! * **The bound is a bound**: never more than `max_entries`, at any instant; and nothing is
+//!   evicted while the cache is below it. What has left and waits for readers is bounded, too.
+//! * **One load per key**, however many threads ask; a loader that fails or panics wedges nobody,
+//!   and a load that began before an invalidation cannot bring the old value back.
+//! * **Proved by models**: the code that ships, its memory reclamation included, runs under the
+//!   model checker loom, and for each model there is a planted bug that it must catch.
+//!
+//! ```
+//! use hotset::Cache;
+//!
+//! let cache = Cache::new(10_000);
+//! cache.insert("one".to_string(), 1);
+//! assert_eq!(cache.get("one"), Some(1));
+//!
+//! // One load, however many threads ask for the missing key at a time.
+//! assert_eq!(cache.get_or_insert_with("two".to_string(), || 2), 2);
+//!
+//! // Many reads under one protection, as borrows.
+//! let pinned = cache.pin();
+//! assert_eq!((pinned.get("one"), pinned.get("two")), (Some(&1), Some(&2)));
+//! ```
+//!
+//! # Guarantees
+//!
+//! *Visibility.* What an [`insert`](Cache::insert) wrote is seen by each read that starts after it
+//! returned, unless the entry has left meanwhile; what a [`remove`](Cache::remove) took is not.
+//! An insert happens before each read that sees its value.
+//!
+//! *One value per key.* At no instant has a key two entries (models: `insert`).
+//!
+//! *Bound.* [`len`](Cache::len) is at most [`capacity`](Cache::capacity) at every instant, with any
+//! number of threads (models: `evict`; tests: `capacity`). Values alive, those that wait for
+//! readers included, are at most the bound, plus the
+//! [slack](Builder::reclamation_slack), plus two for each thread (tests: `bound`).
+//!
+//! *Destruction.* A value is dropped once, when nobody can see it, and never inside a read. Values
+//! that have left are dropped by later writes, in batches of 64, or by
+//! [`maintain`](Cache::maintain); dropping the cache drops all.
+//!
+//! # What it costs, and when to use something else
+//!
+//! * An insert may be **refused** ([`Insert::NotAdmitted`]): when too much waits for readers, which
+//!   takes a thread that keeps a [`Pinned`] while others write; or when all that could leave is
+//!   being written at this instant. If every write must enter, use a map.
+//! * A value that leaves is not dropped at once, but up to 64 writes later. If destruction must be
+//!   prompt, as for connections and models, this is not the right cache.
+//! * There is no expiry, no weight and no async loading in this version.
+//! * [`get`](Cache::get) clones. For an `Arc` that writes the counter next to the value, which all
+//!   its readers share; [`with`](Cache::with) and [`Pinned::get`] do not.
+//! * On one thread, inserting into a full cache costs more than in a cache with locks.
+//!
+//! # Memory
+//!
+//! For each entry of the bound about 21 bytes of table, allocated when the cache is built; for
+//! each entry its key, its value and a header of 16 bytes. For each thread that uses a cache about
+//! half a kilobyte, kept until the cache is dropped.
+//!
+//! # Panics in your code
+//!
+//! A `Hash`, `Eq`, `Clone` or closure that panics leaves the cache as it was; the panic goes to the
+//! caller. A listener's panic is caught and loses that one call. A destructor's panic is caught
+//! where the cache calls it. A loader's panic goes to its caller; who waited gets
+//! [`LoadError::Panicked`], or loads itself.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

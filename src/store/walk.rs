@@ -106,8 +106,7 @@ impl<K, V> Store<K, V> {
         K: Clone,
         V: Clone,
     {
-        let from = cursor;
-        for at in self.table.cursors().skip_while(|&at| at < from) {
+        for at in self.table.cursors_from(cursor) {
             if at != cursor {
                 (cursor, slot) = (at, 0);
             }

@@ -168,7 +168,12 @@ impl<K, V> Table<K, V> {
 
     /// All buckets, those appended meanwhile not necessarily.
     pub(crate) fn cursors(&self) -> impl Iterator<Item = usize> {
-        (0..self.rows() * self.shards.len()).filter(|&cursor| self.spot(cursor).is_some())
+        self.cursors_from(0)
+    }
+
+    /// All buckets from cursor `first` on.
+    pub(crate) fn cursors_from(&self, first: usize) -> impl Iterator<Item = usize> {
+        (first..self.rows() * self.shards.len()).filter(|&cursor| self.spot(cursor).is_some())
     }
 
     /// One slot of a bucket that [`cursors`](Self::cursors) gave. The place can be used to change
@@ -192,14 +197,17 @@ impl<K, V> Table<K, V> {
     /// nothing else happened: from the hand on, first the aged ones, then the others.
     pub(crate) fn coldest_first(&self, position: &Position) -> Vec<(usize, usize)> {
         let turn = clock::steps(self.rows()) * self.shards.len();
-        let (next, end) = (position.next.get() as usize, position.end.get() as usize);
+        let (mut next, end) = (position.next.get() as usize, position.end.get() as usize);
+        let mut resume = if next == end { 0 } else { position.slot.get() as usize };
+        if resume == SLOTS {
+            (next, resume) = (next.wrapping_add(1), 0); // worked through to its end
+        }
         // ORDERING: Relaxed, as in `evict`.
         let hand = self.hand.load(Ordering::Relaxed);
         // The rest of this thread's buckets, then a turn from the shared hand. The turn comes back
         // to the bucket at which the thread stands: what it has passed there comes last.
         let own = (0..end.wrapping_sub(next)).map(|i| next.wrapping_add(i));
         let ordinals = own.chain((0..turn).map(|i| hand.wrapping_add(i)));
-        let resume = if next == end { 0 } else { position.slot.get() as usize };
         let mut visits: Vec<(usize, std::ops::Range<usize>)> =
             ordinals.map(|ordinal| (ordinal, 0..SLOTS)).collect();
         if let Some(first) = visits.first_mut() {
