@@ -359,7 +359,9 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     ///
     /// # Errors
     ///
-    /// Gives key and value back if it has none (also while it is being loaded).
+    /// Gives key and value back if it has none (also while it is being loaded), or if the new entry
+    /// cannot be admitted; then the old one has left, as with
+    /// [`Insert::NotAdmitted`].
     ///
     /// # Examples
     ///

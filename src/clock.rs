@@ -36,7 +36,20 @@ pub(crate) const fn is_aged(word: u64, slot: usize) -> bool {
 pub(crate) fn row_of(step: usize, rows: usize) -> usize {
     let per_pass = rows.div_ceil(PASSES);
     let (pass, at) = (step / per_pass, step % per_pass);
-    at * PASSES + (pass as u8).reverse_bits() as usize / (256 / PASSES)
+    at * PASSES + mirrored(pass)
+}
+
+/// The row that follows `row` in that order: `row_of` one step on, without its divisions.
+#[inline]
+pub(crate) fn row_after(row: usize, rows: usize) -> usize {
+    let next = row + PASSES;
+    if next < steps(rows) { next } else { mirrored(mirrored(row % PASSES) + 1) }
+}
+
+/// The first row of pass `pass`, and the pass of a first row: its three bits backwards.
+#[inline]
+fn mirrored(pass: usize) -> usize {
+    (pass as u8).reverse_bits() as usize / (256 / PASSES)
 }
 
 /// Steps of a full turn over `rows` rows. Those whose row does not exist are passed over.
@@ -45,7 +58,9 @@ pub(crate) fn steps(rows: usize) -> usize {
     rows.next_multiple_of(PASSES)
 }
 
-const PASSES: usize = 8;
+/// Interleaved passes of a turn. One in a model, whose tables have a row or two: each step of the
+/// hand is a step of the model.
+const PASSES: usize = if crate::sync::MODEL { 1 } else { 8 };
 
 #[cfg(test)]
 mod tests {
@@ -65,6 +80,17 @@ mod tests {
             let mut seen: Vec<_> = (0..steps(rows)).map(|step| row_of(step, rows)).collect();
             seen.sort_unstable();
             assert_eq!(seen, (0..steps(rows)).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn each_row_follows_the_one_before() {
+        for rows in [1, 7, 8, 9, 11, 64, 249, 1000] {
+            let turn = steps(rows);
+            for step in 0..turn {
+                let next = row_of((step + 1) % turn, rows);
+                assert_eq!(row_after(row_of(step, rows), rows), next);
+            }
         }
     }
 

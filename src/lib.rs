@@ -76,6 +76,8 @@ mod clock;
 mod config;
 mod counter;
 mod error;
+#[cfg(fuzzing)]
+mod fuzz;
 mod hash;
 mod iter;
 mod load;
@@ -108,6 +110,13 @@ pub use stats::Stats;
 #[doc(hidden)]
 pub mod __pause {
     pub use crate::pause::{STEPS, Step, set_hook};
+}
+
+/// For `fuzz`: checks on private values. Not part of the API.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod __fuzz {
+    pub use crate::fuzz::{check_claim, check_home, check_node, check_tags};
 }
 
 /// For `loom-tests`: rooms that models look into, and the bugs that they plant. Not part of the API.

@@ -83,11 +83,12 @@ impl<K, V> Removed<K, V> {
     /// assert_eq!(first.try_into_inner().unwrap(), (1, "one".to_string()));
     /// ```
     pub fn try_into_inner(self) -> Result<(K, V), Self> {
-        // The order matters: a reader cannot make new handles, so once this one is the last it
-        // stays so.
+        // The order matters: a reader that found the entry while it was a flight may still take a
+        // share (`join`). Once no reader is left only owners of shares could, and if then this is
+        // the only share, it stays so.
         let owner = self.domain.owner();
         // SAFETY: the node was unlinked before the handle was made.
-        if !self.entry().is_sole() || !unsafe { owner.is_unseen(self.node) } {
+        if !unsafe { owner.is_unseen(self.node) } || !self.entry().is_sole() {
             return Err(self);
         }
         let node = self.node;

@@ -51,11 +51,13 @@ mod seats {
         TICKET.get()
     }
 
+    #[inline]
     pub(crate) fn seated() -> usize {
         let ticket = TICKET.get();
         if ticket != NO_TICKET { ticket } else { sit() }
     }
 
+    #[cold]
     fn sit() -> usize {
         let seat = find_free().unwrap_or_else(add);
         let ticket = seat.index + FIRST_TICKET;

@@ -8,14 +8,14 @@ use std::cell::Cell;
 use std::ptr;
 
 use crate::counter::OwnedWord;
-use crate::sync::{AtomicPtr, AtomicU64, Ordering};
+use crate::sync::{AtomicPtr, AtomicU64, MODEL, Ordering};
 use crate::thread_id;
 
 /// Records in the first chunk. A power of two.
 const FIRST: usize = 4;
 /// Slots for chunks, indexed by the logarithm of the ticket; a power of two so that a mask bounds
 /// the index.
-const CHUNKS: usize = 32;
+const CHUNKS: usize = if MODEL { 4 } else { 32 };
 
 /// One thread's part of one domain. `L` is what the layer above keeps per thread.
 ///

@@ -124,6 +124,19 @@ impl<N> Word<N> {
         self.0.is_null()
     }
 
+    /// The byte with the state bits.
+    #[inline(always)]
+    pub(crate) fn low_byte(self) -> u8 {
+        self.0.addr() as u8
+    }
+
+    /// Of eight low bytes at once, in the bottom bit of each, which are of READY words.
+    #[inline(always)]
+    pub(crate) fn ready_of_low_bytes(bytes: u64) -> u64 {
+        // READY is the state with the upper bit only.
+        (bytes >> 1) & !bytes & 0x0101_0101_0101_0101
+    }
+
     #[inline]
     pub(crate) fn state(self) -> State {
         match self.0.addr() & STATE {

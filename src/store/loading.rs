@@ -175,19 +175,20 @@ impl<K, V: Clone> Lead<'_, K, V> {
 
         // From here on the value is everybody's; what follows is only about keeping it.
         let mut leaving = store.leaving(owner);
-        let room = if owner.admit() { store.reserve(&mut leaving) } else { None };
         let loading = Word::loading(node.as_ptr());
-        let admitted = match room {
-            Some(room) if place.exchange(loading, Word::ready(node.as_ptr())) => {
+        let admitted = if !place.holds(loading) {
+            false // detached while it ran: nobody is evicted for it
+        } else if let Some(room) = owner.admit().then(|| store.reserve(&mut leaving)).flatten() {
+            if place.exchange(loading, Word::ready(node.as_ptr())) {
                 room.occupy();
                 true
+            } else {
+                false // detached just now; the room goes back
             }
-            Some(_) => false, // detached; the room goes back
-            None => {
-                owner.local().not_admitted.bump();
-                self::detach(store, owner, hash, place, node);
-                false
-            }
+        } else {
+            owner.local().not_admitted.bump();
+            self::detach(store, owner, hash, place, node);
+            false
         };
         if admitted {
             owner.local().inserts.bump();

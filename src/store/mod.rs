@@ -308,8 +308,14 @@ impl<K, V> Store<K, V> {
         K: Eq,
     {
         let owner = self.domain.owner();
-        let _leaving = self.leaving(owner);
+        let mut leaving = self.leaving(owner);
         let fresh = Private::entry(owner, hash.place(), key, value);
+        if !owner.admit() {
+            return match self.refuse(&mut leaving, hash, fresh) {
+                Written::NotAdmitted(key, value) => Err((key, value)),
+                Written::New | Written::Replaced(_) => unreachable!("a refusal refuses"),
+            };
+        }
         loop {
             let shield = Shield::new(owner);
             match self.table.locate(hash, fresh.key(), &shield) {

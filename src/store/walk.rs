@@ -207,5 +207,5 @@ impl<K, V> Store<K, V> {
 
 /// Whether a slot still says `word`, for a protection that was published in between.
 fn still<K, V>(place: Place<'_, K, V>, word: Word<Node<K, V>>) -> bool {
-    place.bucket.slots[place.slot].still(word)
+    place.slot().still(word)
 }

@@ -1,7 +1,7 @@
 //! What shares a cache line? Six slots, their tags, their clock bits.
 
 use crate::clock;
-use crate::slot::Slot;
+use crate::slot::{Slot, Word};
 use crate::sync::{AtomicU64, Ordering};
 use crate::table::tags::{PASSED, SLOTS, Tags};
 
@@ -101,12 +101,12 @@ impl<N> Bucket<N> {
     /// the layout of the clock word.
     #[inline(always)]
     pub(crate) fn ready_from(&self, from: usize) -> u64 {
-        let mut ready = 0;
+        let mut states = 0;
         for slot in 0..SLOTS {
-            ready |= u64::from(self.slots[slot].load().is_ready()) << (8 * slot);
+            states |= u64::from(self.slots[slot].load().low_byte()) << (8 * slot);
         }
         // `from` is at most SLOTS, so the shift is at most 48.
-        ready & (u64::MAX << (8 * from))
+        Word::<N>::ready_of_low_bytes(states) & (u64::MAX << (8 * from))
     }
 
     /// Marks `slot` as used. Writes nothing unless the hand has passed since it was used last.
@@ -125,12 +125,10 @@ impl<N> Bucket<N> {
     }
 
     /// Flips the bits that the hand changes in this bucket: those it passed become aged, that of
-    /// a victim is not aged for its successor. A bit that changes meanwhile ends up wrong.
-    #[inline]
+    /// a victim is not aged for its successor. What others change in between is lost.
+    #[inline(always)]
     pub(crate) fn flip(&self, bits: u64) {
-        if bits != 0 {
-            // ORDERING: Relaxed. The clock word is advice.
-            self.clock.fetch_xor(bits, Ordering::Relaxed);
-        }
+        // ORDERING: Relaxed. The clock word is advice, not worth a locked instruction per bucket.
+        self.clock.store(self.clock() ^ bits, Ordering::Relaxed);
     }
 }

@@ -31,7 +31,6 @@ use crate::reclaim::Protect;
 use crate::seed::{Seed, planted};
 use crate::slot::{State, Word};
 use crate::sync::{MODEL, spin_loop, yield_now};
-use crate::table::bucket::Bucket;
 use crate::table::tags::Tags;
 use crate::table::{Found, Place, Table, examine};
 
@@ -63,8 +62,8 @@ impl<'t, K, V> Claim<'t, K, V> {
     pub(crate) fn finalise(self, to: Word<Node<K, V>>) -> Option<Place<'t, K, V>> {
         reach(Step::BeforeFinalise);
         let place = self.place;
-        place.bucket.touch(place.slot); // as a rule not aged already
-        if !place.bucket.slots[place.slot].finalise(self.word, to) {
+        place.touch(); // as a rule not aged already
+        if !place.slot().finalise(self.word, to) {
             return None; // dropped: the counts are taken back
         }
         std::mem::forget(self);
@@ -75,11 +74,9 @@ impl<'t, K, V> Claim<'t, K, V> {
 
 /// Withdraws: gives the slot back, also when a user's `Eq` panics during the second scan.
 impl<K, V> Drop for Claim<'_, K, V> {
-    #[cold]
+    #[inline]
     fn drop(&mut self) {
-        // Whether it was aborted meanwhile or not, the counts are this thread's to take back.
-        self.place.bucket.slots[self.place.slot].abort(self.word);
-        self.table.vacated(self.hash, self.place);
+        self.table.withdraw(self.hash, self.place, self.word);
     }
 }
 
@@ -142,6 +139,15 @@ impl<K, V> Table<K, V> {
         unreachable!("an endless range ended")
     }
 
+    /// Of a claim's parts and not of the claim, which is thus never needed in memory.
+    #[cold]
+    #[inline(never)]
+    fn withdraw(&self, hash: Hashed, place: Place<'_, K, V>, claim: Word<Node<K, V>>) {
+        // Whether it was aborted meanwhile or not, the counts are this thread's to take back.
+        place.slot().abort(claim);
+        self.vacated(hash, place);
+    }
+
     fn home_tags(&self, hash: Hashed) -> Tags {
         self.home_bucket(hash.place()).tags()
     }
@@ -153,7 +159,7 @@ impl<K, V> Table<K, V> {
         if let Some(slot) = bucket.first_empty()
             && bucket.slots[slot].claim(claim)
         {
-            return Some(Place { bucket, slot, step: 0 });
+            return Some(Place::new(bucket, slot, 0));
         }
         self.claim_beyond_home(hash, claim)
     }
@@ -164,7 +170,7 @@ impl<K, V> Table<K, V> {
         for (step, bucket) in self.probe(hash).enumerate() {
             while let Some(slot) = bucket.first_empty() {
                 if bucket.slots[slot].claim(claim) {
-                    return Some(Place { bucket, slot, step });
+                    return Some(Place::new(bucket, slot, step));
                 }
             }
         }
@@ -180,8 +186,8 @@ impl<K, V> Table<K, V> {
         place: Place<'_, K, V>,
         claim: Word<Node<K, V>>,
     ) -> Option<Tags> {
-        let slot = &place.bucket.slots[place.slot];
-        let written = place.bucket.write_tag(place.slot, hash.tag(), || slot.load() == claim)?;
+        let still_claimed = || place.slot().load() == claim;
+        let written = place.bucket.write_tag(place.slot as usize, hash.tag(), still_claimed)?;
         if place.step == 0 {
             return Some(written);
         }
@@ -191,7 +197,7 @@ impl<K, V> Table<K, V> {
     #[inline(never)]
     fn announce_displaced(&self, hash: Hashed, place: Place<'_, K, V>) -> Option<Tags> {
         reach(Step::Tagged);
-        let mut passed = self.probe(hash).take(place.step);
+        let mut passed = self.probe(hash).take(place.step as usize);
         let home = passed.next()?; // `step > 0`: there is one
         passed.for_each(|bucket| {
             bucket.pass();
@@ -218,7 +224,7 @@ impl<K, V> Table<K, V> {
             return Rescan::Alone;
         }
         let matches = snapshot.matches(hash.tag());
-        let others = if mine.step == 0 { matches.without(mine.slot) } else { matches };
+        let others = if mine.step == 0 { matches.without(mine.slot as usize) } else { matches };
         if others.is_empty() && snapshot.passed() == 0 {
             return Rescan::Alone;
         }
@@ -243,11 +249,11 @@ impl<K, V> Table<K, V> {
         for (step, bucket) in self.probe(hash).enumerate() {
             let tags = if step == 0 { snapshot } else { bucket.tags() };
             for slot in tags.matches(hash.tag()) {
-                if step == mine.step && slot == mine.slot {
+                let place = Place::new(bucket, slot, step);
+                if (place.step, place.slot) == (mine.step, mine.slot) {
                     continue;
                 }
-                let place = Place { bucket, slot, step };
-                let earlier = (step, slot) < (mine.step, mine.slot);
+                let earlier = (place.step, place.slot) < (mine.step, mine.slot);
                 match rival(hash, key, guard, place, impatient || !earlier) {
                     Rescan::Alone => {}
                     other => return other,
@@ -273,13 +279,13 @@ where
     Q: Equivalent<K> + ?Sized,
     P: Protect<Node<K, V>>,
 {
-    let slot = &place.bucket.slots[place.slot];
+    let slot = place.slot();
     loop {
         let word = slot.load();
         match word.state() {
             State::Empty => return Rescan::Alone,
             State::Claimed => {
-                if !word.claims(hash) || !announces(place.bucket, place.slot, hash) {
+                if !word.claims(hash) || !announces(place, hash) {
                     return Rescan::Alone;
                 }
                 if !abort {
@@ -291,7 +297,7 @@ where
                 // It was finalised or withdrawn under our hands: look again.
             }
             State::Ready | State::Loading => {
-                match examine::<false, _, _, _, _>(place.bucket, place.slot, key, guard) {
+                match examine::<false, _, _, _, _>(place.bucket, place.slot as usize, key, guard) {
                     Some((word, node)) => return Rescan::Occupied(Found { place, word, node }),
                     // Another key, or it changed: a slot that changes once more is not ours to
                     // fear unless it holds our key, which only a later announcer can bring.
@@ -304,6 +310,6 @@ where
 
 /// Whether the claim that was just seen in the slot has its tag written, so that aborting it
 /// cannot make its owner write into somebody else's.
-fn announces<N>(bucket: &Bucket<N>, slot: usize, hash: Hashed) -> bool {
-    planted(Seed::AbortUnseen) || bucket.tags().tag(slot) == hash.tag()
+fn announces<K, V>(place: Place<'_, K, V>, hash: Hashed) -> bool {
+    planted(Seed::AbortUnseen) || place.bucket.tags().tag(place.slot as usize) == hash.tag()
 }

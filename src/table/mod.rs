@@ -23,7 +23,7 @@ use crate::hash::{self, Hashed};
 use crate::node::Node;
 use crate::reclaim::Protect;
 use crate::seed::{Seed, planted};
-use crate::slot::{State, Word};
+use crate::slot::{Slot, State, Word};
 use crate::sync::{AtomicUsize, MODEL, Ordering, prefetch};
 use bucket::Bucket;
 use segment::Segment;
@@ -55,10 +55,12 @@ pub(crate) struct Table<K, V> {
 }
 
 /// A slot that was found, and how many buckets its key's probe passed before.
+///
+/// Two words, so that it stays in registers also where it goes into a function and out again.
 pub(crate) struct Place<'t, K, V> {
-    pub(crate) bucket: &'t Bucket<Node<K, V>>,
-    pub(crate) slot: usize,
-    pub(crate) step: usize,
+    bucket: &'t Bucket<Node<K, V>>,
+    slot: u32,
+    step: u32,
 }
 
 impl<K, V> Clone for Place<'_, K, V> {
@@ -69,20 +71,35 @@ impl<K, V> Clone for Place<'_, K, V> {
 
 impl<K, V> Copy for Place<'_, K, V> {}
 
-impl<K, V> Place<'_, K, V> {
+impl<'t, K, V> Place<'t, K, V> {
+    #[inline(always)]
+    fn new(bucket: &'t Bucket<Node<K, V>>, slot: usize, step: usize) -> Self {
+        Self { bucket, slot: slot as u32, step: step as u32 }
+    }
+
+    #[inline(always)]
+    pub(crate) fn slot(&self) -> &'t Slot<Node<K, V>> {
+        &self.bucket.slots[self.slot as usize]
+    }
+
     #[inline(always)]
     pub(crate) fn touch(&self) {
-        self.bucket.touch(self.slot);
+        self.bucket.touch(self.slot as usize);
     }
 
     #[inline]
     pub(crate) fn unlink(&self, word: Word<Node<K, V>>) -> bool {
-        self.bucket.slots[self.slot].unlink(word)
+        self.slot().unlink(word)
+    }
+
+    /// Whether the slot says `word` now.
+    pub(crate) fn holds(&self, word: Word<Node<K, V>>) -> bool {
+        self.slot().load() == word
     }
 
     #[inline]
     pub(crate) fn exchange(&self, from: Word<Node<K, V>>, to: Word<Node<K, V>>) -> bool {
-        self.bucket.slots[self.slot].exchange(from, to)
+        self.slot().exchange(from, to)
     }
 }
 
@@ -131,8 +148,10 @@ impl<K, V> Table<K, V> {
         &self.shards[self.shard_index(place)]
     }
 
+    /// The shard in whose part of the arena the home bucket is: for shards of equal length,
+    /// `floor(floor(x * shards * buckets) / buckets)` is `floor(x * shards)`.
     fn shard_index(&self, place: u32) -> usize {
-        hash::home(place, self.arena.len() as u32) / (self.arena.len() >> self.mask.count_ones())
+        hash::home(place, self.shards.len() as u32)
     }
 
     /// Shards, buckets of a shard's first segment, slots of a bucket, buckets of a probe.
@@ -212,7 +231,7 @@ impl<K, V> Table<K, V> {
         let tags = bucket.tags();
         for slot in tags.matches(hash.tag()) {
             if let Some((word, node)) = examine::<false, _, _, _, _>(bucket, slot, key, guard) {
-                return Some(Found { place: Place { bucket, slot, step: 0 }, word, node });
+                return Some(Found { place: Place::new(bucket, slot, 0), word, node });
             }
         }
         if tags.passed() == 0 { None } else { self.search::<false, _, _>(hash, key, guard, 1) }
@@ -231,11 +250,14 @@ impl<K, V> Table<K, V> {
         Q: Equivalent<K> + ?Sized,
         P: Protect<Node<K, V>>,
     {
-        for (step, bucket) in self.probe(hash).enumerate().skip(from) {
+        for (step, bucket) in self.probe(hash).enumerate() {
+            if step < from {
+                continue;
+            }
             let tags = bucket.tags();
             for slot in tags.matches(hash.tag()) {
                 if let Some((word, node)) = examine::<READY, _, _, _, _>(bucket, slot, key, guard) {
-                    return Some(Found { place: Place { bucket, slot, step }, word, node });
+                    return Some(Found { place: Place::new(bucket, slot, step), word, node });
                 }
             }
             if tags.passed() == 0 {
@@ -251,7 +273,7 @@ impl<K, V> Table<K, V> {
     }
 
     fn probe_place<'t>(&'t self, shard: &'t Segment<Node<K, V>>, place: u32) -> Probe<'t, K, V> {
-        Probe { segment: Some(shard), place, next: 0 }
+        Probe::new(shard, place)
     }
 
     /// Takes back the overflow counts of an entry that was `step` buckets behind its home.
@@ -264,7 +286,7 @@ impl<K, V> Table<K, V> {
     /// After the entry or flight at `place` was unlinked, whose key hashes to `hash`.
     pub(crate) fn vacated(&self, hash: Hashed, place: Place<'_, K, V>) {
         if place.step > 0 {
-            self.unpass(self.shard(hash.place()), hash.place(), place.step);
+            self.unpass(self.shard(hash.place()), hash.place(), place.step as usize);
         }
     }
 
@@ -346,30 +368,34 @@ where
     }
 }
 
+/// The rest of a probe: `left` buckets of `segment` from `next` on, then the segments behind it.
 struct Probe<'t, K, V> {
-    segment: Option<&'t Segment<Node<K, V>>>,
+    segment: &'t Segment<Node<K, V>>,
     place: u32,
     next: usize,
+    left: usize,
+}
+
+impl<'t, K, V> Probe<'t, K, V> {
+    #[inline]
+    fn new(segment: &'t Segment<Node<K, V>>, place: u32) -> Self {
+        Self { segment, place, next: segment.home(place), left: PROBE.min(segment.buckets().len()) }
+    }
 }
 
 impl<'t, K, V> Iterator for Probe<'t, K, V> {
     type Item = &'t Bucket<Node<K, V>>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            let segment = self.segment?;
-            let buckets = segment.buckets();
-            if self.next < PROBE.min(buckets.len()) {
-                let mut index = segment.home(self.place) + self.next;
-                if index >= buckets.len() {
-                    index -= buckets.len();
-                }
-                self.next += 1;
-                return Some(&buckets[index]);
-            }
-            self.segment = segment.next();
-            self.next = 0;
+        if self.left == 0 {
+            *self = Self::new(self.segment.next()?, self.place);
         }
+        self.left -= 1;
+        let buckets = self.segment.buckets();
+        let bucket = &buckets[self.next];
+        self.next = if self.next + 1 == buckets.len() { 0 } else { self.next + 1 };
+        Some(bucket)
     }
 }
 

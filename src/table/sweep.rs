@@ -107,25 +107,26 @@ impl<K, V> Table<K, V> {
         (row << self.mask.count_ones()) | (ordinal & self.mask)
     }
 
+    /// The row of bucket `ordinal` of the sweep, where `row` is that of the bucket before it.
+    #[inline]
+    fn row_after(&self, ordinal: usize, row: usize) -> usize {
+        if ordinal & self.mask == 0 { clock::row_after(row, self.rows()) } else { row }
+    }
+
     /// Unlinks the next victim. The caller takes over the slot's share of it and its room.
     pub(crate) fn evict(&self, position: &Position) -> Option<NonNull<Node<K, V>>> {
-        let range = self.range();
-        let two_turns = 2 * clock::steps(self.rows()) * self.shards.len();
-        for _ in 0..two_turns + range {
+        let mut visited = 0;
+        loop {
             if position.next.get() == position.end.get() {
-                // ORDERING: Relaxed. The hand only spreads the threads; nothing is published.
-                let start = self.hand.fetch_add(range, Ordering::Relaxed);
-                position.next.set(start as u64);
-                position.end.set(start.wrapping_add(range) as u64);
-                position.row.set(self.row_at(start) as u64);
-                position.slot.set(0);
+                if visited > self.two_turns() {
+                    return None;
+                }
+                self.take_buckets(position);
             }
-            let ordinal = position.next.get() as usize;
-            let row = position.row.get() as usize;
-            let from = position.slot.get() as usize;
-            let shard: &Segment<_> = &self.shards[ordinal & self.mask];
+            let (row, from) = (position.row.get() as usize, position.slot.get() as usize);
+            let shard: &Segment<_> = &self.shards[position.next.get() as usize & self.mask];
+            // Rows of the first segment, which is as a rule all.
             if let Some(bucket) = shard.buckets().get(row) {
-                // Rows of the first segment, which is as a rule all.
                 if let Some((slot, node)) = evict_from(bucket, from) {
                     position.slot.set(slot as u64 + 1);
                     reach(Step::Unlinked);
@@ -136,31 +137,57 @@ impl<K, V> Table<K, V> {
                     }
                     return Some(node);
                 }
-            } else if let Some(spot) = self.spot(self.cursor_at(ordinal, row))
-                && let Some((slot, node)) = evict_from(spot.bucket(), from)
-            {
-                position.slot.set(slot as u64 + 1);
-                reach(Step::Unlinked);
-                // SAFETY: as above.
-                spot.vacated(self, unsafe { node.as_ref() }.place());
+            } else if let Some(node) = self.evict_appended(position) {
                 return Some(node);
             }
-            let ordinal = ordinal.wrapping_add(1);
-            position.slot.set(0);
-            position.next.set(ordinal as u64);
-            position.row.set(self.row_at(ordinal) as u64);
-            self.prefetch_after(ordinal, position);
+            visited += 1;
+            self.advance(position);
         }
-        None
     }
 
-    /// Fetches the bucket after the one that is being swept, in time for when the hand is there.
+    /// `evict` from one bucket of an appended segment, if the position's shard has its row.
+    #[cold]
+    #[inline(never)]
+    fn evict_appended(&self, position: &Position) -> Option<NonNull<Node<K, V>>> {
+        let (ordinal, row) = (position.next.get() as usize, position.row.get() as usize);
+        let spot = self.spot(self.cursor_at(ordinal, row))?;
+        let (slot, node) = evict_from(spot.bucket(), position.slot.get() as usize)?;
+        position.slot.set(slot as u64 + 1);
+        reach(Step::Unlinked);
+        // SAFETY: the exchange that emptied the slot gave us its share of the node.
+        spot.vacated(self, unsafe { node.as_ref() }.place());
+        Some(node)
+    }
+
+    fn two_turns(&self) -> usize {
+        2 * clock::steps(self.rows()) * self.shards.len()
+    }
+
+    /// Takes the next few buckets from the hand.
+    #[inline(never)]
+    fn take_buckets(&self, position: &Position) {
+        let range = self.range();
+        // ORDERING: Relaxed. The hand only spreads the threads; nothing is published.
+        let start = self.hand.fetch_add(range, Ordering::Relaxed);
+        position.next.set(start as u64);
+        position.end.set(start.wrapping_add(range) as u64);
+        position.row.set(self.row_at(start) as u64);
+        position.slot.set(0);
+    }
+
+    /// Goes on to the next bucket, and fetches the one after it, in time for when the hand is
+    /// there.
     #[inline]
-    fn prefetch_after(&self, ordinal: usize, position: &Position) {
-        let next = ordinal.wrapping_add(1);
-        if next as u64 != position.end.get() {
-            let shard = &self.shards[next & self.mask];
-            if let Some(bucket) = shard.buckets().get(self.row_at(next)) {
+    fn advance(&self, position: &Position) {
+        let next = (position.next.get() as usize).wrapping_add(1);
+        let row = self.row_after(next, position.row.get() as usize);
+        position.next.set(next as u64);
+        position.row.set(row as u64);
+        position.slot.set(0);
+        let after = next.wrapping_add(1);
+        if after as u64 != position.end.get() {
+            let shard = &self.shards[after & self.mask];
+            if let Some(bucket) = shard.buckets().get(self.row_after(after, row)) {
                 prefetch(bucket);
             }
         }
@@ -184,7 +211,7 @@ impl<K, V> Table<K, V> {
         slot: usize,
     ) -> (Place<'_, K, V>, Word<Node<K, V>>) {
         let bucket = self.spot(cursor).expect("a cursor names a bucket").bucket();
-        (Place { bucket, slot, step: 0 }, bucket.slots[slot].load())
+        (Place::new(bucket, slot, 0), bucket.slots[slot].load())
     }
 
     /// After a slot of bucket `cursor` was emptied of a node whose key's place is `place`.
@@ -198,27 +225,32 @@ impl<K, V> Table<K, V> {
     pub(crate) fn coldest_first(&self, position: &Position) -> Vec<(usize, usize)> {
         let turn = clock::steps(self.rows()) * self.shards.len();
         let (mut next, end) = (position.next.get() as usize, position.end.get() as usize);
+        let mut row = position.row.get() as usize;
         let mut resume = if next == end { 0 } else { position.slot.get() as usize };
         if resume == SLOTS {
             (next, resume) = (next.wrapping_add(1), 0); // worked through to its end
+            row = self.row_after(next, row);
         }
         // ORDERING: Relaxed, as in `evict`.
         let hand = self.hand.load(Ordering::Relaxed);
         // The rest of this thread's buckets, then a turn from the shared hand. The turn comes back
         // to the bucket at which the thread stands: what it has passed there comes last.
-        let own = (0..end.wrapping_sub(next)).map(|i| next.wrapping_add(i));
-        let ordinals = own.chain((0..turn).map(|i| hand.wrapping_add(i)));
+        let own = std::iter::successors(Some((next, row)), |&(ordinal, row)| {
+            let ordinal = ordinal.wrapping_add(1);
+            Some((ordinal, self.row_after(ordinal, row)))
+        });
+        let shared = (0..turn).map(|i| hand.wrapping_add(i)).map(|at| (at, self.row_at(at)));
+        let buckets = own.take(end.wrapping_sub(next)).chain(shared);
         let mut visits: Vec<(usize, std::ops::Range<usize>)> =
-            ordinals.map(|ordinal| (ordinal, 0..SLOTS)).collect();
+            buckets.map(|(ordinal, row)| (self.cursor_at(ordinal, row), 0..SLOTS)).collect();
         if let Some(first) = visits.first_mut() {
             first.1.start = resume;
         }
-        visits.push((next, 0..resume));
+        visits.push((self.cursor_at(next, row), 0..resume));
 
         let mut seen = std::collections::HashSet::new();
         let (mut aged, mut fresh) = (Vec::new(), Vec::new());
-        for (ordinal, slots) in visits {
-            let cursor = self.cursor_at(ordinal, self.row_at(ordinal));
+        for (cursor, slots) in visits {
             let Some(spot) = self.spot(cursor) else { continue };
             let whole = slots.len() == SLOTS;
             if whole && !seen.insert(cursor) {
@@ -247,22 +279,26 @@ fn evict_from<K, V>(
     let ready = bucket.ready_from(from);
     let mut victims = ready & aged;
     while victims != 0 {
-        let slot = victims.trailing_zeros() as usize / 8;
+        let (slot, others) = (slot_of(victims), victims & (victims - 1));
         let word = bucket.slots[slot].load();
+        // The next victim, if it is in this bucket (else this one): its node will have come by
+        // the time that it is evicted.
+        prefetch(bucket.slots[slot_of(if others == 0 { victims } else { others })].load().node());
         if word.is_ready() && bucket.slots[slot].unlink(word) {
             let passed = ready & !aged & (clock::aged(slot) - 1);
             bucket.flip(passed | clock::aged(slot));
-            // The next victim, if it is in this bucket: its node will have come by then.
-            let next = (victims & (victims - 1)).trailing_zeros() as usize / 8;
-            if next < SLOTS {
-                prefetch(bucket.slots[next].load().node());
-            }
             return NonNull::new(word.node()).map(|node| (slot, node));
         }
-        victims &= victims - 1;
+        victims = others;
     }
     bucket.flip(ready & !aged);
     None
+}
+
+/// The first slot of a set that is not empty, in the layout of the clock word.
+#[inline(always)]
+fn slot_of(slots: u64) -> usize {
+    slots.trailing_zeros() as usize / 8
 }
 
 /// What `Store::validate` checks of the table.

@@ -1,0 +1,104 @@
+//! `hotset-bench`: hotset beside its peers, in hit ratio, throughput, latency and memory.
+//!
+//! One subcommand for each question; `hotset-bench help` lists them.
+
+mod alloc;
+mod commands;
+mod machine;
+mod measure;
+mod peers;
+mod plot;
+mod policies;
+mod reclaim;
+mod report;
+mod settings;
+mod synthetic;
+mod trace;
+mod workload;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, ensure};
+use clap::{Parser, Subcommand};
+
+use self::report::Report;
+use self::settings::{Options, Settings};
+
+// It counts only for `memory`; see there.
+#[global_allocator]
+static ALLOCATOR: alloc::Counting = alloc::Counting;
+
+#[derive(Parser)]
+#[command(version, about, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    options: Options,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Hit ratios of all peers and policies on traces (or on a synthetic mix), and a plot.
+    Replay(commands::replay::Args),
+    /// The cost of a hit on one thread, at three sizes.
+    Hit,
+    /// All cores read one key.
+    HotKey,
+    /// All entries are there, Zipf-distributed reads on several threads.
+    ZipfHit(commands::zipf_hit::Args),
+    /// Get, and insert on a miss: throughput, hit ratio, refused inserts.
+    ReadThrough(commands::read_through::Args),
+    /// Every operation inserts a new key into a full cache.
+    Churn,
+    /// Percentiles of the time of one read-through operation.
+    Latency(commands::latency::Args),
+    /// Bytes requested for each entry, beyond its key and value.
+    Memory(commands::memory::Args),
+    /// How many values are alive at once; fails if hotset breaks its limit.
+    Live(commands::live::Args),
+    /// What protects a short read: the experiment behind the choice of reclamation.
+    Reclaim(reclaim::Args),
+    /// A short version of everything, with a table of targets.
+    All(commands::all::Args),
+}
+
+fn main() -> ExitCode {
+    match run(&Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("hotset-bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Result<()> {
+    let short = matches!(&cli.command, Command::All(args) if !args.full);
+    let settings = Settings::new(&cli.options, short)?;
+    if let Command::Reclaim(args) = &cli.command {
+        // It prints tables of its own, of schemes instead of peers.
+        ensure!(
+            !cli.options.json && cli.options.only.is_empty(),
+            "reclaim has no --json and --only"
+        );
+        return reclaim::run(args);
+    }
+    let mut report = Report::new(cli.options.json);
+    let outcome = match &cli.command {
+        Command::Replay(args) => commands::replay::run(args, &settings, &mut report),
+        Command::Hit => commands::hit::run(&settings, &mut report),
+        Command::HotKey => commands::hot_key::run(&settings, &mut report),
+        Command::ZipfHit(args) => commands::zipf_hit::run(args, &settings, &mut report),
+        Command::ReadThrough(args) => commands::read_through::run(args, &settings, &mut report),
+        Command::Churn => commands::churn::run(&settings, &mut report),
+        Command::Latency(args) => commands::latency::run(args, &settings, &mut report),
+        Command::Memory(args) => commands::memory::run(args, &settings, &mut report),
+        Command::Live(args) => commands::live::run(args, &settings, &mut report),
+        Command::All(args) => commands::all::run(args, &settings, &mut report),
+        Command::Reclaim(_) => unreachable!("handled above"),
+    };
+    // What was measured before a failure is printed all the same.
+    report.finish()?;
+    outcome
+}

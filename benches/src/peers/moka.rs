@@ -1,0 +1,42 @@
+//! moka's synchronous cache: W-TinyLFU, records of hits and writes in queues.
+
+use moka::sync::Cache as Inner;
+
+use super::{Cache, Hasher, Reader};
+
+pub struct Moka(Inner<u64, u64, Hasher>);
+
+impl Reader for Moka {
+    const NAME: &'static str = "moka";
+
+    fn with_capacity(entries: usize) -> Self {
+        Self(Inner::builder().max_capacity(entries as u64).build_with_hasher(Hasher::default()))
+    }
+
+    fn put(&mut self, key: u64, value: u64) {
+        self.insert(key, value);
+    }
+
+    #[inline]
+    fn get(&self, key: u64) -> Option<u64> {
+        self.0.get(&key)
+    }
+
+    fn settle(&self) {
+        self.0.run_pending_tasks();
+    }
+}
+
+impl Cache for Moka {
+    // Its admission filter may drop the newcomer later, unseen by the caller.
+    #[inline]
+    fn insert(&self, key: u64, value: u64) -> bool {
+        self.0.insert(key, value);
+        true
+    }
+
+    // As of its last maintenance.
+    fn len(&self) -> usize {
+        self.0.entry_count() as usize
+    }
+}

@@ -1,0 +1,44 @@
+//! Get, and insert on a miss: what a cache is for.
+
+use super::{Cursor, KeySource, Tally, Workload};
+use crate::peers::Cache;
+
+/// Operations between two looks at the clock.
+const CHUNK: u64 = 512;
+
+pub struct ReadThrough<C, K> {
+    pub cache: C,
+    pub keys: K,
+}
+
+impl<C: Cache, K: KeySource> ReadThrough<C, K> {
+    /// Brings the cache to its steady state: full, and its policy acquainted with the keys.
+    pub fn warm(&self, operations: u64, cursor: &mut Cursor) {
+        for _ in 0..operations.div_ceil(CHUNK) {
+            self.chunk(cursor);
+        }
+        self.cache.settle();
+    }
+}
+
+impl<C: Cache, K: KeySource> Workload for ReadThrough<C, K> {
+    fn chunk(&self, cursor: &mut Cursor) -> Tally {
+        let mut tally = Tally { ops: CHUNK, ..Tally::default() };
+        for _ in 0..CHUNK {
+            read_through(&self.cache, self.keys.next(cursor), &mut tally);
+        }
+        tally
+    }
+}
+
+/// One operation; counts everything but itself.
+#[inline(always)]
+pub fn read_through<C: Cache>(cache: &C, key: u64, tally: &mut Tally) {
+    if let Some(value) = cache.get(key) {
+        std::hint::black_box(value);
+        tally.hits += 1;
+    } else {
+        tally.inserts += 1;
+        tally.refused += u64::from(!cache.insert(key, key));
+    }
+}

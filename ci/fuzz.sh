@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Fuzzes each target for SECONDS (default 30), with AddressSanitizer.   ci/fuzz.sh [SECONDS]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+seconds=${1:-30}
+toolchain=${HOTSET_NIGHTLY:-nightly}
+
+if ! cargo fuzz --version >/dev/null 2>&1; then
+    cargo install cargo-fuzz --version 0.13.2 --locked # about a minute on two cores
+fi
+
+cd fuzz
+for target in ops load word; do
+    mkdir -p "corpus/$target"
+    echo "== fuzz: $target, $seconds s"
+    cargo "+$toolchain" fuzz run "$target" -- \
+        -max_total_time="$seconds" -max_len=2048 -timeout=20 -rss_limit_mb=2048 \
+        -print_final_stats=1 2>&1 | grep -vE '^#[0-9]+|NEW_(FUNC|PC)' | tail -n 40
+done

@@ -1,0 +1,83 @@
+//! Which cache, and which keys? A cache of canaries whose keys can be chosen by their bucket.
+
+use std::hash::{BuildHasher, Hasher};
+use std::sync::Arc;
+
+use hotset::__model::tag_of;
+
+use crate::Canary;
+
+/// The cache under test.
+pub type Cache = hotset::Cache<u64, Canary, Identity>;
+
+/// Hashes a `u64` to itself, so that a model is the same in each of its executions.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Identity;
+
+impl BuildHasher for Identity {
+    type Hasher = Itself;
+
+    fn build_hasher(&self) -> Itself {
+        Itself(0)
+    }
+}
+
+/// The hasher of [`Identity`].
+#[derive(Debug)]
+pub struct Itself(u64);
+
+impl Hasher for Itself {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("keys are u64");
+    }
+
+    fn write_u64(&mut self, n: u64) {
+        self.0 = n;
+    }
+}
+
+/// An empty cache with this bound. In the model build it has `max_entries / 2` buckets, rounded
+/// up, of two slots each, and every thread collects after each retirement.
+pub fn cache(max_entries: usize) -> Arc<Cache> {
+    let builder = hotset::Cache::<u64, Canary>::builder().hasher(Identity);
+    Arc::new(builder.max_entries(max_entries).build().expect("a bound of 1 or more"))
+}
+
+/// Inserts each key with a canary of the same number.
+pub fn fill<const N: usize>(cache: &Cache, keys: [u64; N]) {
+    for key in keys {
+        assert!(cache.insert(key, Canary::new(key)).is_admitted());
+    }
+}
+
+/// `N` keys whose home is bucket `home` of `cache` and whose tags all differ.
+pub fn keys<const N: usize>(cache: &Cache, home: usize) -> [u64; N] {
+    let mut tags = Vec::new();
+    let mut found = (1..).filter(|key| {
+        let tag = tag_of(&Identity, key);
+        let fits = cache.clock_home(key).1 == home && !tags.contains(&tag);
+        if fits {
+            tags.push(tag);
+        }
+        fits
+    });
+    std::array::from_fn(|_| found.next().expect("keys without end"))
+}
+
+/// What must hold of a cache that nobody uses any more: M8 (`validate`), M1 and M8 (each entry is
+/// found by its key, and is in the table once), M5 (the bound). Gives the keys, in order.
+pub fn settle(cache: &Cache) -> Vec<u64> {
+    cache.validate().unwrap_or_else(|broken| panic!("validate: {broken}"));
+    let mut keys: Vec<u64> = cache.pin().iter().map(|(&key, _)| key).collect();
+    keys.sort_unstable();
+    assert!(keys.windows(2).all(|pair| pair[0] != pair[1]), "a key is in two slots: {keys:?}");
+    assert!(keys.len() <= cache.capacity(), "{keys:?} in a cache for {}", cache.capacity());
+    for key in &keys {
+        assert!(cache.contains_key(key), "key {key} is in the table and is not found");
+    }
+    keys
+}

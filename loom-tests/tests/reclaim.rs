@@ -1,0 +1,116 @@
+//! Is a block freed only when nobody can read it, and always in the end? (`src/reclaim`)
+//!
+//! The models run the domain alone, on a slot that always holds a canary. M3: each canary is
+//! dropped once, ordered behind every read of it. M6: whoever sees a canary sees all of it. M10:
+//! what waits for readers is bounded.
+
+use std::sync::Arc;
+
+use hotset::__model::Swapped;
+use hotset_loom_tests::{Canary, Job, job, live, race, suite};
+
+suite! {
+    sound: hazard_against_swap, pin_against_swap, hazard_against_two_writers,
+        pin_against_two_writers, pin_across_two_swaps, slack_of_one, slack_of_two;
+    seeded:
+        no_hazard_fence = NoHazardFence in hazard_against_swap => "Causality violation",
+        no_pin_fence = NoPinFence in pin_against_swap => "Causality violation",
+        no_validation = NoValidation in hazard_against_swap => "read after it was freed",
+        ignore_hazards = IgnoreHazards in hazard_against_swap => "Causality violation",
+        ignore_pins = IgnorePins in pin_against_swap => "Causality violation",
+}
+
+type Slot = Swapped<Canary>;
+
+fn slot(slack: usize) -> Arc<Slot> {
+    Arc::new(Swapped::new(Canary::new(0), slack))
+}
+
+fn reader() -> Job<Slot> {
+    job(|slot: &Slot| {
+        slot.read(Canary::read);
+    })
+}
+
+fn pinned_reader() -> Job<Slot> {
+    job(|slot: &Slot| {
+        slot.read_pinned(|canary| {
+            canary.read();
+        });
+    })
+}
+
+fn writer(number: u64) -> Job<Slot> {
+    job(move |slot: &Slot| assert!(slot.swap(Canary::new(number)), "the slack is ample"))
+}
+
+/// Nothing is left to wait for once the readers are gone.
+fn settled(slot: &Slot) {
+    slot.collect_all();
+    assert_eq!((slot.waiting(), live()), (0, 1));
+}
+
+/// M3, M6: a short read against the smallest writer.
+fn hazard_against_swap() {
+    let slot = slot(8);
+    race(&slot, [reader(), writer(1)]);
+    settled(&slot);
+}
+
+/// M3, M6: a pin against the smallest writer.
+fn pin_against_swap() {
+    let slot = slot(8);
+    race(&slot, [pinned_reader(), writer(1)]);
+    settled(&slot);
+}
+
+/// M3, M6: writers collect each other's blocks.
+fn hazard_against_two_writers() {
+    let slot = slot(8);
+    race(&slot, [reader(), writer(1), writer(2)]);
+    settled(&slot);
+}
+
+/// M3, M6: as above, with eras.
+fn pin_against_two_writers() {
+    let slot = slot(8);
+    race(&slot, [pinned_reader(), writer(1), writer(2)]);
+    settled(&slot);
+}
+
+/// M3: a pin keeps all that is retired under it, though eras pass.
+fn pin_across_two_swaps() {
+    let slot = slot(8);
+    let writer = job(|slot: &Slot| {
+        assert!(slot.swap(Canary::new(1)) && slot.swap(Canary::new(2)));
+    });
+    race(&slot, [pinned_reader(), writer]);
+    settled(&slot);
+}
+
+/// M3, M10: a writer that meets the bound is refused, and what it brought is not lost.
+fn bounded(slack: usize) -> Arc<Slot> {
+    let slot = slot(slack);
+    let writer = job(move |slot: &Slot| {
+        for number in 1..4 {
+            slot.swap(Canary::new(number));
+            assert!(live() <= 1 + slack, "{} canaries live", live());
+        }
+    });
+    race(&slot, [pinned_reader(), writer]);
+    assert!(slot.waiting() <= slack);
+    settled(&slot);
+    slot
+}
+
+/// See [`bounded`]. The writer's thread keeps the one unit of credit, so nobody else may write.
+fn slack_of_one() {
+    bounded(1);
+}
+
+/// See [`bounded`]. Once the reader is gone, others may write again.
+fn slack_of_two() {
+    let slot = bounded(2);
+    assert!(slot.swap(Canary::new(9)), "there is slack again");
+    slot.read(|canary| assert_eq!(canary.read(), 9));
+}

@@ -1,0 +1,21 @@
+//! The tests of the library, one binary. Each module says which question it answers.
+//!
+//! Environment: `HOTSET_STRESS_SECONDS` gives each stress test that many seconds (default: about
+//! one).
+
+mod common;
+
+mod autotraits;
+mod basic;
+mod bound;
+mod capacity;
+mod clock;
+mod drops;
+mod linear;
+mod listener;
+mod load;
+mod model;
+mod panics;
+mod reentrant;
+mod stress;
+mod types;
