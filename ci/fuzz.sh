@@ -16,5 +16,5 @@ for target in ops load word; do
     echo "== fuzz: $target, $seconds s"
     cargo "+$toolchain" fuzz run "$target" -- \
         -max_total_time="$seconds" -max_len=2048 -timeout=20 -rss_limit_mb=2048 \
-        -print_final_stats=1 2>&1 | grep -vE '^#[0-9]+|NEW_(FUNC|PC)' | tail -n 40
+        -print_final_stats=1 2>&1 | grep -vE '^#[0-9]+|^\s*NEW_(FUNC|PC)|^"|^####|^INFO: Loaded|BINGO' | tail -n 60
 done

@@ -21,6 +21,13 @@ impl OwnedCounter {
         self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
     }
 
+    /// Adds one and gives the new count. Only the owning thread may call this.
+    #[inline(always)]
+    pub(crate) fn next(&self) -> u64 {
+        self.bump();
+        self.read()
+    }
+
     /// What has been counted so far.
     pub(crate) fn read(&self) -> u64 {
         // ORDERING: Relaxed. No partner, as above.

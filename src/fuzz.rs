@@ -20,7 +20,10 @@ pub fn check_node(addr: usize) {
     let node = ptr::without_provenance_mut::<u8>(addr);
     let (ready, loading) = (Word::ready(node), Word::loading(node));
     assert_eq!((ready.state(), ready.node(), ready.is_ready()), (State::Ready, node, true));
-    assert_eq!((loading.state(), loading.node(), loading.is_ready()), (State::Loading, node, false));
+    assert_eq!(
+        (loading.state(), loading.node(), loading.is_ready()),
+        (State::Loading, node, false)
+    );
     assert_ne!(ready, loading);
     let other = ptr::without_provenance_mut::<u8>(addr ^ (1 << 12) | NODE_ALIGN);
     assert_eq!(ready.with_node(other).node(), other);

@@ -124,5 +124,7 @@ pub mod __fuzz {
 #[doc(hidden)]
 pub mod __model {
     pub use crate::model::*;
+    #[cfg(not(hotset_pause))]
+    pub use crate::pause::{Step, set_step_hook};
     pub use crate::seed::{Seed, plant};
 }

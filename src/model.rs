@@ -35,6 +35,10 @@ unsafe impl<T> Block for Cell<T> {
         &self.stamp
     }
 
+    fn read_under_pins(&self) -> bool {
+        true
+    }
+
     fn vacant() -> Box<Self> {
         Box::new(Self {
             link: AtomicPtr::new(std::ptr::null_mut()),
@@ -66,7 +70,7 @@ impl<T> Swapped<T> {
         let this = Self { slot: Slot::new(), domain: Domain::new(slack) };
         let word = Word::ready(this.block(payload).as_ptr());
         let claim =
-            Word::claim(crate::hash::Hashed::new(&foldhash::fast::FixedState::default(), &0), 0);
+            Word::claim(crate::hash::Hashed::new(&foldhash::fast::FixedState::default(), &0), 0, 0);
         assert!(this.slot.claim(claim) && this.slot.finalise(claim, word));
         this
     }
@@ -124,7 +128,7 @@ impl<T> Swapped<T> {
             if self.slot.exchange(old, Word::ready(block.as_ptr())) {
                 // SAFETY: unlinked by the exchange, which one thread wins; no shares here.
                 unsafe { owner.retire(NonNull::new(old.node()).unwrap()) };
-                owner.collect_if_due();
+                owner.finish();
                 return true;
             }
         }

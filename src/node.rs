@@ -3,7 +3,7 @@
 //! ```text
 //!  link    retired: next on the list | loading: waiters | else: settled       (`load`, `reclaim`)
 //!  hash    the key's place; from retirement on, the stamp                      (`reclaim`)
-//!  shares  [ 2 bits outcome | 1 bit joinable | 29 bits count ]
+//!  shares  [ 2 bits outcome | 1 bit joinable | 1 bit entered | 28 bits count ]
 //!  key
 //!  payload the value (outcome READY), or why there is none (FAILED)
 //! ```
@@ -37,7 +37,11 @@ pub(crate) type Failure = Arc<dyn Any + Send + Sync>;
 pub(crate) type NodeDomain<K, V> = Domain<Node<K, V>, Local>;
 pub(crate) type NodeOwner<'d, K, V> = Owner<'d, Node<K, V>, Local>;
 
-const COUNT: u32 = (1 << 29) - 1;
+const COUNT: u32 = (1 << 28) - 1;
+/// More shares than this are a leak that would soon reach into the other fields.
+const MANY: u32 = COUNT / 2;
+/// The node is or may have been READY in a slot, where readers under a pin find it.
+const ENTERED: u32 = 1 << 28;
 const JOINABLE: u32 = 1 << 29;
 const OUTCOME: u32 = 0b11 << 30;
 const PENDING: u32 = 0b00 << 30;
@@ -91,6 +95,11 @@ unsafe impl<K, V> Block for Node<K, V> {
     #[inline(always)]
     fn stamp(&self) -> &AtomicU32 {
         &self.hash
+    }
+
+    fn read_under_pins(&self) -> bool {
+        // ORDERING: Relaxed. The node is retired: the last change of the word happened before.
+        self.shares.load(Ordering::Relaxed) & ENTERED != 0
     }
 
     fn vacant() -> Box<Self> {
@@ -213,6 +222,18 @@ impl<K, V> Node<K, V> {
         self.shares.fetch_or(outcome, order);
     }
 
+    /// The loader is about to make the flight an entry.
+    pub(crate) fn enter(&self) {
+        // ORDERING: Relaxed. Published by the slot's exchange, which comes next.
+        self.shares.fetch_or(ENTERED, Ordering::Relaxed);
+    }
+
+    /// It did not become one, so no reader under a pin can have seen it.
+    pub(crate) fn not_entered(&self) {
+        // ORDERING: Relaxed. Read after the last share is gone (`leave` is AcqRel).
+        self.shares.fetch_and(!ENTERED, Ordering::Relaxed);
+    }
+
     /// The error of a flight that failed.
     pub(crate) fn failure(&self) -> Option<Failure> {
         // SAFETY: FAILED means that the payload is a boxed error, not written again.
@@ -231,6 +252,9 @@ impl<K, V> Node<K, V> {
             if shares & COUNT == 0 {
                 return false;
             }
+            if shares & COUNT > MANY {
+                too_many();
+            }
             // ORDERING: Relaxed. The node is kept by the caller's protection; the share only has
             // to be counted, and RMWs on one word lose nothing. It partners no other access.
             match self.shares.compare_exchange_weak(
@@ -248,8 +272,9 @@ impl<K, V> Node<K, V> {
     /// Takes one more share. The caller has one.
     pub(crate) fn share(&self) {
         // ORDERING: Relaxed, as for `Arc::clone`: the caller's share keeps the node.
-        let before = self.shares.fetch_add(1, Ordering::Relaxed);
-        assert!(before & COUNT < COUNT, "more than 2^29 handles to one entry");
+        if self.shares.fetch_add(1, Ordering::Relaxed) & COUNT > MANY {
+            too_many();
+        }
     }
 
     /// Gives a share back. True if it was the last: the caller must retire the node.
@@ -270,6 +295,13 @@ impl<K, V> Node<K, V> {
         // ORDERING: Acquire. Partner: the Release decrement in `leave`.
         self.shares.load(Ordering::Acquire) & COUNT == 1
     }
+}
+
+/// Too many shares of one node: like `Arc`, there is no way to go on that is safe.
+#[cold]
+fn too_many() -> ! {
+    eprintln!("hotset: more than {MANY} handles to one entry");
+    std::process::abort()
 }
 
 /// Gives back a share of `node`, and retires it if that was the last.
@@ -329,7 +361,7 @@ impl<'d, K, V> Private<'d, K, V> {
     /// A node with a value, and one share, for the slot.
     #[inline]
     pub(crate) fn entry(owner: NodeOwner<'d, K, V>, place: u32, key: K, value: V) -> Self {
-        let this = Self::new(owner, place, key, READY | 1, RETIRED);
+        let this = Self::new(owner, place, key, READY | ENTERED | 1, RETIRED);
         // SAFETY: the node is private; its payload has no contents yet.
         unsafe { (*this.node.as_ref().payload.get()).value = ManuallyDrop::new(value) };
         this

@@ -2,11 +2,15 @@
 //!
 //! In an ordinary build `reach` is nothing. With `--cfg hotset_pause` it calls the hook that the
 //! test `tests/stopped.rs` has set, which may block the calling thread there for as long as it
-//! likes: the others must go on (DESIGN, invariant M9).
+//! likes: the others must go on (DESIGN, invariant M9). In the model build it calls the hook of
+//! the model, if it has one (`loom-tests/src/race.rs` says why one should).
 
 /// The steps of an insert or an eviction between which a thread may be stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(not(hotset_pause), allow(unreachable_pub, reason = "public in the pause build"))]
+#[cfg_attr(
+    not(any(hotset_pause, all(hotset_loom, feature = "loom"))),
+    allow(unreachable_pub, reason = "public in the pause build and in the model build")
+)]
 pub enum Step {
     /// A slot is claimed, its tag not yet written.
     Claimed,
@@ -42,9 +46,40 @@ pub const STEPS: [Step; 9] = [
     Step::Settled,
 ];
 
-#[cfg(not(hotset_pause))]
+#[cfg(not(any(hotset_pause, all(hotset_loom, feature = "loom"))))]
 #[inline(always)]
 pub(crate) fn reach(_: Step) {}
+
+#[cfg(all(hotset_loom, feature = "loom", not(hotset_pause)))]
+mod model_hook {
+    use super::Step;
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    type Hook = Rc<dyn Fn(Step)>;
+
+    // LOOM: all threads of a model run on one system thread, hence a std thread-local.
+    std::thread_local! {
+        static HOOK: RefCell<Option<Hook>> = const { RefCell::new(None) };
+    }
+
+    /// Sets what every thread of the model calls at each step, until it is set anew.
+    pub fn set_step_hook(hook: Option<Hook>) {
+        HOOK.set(hook);
+    }
+
+    pub(crate) fn reach(step: Step) {
+        let hook = HOOK.with_borrow(Option::clone);
+        if let Some(hook) = hook {
+            hook(step);
+        }
+    }
+}
+
+#[cfg(all(hotset_loom, feature = "loom", not(hotset_pause)))]
+pub(crate) use model_hook::reach;
+#[cfg(all(hotset_loom, feature = "loom", not(hotset_pause)))]
+pub use model_hook::set_step_hook;
 
 #[cfg(hotset_pause)]
 mod hook {

@@ -123,7 +123,7 @@ impl<K, V> Drop for Removed<K, V> {
         // SAFETY: the handle's share is given up here, once; the node is unlinked.
         unsafe { release(owner, self.node) };
         // After the end of the cache there is no later write that could do it.
-        if self.domain.is_closed() { owner.collect() } else { owner.collect_if_due() }
+        if self.domain.is_closed() { owner.collect() } else { owner.finish() }
     }
 }
 

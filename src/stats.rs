@@ -12,6 +12,8 @@ pub(crate) struct Local {
     pub(crate) hits: OwnedCounter,
     pub(crate) misses: OwnedCounter,
     pub(crate) position: Position,
+    /// Claims that the thread has made, so that no two of them are equal.
+    pub(crate) claims: OwnedCounter,
     pub(crate) inserts: OwnedCounter,
     pub(crate) loads: OwnedCounter,
     pub(crate) load_failures: OwnedCounter,

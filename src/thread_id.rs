@@ -7,7 +7,7 @@
 //! | state of a seat | who may leave it | by |
 //! |---|---|---|
 //! | free | any thread that needs one | compare-exchange `false -> true`, Acquire |
-//! | taken | the thread that took it, at its end | store `false`, Release |
+//! | taken | the thread that took it, at its end, unless it has a pin alive | store `false`, Release |
 
 #[cfg(not(all(hotset_loom, feature = "loom")))]
 mod seats {
@@ -30,6 +30,12 @@ mod seats {
         /// No destructor, hence readable in every phase of a thread's life at the price of a load.
         static TICKET: Cell<usize> = const { Cell::new(NO_TICKET) };
         static LEAVE: Leave = const { Leave(Cell::new(None)) };
+        /// For a thread that uses a cache in a destructor that runs after that of `LEAVE`.
+        static LEAVE_LATE: Leave = const { Leave(Cell::new(None)) };
+        /// How many records this thread has a pin published in.
+        static PINS: Cell<usize> = const { Cell::new(0) };
+        /// The seat that this thread will leave with its last pin.
+        static LEFT: Cell<Option<&'static Seat>> = const { Cell::new(None) };
     }
 
     /// Gives the seat back when the thread ends.
@@ -38,12 +44,22 @@ mod seats {
     impl Drop for Leave {
         fn drop(&mut self) {
             if let Some(seat) = self.0.get() {
-                TICKET.set(NO_TICKET);
-                // ORDERING: Release. Partner: the Acquire exchange in `sit`. All that this
-                // thread wrote to its records happens before the next owner reads them.
-                seat.taken.store(false, Ordering::Release);
+                // With a pin alive, in a thread-local that goes later, the thread still uses its
+                // records: the last pin gives the seat up. A forgotten pin keeps it for ever.
+                if PINS.get() > 0 {
+                    LEFT.set(Some(seat));
+                    return;
+                }
+                leave(seat);
             }
         }
+    }
+
+    fn leave(seat: &Seat) {
+        TICKET.set(NO_TICKET);
+        // ORDERING: Release. Partner: the Acquire exchange in `find_free`. All that this thread
+        // wrote to its records happens before the next owner reads them.
+        seat.taken.store(false, Ordering::Release);
     }
 
     #[inline(always)]
@@ -57,14 +73,30 @@ mod seats {
         if ticket != NO_TICKET { ticket } else { sit() }
     }
 
+    /// The running thread has published a pin in one of its records.
+    pub(crate) fn pinned() {
+        PINS.set(PINS.get() + 1);
+    }
+
+    /// It has withdrawn one, and does not use that record any more.
+    pub(crate) fn unpinned() {
+        PINS.set(PINS.get() - 1);
+        if PINS.get() == 0
+            && let Some(seat) = LEFT.take()
+        {
+            leave(seat);
+        }
+    }
+
     #[cold]
     fn sit() -> usize {
         let seat = find_free().unwrap_or_else(add);
         let ticket = seat.index + FIRST_TICKET;
         TICKET.set(ticket);
-        // A thread that first uses a cache inside a destructor of its own thread-locals, after
-        // ours has run, keeps the seat for ever: one record per cache, no more.
-        let _ = LEAVE.try_with(|leave| leave.0.set(Some(seat)));
+        // A thread that uses caches even in a destructor that runs after both of ours keeps the
+        // seat for ever.
+        let late = || LEAVE_LATE.try_with(|leave| leave.0.set(Some(seat)));
+        let _ = LEAVE.try_with(|leave| leave.0.set(Some(seat))).or_else(|_| late());
         ticket
     }
 
@@ -132,6 +164,11 @@ mod seats {
         ticket()
     }
 
+    // LOOM: model threads do not hand over their numbers.
+    pub(crate) fn pinned() {}
+
+    pub(crate) fn unpinned() {}
+
     pub(crate) fn reset() {
         NEXT.set(0);
     }
@@ -155,4 +192,5 @@ pub(crate) const NO_TICKET: usize = crate::slot::MAX_THREADS << 2;
 pub(crate) use seats::reset;
 /// `ticket`: the running thread's ticket, or `NO_TICKET` if it has no seat yet.
 /// `seated`: its ticket, after it has taken a seat.
-pub(crate) use seats::{seated, ticket};
+/// `pinned`, `unpinned`: keep the seat while the thread has a pin.
+pub(crate) use seats::{pinned, seated, ticket, unpinned};

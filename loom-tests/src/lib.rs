@@ -25,11 +25,11 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use hotset::__model::{Seed, plant, start_execution};
+use hotset::__model::{Seed, plant, set_step_hook, start_execution};
 
 pub use canary::{Canary, live};
 pub use keys::{Cache, Identity, cache, fill, keys, settle};
-pub use race::{Job, at_once, job, race};
+pub use race::{Job, at_once, job, race, stepwise};
 
 /// Preemptions of one execution, unless the environment says otherwise.
 const BOUND: usize = 2;
@@ -67,6 +67,7 @@ fn explore(name: &'static str, body: fn(), executions: &Arc<AtomicUsize>) -> usi
         start_execution();
         canary::open_ledger();
         body();
+        set_step_hook(None);
         canary::close_ledger();
     });
     executions.load(Ordering::Relaxed)

@@ -8,8 +8,9 @@
 
 use std::sync::Arc;
 
+use hotset::__model::Step;
 use hotset::Removed;
-use hotset_loom_tests::{Cache, Canary, Job, at_once, cache, fill, job, keys, race, settle, suite};
+use hotset_loom_tests::{Cache, Canary, Job, at_once, cache, fill, job, keys, race, settle, stepwise, suite};
 
 suite! {
     sound: two_inserters, three_inserters, two_displaced_inserters, home_against_displaced,
@@ -170,6 +171,7 @@ fn late_tag() {
     let [a, x, y] = keys(&cache, 0);
     fill(&cache, [a, x]);
     assert!(cache.remove(&a).is_some() && cache.remove(&x).is_some());
+    stepwise(&[Step::Claimed, Step::Announced]);
     let first = job(move |cache: &Cache| {
         (insert_now(cache, x), at_once(|| insert_now(cache, y)))
     });

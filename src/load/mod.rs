@@ -139,19 +139,22 @@ pub(crate) struct Running(());
 impl Running {
     /// `flight` must stay allocated until the mark is dropped.
     pub(crate) fn enter<N>(flight: NonNull<N>) -> Self {
-        RUNNING.with(|running| running.borrow_mut().push(flight.addr().get()));
+        // In a destructor of a thread-local that runs after ours nothing is recorded any more: a
+        // loader there that asks for its own key is not found out.
+        let _ = RUNNING.try_with(|running| running.borrow_mut().push(flight.addr().get()));
         Self(())
     }
 
     /// Whether the loader of `flight` is on this thread's call stack: waiting for it would be for
     /// ever.
     pub(crate) fn is_on_this_stack<N>(flight: NonNull<N>) -> bool {
-        RUNNING.with(|running| running.borrow().contains(&flight.addr().get()))
+        let this = flight.addr().get();
+        RUNNING.try_with(|running| running.borrow().contains(&this)).unwrap_or(false)
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        RUNNING.with(|running| running.borrow_mut().pop());
+        let _ = RUNNING.try_with(|running| running.borrow_mut().pop());
     }
 }

@@ -13,8 +13,8 @@
 //!              retire()                      collect()
 //!  in a slot ----------> on record.retired ------------> stamped, private to the collector
 //!     ^     (unlinked by CAS,                              |            |
-//!     |      last owner let go)              still in use: |            | nobody can see it:
-//!     |                                      pushed back   |            | contents dropped
+//!     |      last owner let go)    in a hazard: pushed back|            | nobody can see it:
+//!     |                  under a pin: to the domain's kept |            | contents dropped
 //!     |                                    <---------------+            v
 //!     +---------------------------------------------------------- free list / allocator
 //! ```
@@ -29,6 +29,8 @@
 //!
 //! Models: `loom-tests/tests/reclaim.rs`. Figures against crossbeam-epoch: ARCHITECTURE.md.
 
+mod owner;
+mod protect;
 mod record;
 
 use std::marker::PhantomData;
@@ -36,11 +38,13 @@ use std::ptr::{self, NonNull};
 
 use crossbeam_utils::CachePadded;
 
-use crate::seed::{Seed, planted};
-use crate::sync::{AtomicPtr, AtomicU32, AtomicUsize, MODEL, Ordering, fence, publish_hazard};
-use record::{Record, Records};
+use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, MODEL, Ordering};
+use record::Records;
 
-/// In `Record::pin`: the low 32 bits are an era.
+pub(crate) use owner::Owner;
+pub(crate) use protect::{Hazard, Pin, Protect};
+
+/// In a published pin: the low 32 bits are an era.
 const PINNED: u64 = 1 << 32;
 /// Low bits of a retired block's link. `RETIRED` is also what a settled flight leaves there, so a
 /// late joiner that reads the link of a retired block sees "settled" (see `load`).
@@ -60,6 +64,9 @@ pub(crate) unsafe trait Block: Sized {
     fn link(&self) -> &AtomicPtr<Self>;
     /// Free for the domain's use once the block is retired; 32 bits.
     fn stamp(&self) -> &AtomicU32;
+    /// Whether a reader under a user's pin may look at it. If not, hazards and nested operations
+    /// alone protect it.
+    fn read_under_pins(&self) -> bool;
     /// A block without contents.
     fn vacant() -> Box<Self>;
     /// Drops the contents, not the block.
@@ -69,15 +76,32 @@ pub(crate) unsafe trait Block: Sized {
     unsafe fn dispose(this: NonNull<Self>);
 }
 
+/// What waits, and how much may.
+struct Debt {
+    /// Retired blocks, plus the unused credit of all records.
+    taken: AtomicUsize,
+    /// The most that `taken` may reach by admitted work.
+    slack: AtomicUsize,
+}
+
+impl Debt {
+    #[inline]
+    fn is_over(&self) -> bool {
+        // ORDERING: Relaxed, both. Counts and a limit; nothing is concluded about blocks.
+        self.taken.load(Ordering::Relaxed) > self.slack.load(Ordering::Relaxed)
+    }
+}
+
 /// The reclamation of one cache. See the module.
 pub(crate) struct Domain<N: Block, L: Default> {
     records: Records<N, L>,
     /// Stamps of retirement; advances once per collection that stamps anything.
     era: CachePadded<AtomicU32>,
-    /// Retired blocks, plus the unused credit of all records.
-    debt: CachePadded<AtomicUsize>,
-    /// The most that `debt` may reach by admitted work.
-    slack: AtomicUsize,
+    debt: CachePadded<Debt>,
+    /// Blocks that only a user's pin kept, of all threads.
+    kept: CachePadded<AtomicPtr<N>>,
+    /// The oldest pin at the time when blocks were last put on `kept`.
+    kept_by: AtomicU64,
     /// 1 once the cache is gone and only handles of removed entries are left.
     closed: AtomicU32,
     _blocks: PhantomData<N>,
@@ -94,8 +118,12 @@ impl<N: Block, L: Default> Domain<N, L> {
         Self {
             records: Records::new(),
             era: CachePadded::new(AtomicU32::new(0)),
-            debt: CachePadded::new(AtomicUsize::new(0)),
-            slack: AtomicUsize::new(slack),
+            debt: CachePadded::new(Debt {
+                taken: AtomicUsize::new(0),
+                slack: AtomicUsize::new(slack),
+            }),
+            kept: CachePadded::new(AtomicPtr::new(ptr::null_mut())),
+            kept_by: AtomicU64::new(0),
             closed: AtomicU32::new(0),
             _blocks: PhantomData,
         }
@@ -115,7 +143,7 @@ impl<N: Block, L: Default> Domain<N, L> {
 
     pub(crate) fn set_slack(&self, slack: usize) {
         // ORDERING: Relaxed. A limit that is compared with a count; nothing is published.
-        self.slack.store(slack, Ordering::Relaxed);
+        self.debt.slack.store(slack, Ordering::Relaxed);
     }
 
     /// The cache is gone: nobody will collect any more but those who drop handles.
@@ -134,402 +162,36 @@ impl<N: Block, L: Default> Domain<N, L> {
     /// How many blocks wait. Exact in quiet moments, else a close estimate.
     pub(crate) fn waiting(&self) -> usize {
         // ORDERING: Relaxed. A count; nothing is concluded about the blocks themselves.
-        let debt = self.debt.load(Ordering::Relaxed);
+        let debt = self.debt.taken.load(Ordering::Relaxed);
         let credit: u64 = self.records.iter().map(|record| record.credit.get()).sum();
         debt.saturating_sub(credit as usize)
     }
-
-    /// Pushes the chain `first ..= last` on `record`'s list.
-    fn push(record: &Record<N, L>, first: NonNull<N>, last: NonNull<N>, tags: usize) {
-        // SAFETY: the chain is ours until the exchange below succeeds.
-        let link = unsafe { last.as_ref() }.link();
-        // ORDERING: Relaxed. Validated by the exchange; not dereferenced here.
-        let mut head = record.retired.load(Ordering::Relaxed);
-        loop {
-            // ORDERING: Relaxed. Published by the exchange below.
-            link.store(tagged(head, tags), Ordering::Relaxed);
-            // ORDERING: Release on success. Partner: the Acquire swap in `take`: whoever takes
-            // the list sees the links, and the unlinking that preceded the retirement.
-            // A head that left and came back is harmless: it is the head, which is all we say.
-            match record.retired.compare_exchange_weak(
-                head,
-                first.as_ptr(),
-                Ordering::Release,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) => return,
-                Err(now) => head = now,
-            }
-        }
-    }
-
-    fn take(record: &Record<N, L>) -> *mut N {
-        // ORDERING: Acquire. Partner: the Release exchange in `push`.
-        record.retired.swap(ptr::null_mut(), Ordering::Acquire)
-    }
 }
 
-impl<N: Block, L: Default> Drop for Domain<N, L> {
-    fn drop(&mut self) {
-        for record in self.records.iter() {
-            let mut cursor = Self::take(record);
-            while let Some(block) = NonNull::new(cursor) {
-                // SAFETY: `&mut self`: no reader is left. The block was retired, so it is
-                // initialised and on one list only.
-                unsafe {
-                    cursor = untagged(block.as_ref().link().load(Ordering::Relaxed)); // ORDERING: sole owner
-                    N::dispose(block);
-                    drop(Box::from_raw(block.as_ptr()));
-                }
-            }
-            cursor = record.free.get();
-            while let Some(block) = NonNull::new(cursor) {
-                // SAFETY: blocks on a free list have no contents and belong to the record alone.
-                unsafe {
-                    cursor = block.as_ref().link().load(Ordering::Relaxed); // ORDERING: sole owner
-                    drop(Box::from_raw(block.as_ptr()));
-                }
-            }
+/// Pushes the chain `first ..= last`, which is the caller's, on `list`.
+fn push<N: Block>(list: &AtomicPtr<N>, first: NonNull<N>, last: NonNull<N>, tags: usize) {
+    // SAFETY: the chain is ours until the exchange below succeeds.
+    let link = unsafe { last.as_ref() }.link();
+    // ORDERING: Relaxed. Validated by the exchange; not dereferenced here.
+    let mut head = list.load(Ordering::Relaxed);
+    loop {
+        // ORDERING: Relaxed. Published by the exchange below.
+        link.store(tagged(head, tags), Ordering::Relaxed);
+        // ORDERING: Release on success. Partner: the Acquire swap in `take`: whoever takes
+        // the list sees the links, and the unlinking that preceded the retirement.
+        // A head that left and came back is harmless: it is the head, which is all we say.
+        match list.compare_exchange_weak(head, first.as_ptr(), Ordering::Release, Ordering::Relaxed)
+        {
+            Ok(_) => return,
+            Err(now) => head = now,
         }
     }
 }
 
-/// The running thread's access to a domain: made anew for each operation, never sent.
-pub(crate) struct Owner<'d, N: Block, L: Default> {
-    domain: &'d Domain<N, L>,
-    record: &'d Record<N, L>,
-    _not_send: PhantomData<*mut ()>,
-}
-
-impl<N: Block, L: Default> Clone for Owner<'_, N, L> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<N: Block, L: Default> Copy for Owner<'_, N, L> {}
-
-impl<'d, N: Block, L: Default> Owner<'d, N, L> {
-    #[inline(always)]
-    pub(crate) fn local(self) -> &'d L {
-        &self.record.local
-    }
-
-    // ---- protection -------------------------------------------------------------------------
-
-    /// Whether the thread's hazard is free, so that a short read may use it. False inside user
-    /// code that runs under it (`with`, `Eq`, `Clone`).
-    #[inline(always)]
-    pub(crate) fn is_quiet(self) -> bool {
-        // ORDERING: Relaxed. A thread reads its own word.
-        self.record.hazard.load(Ordering::Relaxed).is_null()
-    }
-
-    /// The thread's hazard. Only where [`is_quiet`](Self::is_quiet) holds.
-    #[inline(always)]
-    pub(crate) fn hazard(self) -> Hazard<'d, N, L> {
-        debug_assert!(self.is_quiet());
-        Hazard { record: self.record, _not_send: PhantomData }
-    }
-
-    /// Pins the domain for this thread. Nests: inner pins cost no fence.
-    pub(crate) fn pin(self) -> Pin<'d, N, L> {
-        let record = self.record;
-        let pins = record.pins.get();
-        record.pins.set(pins + 1);
-        if pins == 0 {
-            self.publish_pin();
-        }
-        Pin { owner: self }
-    }
-
-    fn publish_pin(self) {
-        // ORDERING: Acquire. Partner: the AcqRel `fetch_add` in `stamp`. A pin that reads era e+1
-        // sees every unlinking that was stamped e or less, hence cannot meet those blocks.
-        let era = self.domain.era.load(Ordering::Acquire);
-        // ORDERING: Relaxed store, then a SeqCst fence. Partner: the fence in `collect`: either
-        // the collector sees this pin, or every slot that is read from here on shows what that
-        // collector's blocks had been unlinked from.
-        self.record.pin.store(PINNED | u64::from(era), Ordering::Relaxed);
-        if !planted(Seed::NoPinFence) {
-            fence(Ordering::SeqCst);
-        }
-    }
-
-    // ---- blocks -----------------------------------------------------------------------------
-
-    /// A block to fill: recycled where possible.
-    #[inline]
-    pub(crate) fn take_block(self) -> NonNull<N> {
-        match NonNull::new(self.record.free.get()) {
-            Some(block) => {
-                // SAFETY: a block on the free list is allocated, without contents, and ours.
-                let next = unsafe { block.as_ref() }.link().load(Ordering::Relaxed); // ORDERING: own list
-                self.record.free.set(next);
-                self.record.free_len.set(self.record.free_len.get() - 1);
-                block
-            }
-            None => NonNull::from(Box::leak(N::vacant())),
-        }
-    }
-
-    /// Gives back a block that nobody else has seen, or will see.
-    ///
-    /// # Safety
-    /// `block` came from `take_block` of this domain, has no contents, and is unreachable.
-    #[inline]
-    pub(crate) unsafe fn give_block(self, block: NonNull<N>) {
-        if self.record.free_len.get() < FREE_BLOCKS {
-            // SAFETY: the block is ours by contract.
-            let link = unsafe { block.as_ref() }.link();
-            // ORDERING: Relaxed. The free list is the owner's alone.
-            link.store(self.record.free.get(), Ordering::Relaxed);
-            self.record.free.set(block.as_ptr());
-            self.record.free_len.set(self.record.free_len.get() + 1);
-        } else {
-            // SAFETY: blocks are boxes, and this one is ours by contract.
-            drop(unsafe { Box::from_raw(block.as_ptr()) });
-        }
-    }
-
-    /// Retires `block`: its contents are dropped and it is reused once nobody can see it.
-    /// Drops nothing itself; see [`collect_if_due`](Self::collect_if_due).
-    ///
-    /// # Safety
-    /// 1. `block` is initialised and no longer reachable through any slot (unlinked before).
-    /// 2. Nobody owns a share of it, and nobody will retire it again.
-    pub(crate) unsafe fn retire(self, block: NonNull<N>) {
-        let record = self.record;
-        let credit = record.credit.get();
-        if credit > 0 {
-            record.credit.set(credit - 1);
-        } else {
-            // Work that may not be refused (an explicit removal): the debt is taken anyway. The
-            // live total does not grow by it, since the block was counted as admitted before.
-            // ORDERING: Relaxed. A count.
-            self.domain.debt.fetch_add(1, Ordering::Relaxed);
-        }
-        record.retired_len.set(record.retired_len.get() + 1);
-        Domain::push(record, block, block, RETIRED);
-    }
-
-    // ---- the bound on what waits ------------------------------------------------------------
-
-    /// Makes sure that one block may be retired within the slack. False, if a collection of the
-    /// thread's own list and then one of everybody's did not help: the caller must not admit.
-    ///
-    /// The credit stays with the thread until a retirement uses it.
-    #[inline]
-    pub(crate) fn admit(self) -> bool {
-        self.record.credit.get() > 0 || self.admit_slow()
-    }
-
-    #[cold]
-    fn admit_slow(self) -> bool {
-        if self.borrow_credit() {
-            return true;
-        }
-        self.collect();
-        if self.record.credit.get() > 0 || self.borrow_credit() {
-            return true;
-        }
-        self.collect_all();
-        self.record.credit.get() > 0 || self.borrow_credit()
-    }
-
-    /// Takes credit from the domain, several units at once so that the shared word stays cold.
-    fn borrow_credit(self) -> bool {
-        // ORDERING: Relaxed, all. Counts; RMWs on one word cannot lose an update.
-        let slack = self.domain.slack.load(Ordering::Relaxed);
-        let mut debt = self.domain.debt.load(Ordering::Relaxed);
-        loop {
-            let want = CREDIT.min(slack.saturating_sub(debt));
-            if want == 0 {
-                return false;
-            }
-            match self.domain.debt.compare_exchange_weak(
-                debt,
-                debt + want,
-                Ordering::Relaxed,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) => {
-                    self.record.credit.set(self.record.credit.get() + want as u64);
-                    return true;
-                }
-                Err(now) => debt = now,
-            }
-        }
-    }
-
-    /// After `freed` blocks were freed: keeps a little credit, returns the rest.
-    fn repay(self, freed: usize) {
-        let credit = self.record.credit.get() as usize + freed;
-        let keep = credit.min(CREDIT);
-        self.record.credit.set(keep as u64);
-        if credit > keep {
-            // ORDERING: Relaxed. A count.
-            self.domain.debt.fetch_sub(credit - keep, Ordering::Relaxed);
-        }
-    }
-
-    // ---- collection -------------------------------------------------------------------------
-
-    /// Collects the thread's own list if it has grown long enough. Runs users' destructors, so
-    /// it belongs at the end of an operation, outside everything.
-    #[inline]
-    pub(crate) fn collect_if_due(self) {
-        if self.record.retired_len.get() >= BATCH {
-            self.collect();
-        }
-    }
-
-    /// Frees what can be freed of the thread's own list.
-    #[cold]
-    pub(crate) fn collect(self) {
-        self.collect_from(|owner| {
-            owner.record.retired_len.set(0);
-            owner.sweep(Domain::take(owner.record));
-        });
-    }
-
-    /// Frees what can be freed of every list. What cannot moves to the thread's own list.
-    pub(crate) fn collect_all(self) {
-        self.collect_from(|owner| {
-            owner.record.retired_len.set(0);
-            for record in owner.domain.records.iter() {
-                owner.sweep(Domain::take(record));
-            }
-        });
-    }
-
-    /// Collects everything and returns the credit, so that the debt is exactly what waits.
-    pub(crate) fn settle(self) {
-        self.collect_all();
-        let credit = self.record.credit.get();
-        self.record.credit.set(0);
-        // ORDERING: Relaxed. A count.
-        self.domain.debt.fetch_sub(credit as usize, Ordering::Relaxed);
-    }
-
-    fn collect_from(self, lists: impl FnOnce(Self)) {
-        if !self.record.collecting.replace(true) {
-            lists(self);
-            self.record.collecting.set(false);
-        }
-    }
-
-    /// Frees each block of the private chain `list` that nobody can see; pushes the others back.
-    fn sweep(self, list: *mut N) {
-        if list.is_null() {
-            return;
-        }
-        stamp(self.domain, list);
-        // ORDERING: SeqCst fence. Partners: `publish_hazard` and the fence of `publish_pin`, see
-        // the module. The blocks of `list` were unlinked before they were pushed, and the list
-        // was taken with Acquire, so their unlinking is before this fence.
-        fence(Ordering::SeqCst);
-        let in_use = Protections::read(self.domain);
-
-        let (mut kept, mut last_kept) = (ptr::null_mut::<N>(), None);
-        let mut freed = 0;
-        let mut cursor = list;
-        while let Some(block) = NonNull::new(cursor) {
-            // SAFETY: the chain is private to us, and its blocks are initialised.
-            let node = unsafe { block.as_ref() };
-            cursor = untagged(node.link().load(Ordering::Relaxed)); // ORDERING: private chain
-            if in_use.covers(block, node.stamp().load(Ordering::Relaxed)) {
-                // ORDERING: Relaxed, and the load above. The chain is private; `push` publishes.
-                node.link().store(tagged(kept, RETIRED | STAMPED), Ordering::Relaxed);
-                kept = block.as_ptr();
-                last_kept = last_kept.or(Some(block));
-            } else {
-                // SAFETY: unlinked, no share, in no hazard, older than every pin: unreachable.
-                // It is on no list any more, so it is disposed of once.
-                unsafe {
-                    N::dispose(block);
-                    self.give_block(block);
-                }
-                freed += 1;
-            }
-        }
-        if let (Some(first), Some(last)) = (NonNull::new(kept), last_kept) {
-            Domain::push(self.record, first, last, RETIRED | STAMPED);
-        }
-        self.repay(freed);
-    }
-
-    /// Whether no other reader can see `block`, which is unlinked and not retired.
-    ///
-    /// # Safety
-    /// The block is unlinked, and the unlinking happened before this call.
-    pub(crate) unsafe fn is_unseen(self, block: NonNull<N>) -> bool {
-        // The block is not stamped. Any pin may be older than its unlinking, so none may exist.
-        // ORDERING: SeqCst fence. Partners as in `sweep`.
-        fence(Ordering::SeqCst);
-        let in_use = Protections::read(self.domain);
-        in_use.oldest_pin.is_none() && !in_use.hazards.contains(&block.as_ptr())
-    }
-}
-
-/// Stamps the blocks of a private chain that have no stamp yet with a fresh era.
-fn stamp<N: Block, L: Default>(domain: &Domain<N, L>, list: *mut N) {
-    let mut era = None;
-    let mut cursor = list;
-    while let Some(block) = NonNull::new(cursor) {
-        // SAFETY: the chain is private to the collector.
-        let block = unsafe { block.as_ref() };
-        // ORDERING: Relaxed loads and stores in this loop: the chain is private.
-        let link = block.link().load(Ordering::Relaxed);
-        if link.addr() & STAMPED == 0 {
-            // ORDERING: AcqRel. Partner: the Acquire load in `publish_pin`. Release: a pin that
-            // reads the new era sees these blocks' unlinking.
-            let era = *era.get_or_insert_with(|| domain.era.fetch_add(1, Ordering::AcqRel));
-            block.stamp().store(era, Ordering::Relaxed);
-        }
-        cursor = untagged(link);
-    }
-}
-
-/// What readers protect, as of one moment after a fence.
-struct Protections<N> {
-    hazards: Vec<*mut N>,
-    oldest_pin: Option<u32>,
-}
-
-impl<N: Block> Protections<N> {
-    fn read<L: Default>(domain: &Domain<N, L>) -> Self {
-        // ORDERING: Relaxed. Only ages relative to it are used.
-        let now = domain.era.load(Ordering::Relaxed);
-        let mut hazards = Vec::new();
-        let mut oldest_pin: Option<u32> = None;
-        for record in domain.records.iter() {
-            // ORDERING: Acquire, both. Partners: the Release stores that end a protection
-            // (`Hazard::drop`, `Pin::drop`): the reader's last access happens before the free.
-            let hazard = record.hazard.load(Ordering::Acquire);
-            if !hazard.is_null() {
-                hazards.push(hazard);
-            }
-            let pin = record.pin.load(Ordering::Acquire);
-            if pin != 0 {
-                let era = pin as u32;
-                // Eras wrap; ages do not: while a pin lasts, at most slack + removals stamps are
-                // given, since every stamp needs a block that then waits.
-                oldest_pin = Some(match oldest_pin {
-                    Some(old) if now.wrapping_sub(old) >= now.wrapping_sub(era) => old,
-                    _ => era,
-                });
-            }
-        }
-        Self { hazards, oldest_pin }
-    }
-
-    /// Whether some reader may use `block`, stamped `stamp`.
-    fn covers(&self, block: NonNull<N>, stamp: u32) -> bool {
-        let pinned = self.oldest_pin.is_some_and(|pin| stamp.wrapping_sub(pin) as i32 >= 0);
-        (pinned && !planted(Seed::IgnorePins))
-            || (self.hazards.contains(&block.as_ptr()) && !planted(Seed::IgnoreHazards))
-    }
+/// Takes all of `list`.
+fn take<N>(list: &AtomicPtr<N>) -> *mut N {
+    // ORDERING: Acquire. Partner: the Release exchange in `push`.
+    list.swap(ptr::null_mut(), Ordering::Acquire)
 }
 
 fn tagged<N>(pointer: *mut N, tags: usize) -> *mut N {
@@ -547,75 +209,30 @@ const CREDIT: usize = if MODEL { 1 } else { 16 };
 /// Blocks that a thread keeps for reuse.
 const FREE_BLOCKS: usize = if MODEL { 1 } else { 2 * BATCH };
 
-/// How a read is protected: by the thread's hazard or by a pin.
-pub(crate) trait Protect<N> {
-    /// Whether a pointer that was read from a slot is safe to follow without reading it again.
-    const STABLE: bool;
-    /// Protects `block`, which must then be seen in its slot again unless `STABLE`.
-    fn protect(&self, block: *mut N);
-}
-
-/// The thread's hazard: protects the block named last. Free again when dropped.
-pub(crate) struct Hazard<'d, N: Block, L: Default> {
-    record: &'d Record<N, L>,
-    _not_send: PhantomData<*mut ()>,
-}
-
-impl<N: Block, L: Default> Protect<N> for Hazard<'_, N, L> {
-    const STABLE: bool = false;
-
-    #[inline(always)]
-    fn protect(&self, block: *mut N) {
-        publish_hazard(&self.record.hazard, block);
-    }
-}
-
-impl<N: Block, L: Default> Drop for Hazard<'_, N, L> {
-    #[inline(always)]
+impl<N: Block, L: Default> Drop for Domain<N, L> {
     fn drop(&mut self) {
-        // ORDERING: Release. Partner: the Acquire load in `Protections::read`: what was read
-        // under the hazard happens before the block is freed.
-        self.record.hazard.store(ptr::null_mut(), Ordering::Release);
-    }
-}
-
-/// A pin of the running thread: protects whatever it reads from a slot while it lives.
-pub(crate) struct Pin<'d, N: Block, L: Default> {
-    owner: Owner<'d, N, L>,
-}
-
-impl<'d, N: Block, L: Default> Pin<'d, N, L> {
-    #[inline(always)]
-    pub(crate) fn owner(&self) -> Owner<'d, N, L> {
-        self.owner
-    }
-
-    /// Renews the pin, so that what was retired before may be freed. No effect while the thread
-    /// has another pin in this domain.
-    pub(crate) fn refresh(&mut self) {
-        if self.owner.record.pins.get() == 1 {
-            // ORDERING: Release. Partner: the Acquire load in `Protections::read`, as in `drop`.
-            self.owner.record.pin.store(0, Ordering::Release);
-            self.owner.publish_pin();
+        let lists = self.records.iter().map(|record| &record.retired).chain([&*self.kept]);
+        for mut cursor in lists.map(take) {
+            while let Some(block) = NonNull::new(cursor) {
+                // ORDERING: Relaxed. Nobody else is left.
+                // SAFETY: `&mut self`: no reader is left. The block was retired, so it is
+                // initialised and on one list only.
+                unsafe {
+                    cursor = untagged(block.as_ref().link().load(Ordering::Relaxed));
+                    N::dispose(block);
+                    drop(Box::from_raw(block.as_ptr()));
+                }
+            }
         }
-    }
-}
-
-impl<N: Block, L: Default> Protect<N> for Pin<'_, N, L> {
-    const STABLE: bool = true;
-
-    #[inline(always)]
-    fn protect(&self, _: *mut N) {}
-}
-
-impl<N: Block, L: Default> Drop for Pin<'_, N, L> {
-    fn drop(&mut self) {
-        let record = self.owner.record;
-        let pins = record.pins.get() - 1;
-        record.pins.set(pins);
-        if pins == 0 {
-            // ORDERING: Release. Partner: the Acquire load in `Protections::read`.
-            record.pin.store(0, Ordering::Release);
+        for record in self.records.iter() {
+            let mut cursor = record.free.get();
+            while let Some(block) = NonNull::new(cursor) {
+                // SAFETY: blocks on a free list have no contents and belong to the record alone.
+                unsafe {
+                    cursor = block.as_ref().link().load(Ordering::Relaxed); // ORDERING: sole owner
+                    drop(Box::from_raw(block.as_ptr()));
+                }
+            }
         }
     }
 }

@@ -23,14 +23,17 @@ const CHUNKS: usize = if MODEL { 4 } else { 32 };
 /// |---|---|---|---|
 /// | `hazard` | owner | collectors | null, or the one block that the owner's short read uses |
 /// | `pin` | owner | collectors | 0, or `PINNED \| era`: the era in which the owner's pin began |
+/// | `nested` | owner | collectors | the same, for an operation inside another one's user code |
 /// | `retired` | owner pushes, anybody takes all | both | unlinked blocks that wait |
 /// | cells | owner | owner | bookkeeping |
 #[repr(C, align(128))]
 pub(crate) struct Record<N, L> {
     pub(super) hazard: AtomicPtr<N>,
     pub(super) pin: AtomicU64,
-    /// How many pins of the owner are alive.
-    pub(super) pins: Cell<u32>,
+    pub(super) nested: AtomicU64,
+    /// How many pins of the owner are alive, of users and of nested operations.
+    pub(super) pins: Cell<u64>,
+    pub(super) nested_pins: Cell<u64>,
     /// Set while the owner collects, so that a destructor that uses the cache does not recurse.
     pub(super) collecting: Cell<bool>,
     pub(crate) local: L,
@@ -40,6 +43,8 @@ pub(crate) struct Record<N, L> {
     pub(super) retired_len: Cell<usize>,
     /// Units of debt that the owner has reserved and not used. Read by all, for statistics.
     pub(super) credit: OwnedWord,
+    /// Whether credit was scarce when it was taken, and must go back at the end of the operation.
+    pub(super) tight: Cell<bool>,
     /// Blocks free for reuse.
     pub(super) free: Cell<*mut N>,
     pub(super) free_len: Cell<usize>,
@@ -57,12 +62,15 @@ impl<N, L: Default> Record<N, L> {
         Self {
             hazard: AtomicPtr::new(ptr::null_mut()),
             pin: AtomicU64::new(0),
+            nested: AtomicU64::new(0),
             pins: Cell::new(0),
+            nested_pins: Cell::new(0),
             collecting: Cell::new(false),
             local: L::default(),
             retired: AtomicPtr::new(ptr::null_mut()),
             retired_len: Cell::new(0),
             credit: OwnedWord::default(),
+            tight: Cell::new(false),
             free: Cell::new(ptr::null_mut()),
             free_len: Cell::new(0),
         }
@@ -108,7 +116,7 @@ impl<N, L: Default> Records<N, L> {
     fn grow(&self, chunk: usize) -> *mut Record<N, L> {
         let fresh: Box<[Record<N, L>]> = (0..1 << chunk).map(|_| Record::new()).collect();
         let fresh = Box::into_raw(fresh).cast::<Record<N, L>>();
-        // ORDERING: SeqCst on success. Partners: the Acquire load in `of` (initialisation), and
+        // ORDERING: SeqCst on success. Partners: the Acquire load in `mine` (initialisation), and
         // the fence of `Domain::collect`: a collector that misses this chunk has fenced before
         // this exchange, hence before any hazard that is published in it, whose owner therefore
         // sees the unlinking. Acquire on failure, to use the other thread's chunk.

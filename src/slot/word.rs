@@ -5,7 +5,7 @@
 //!         +--------------------------------------+---+-----+
 //! EMPTY   | 0                                    | 0 | 0 0 |
 //! READY   | address of the node                  | C | 1 0 |   C: class, 0 until Policy::Adaptive
-//! CLAIMED | 41 bits of hash | 20 bits of thread  |   | 0 1 |
+//! CLAIMED | 25 b hash | 16 b turn | 20 b thread  |   | 0 1 |
 //! LOADING | address of the node                  | 0 | 1 1 |
 //!         +--------------------------------------+---+-----+
 //! ```
@@ -13,9 +13,10 @@
 //! Zeroed memory is EMPTY, and one comparison of the state bits tells READY from all else.
 //!
 //! A claim carries no pointer: a claimer's node stays private until its key is known to be
-//! unique, so it can always be handed back. It carries the claimer's thread number, so that a
-//! claim which was aborted cannot be mistaken for a later one (no ABA: a thread has at most one
-//! claim on a slot, and a thread number belongs to one living thread).
+//! unique, so it can always be handed back. It carries the claimer's thread number and a turn that
+//! the thread counts, so that a claim which was aborted or withdrawn is not mistaken for a later
+//! one: a thread number belongs to one living thread, and a rival would have to be stopped between
+//! two instructions for exactly a multiple of 2^16 claims of that thread on that slot and hash.
 
 #![forbid(unsafe_code)]
 
@@ -33,6 +34,8 @@ const TAG_BITS: u32 = TAGS.count_ones();
 
 /// Bits of a claim that name the claimer.
 const THREAD_BITS: u32 = if usize::BITS == 64 { 20 } else { 12 };
+/// Bits of a claim that tell a thread's claims apart.
+const TURN_BITS: u32 = if usize::BITS == 64 { 16 } else { 8 };
 /// Threads that can use caches at one time.
 pub(crate) const MAX_THREADS: usize = 1 << THREAD_BITS;
 /// Nodes must be aligned to this, so that the low bits of their addresses are free.
@@ -99,18 +102,19 @@ impl<N> Word<N> {
         Self(node.map_addr(|addr| addr | LOADING))
     }
 
-    /// The claim of thread `thread` for a key that hashes to `hash`.
+    /// The `turn`-th claim of thread `thread`, for a key that hashes to `hash`.
     #[inline]
-    pub(crate) fn claim(hash: Hashed, thread: usize) -> Self {
+    pub(crate) fn claim(hash: Hashed, thread: usize, turn: u64) -> Self {
         debug_assert!(thread < MAX_THREADS);
-        let fields = (Self::claim_identity(hash) << THREAD_BITS) | thread;
+        let turn = turn as usize & ((1 << TURN_BITS) - 1);
+        let fields = (Self::claim_identity(hash) << TURN_BITS | turn) << THREAD_BITS | thread;
         Self(ptr::without_provenance_mut((fields << TAG_BITS) | CLAIMED))
     }
 
     /// The bits of `hash` that fit in a claim.
     #[inline]
     fn claim_identity(hash: Hashed) -> usize {
-        const BITS: u32 = usize::BITS - THREAD_BITS - TAG_BITS;
+        const BITS: u32 = usize::BITS - THREAD_BITS - TURN_BITS - TAG_BITS;
         (hash.identity() & ((1 << BITS) - 1)) as usize
     }
 
@@ -153,11 +157,11 @@ impl<N> Word<N> {
         self.0.map_addr(|addr| addr & !TAGS)
     }
 
-    /// Whether a claimed word claims for a key that hashes to `hash` (or, one in 2^41 on 64-bit
+    /// Whether a claimed word claims for a key that hashes to `hash` (or, one in 2^25 on 64-bit
     /// machines, to one that looks like it: then two inserters needlessly wait for each other).
     #[inline]
     pub(crate) fn claims(self, hash: Hashed) -> bool {
-        self.0.addr() >> (THREAD_BITS + TAG_BITS) == Self::claim_identity(hash)
+        self.0.addr() >> (TURN_BITS + THREAD_BITS + TAG_BITS) == Self::claim_identity(hash)
     }
 
     /// The word of the same state and class with another node.
@@ -188,13 +192,13 @@ mod tests {
         }
 
         #[test]
-        fn a_claim_names_its_hash_and_thread(a: u64, b: u64, t in 0..MAX_THREADS, u in 0..MAX_THREADS) {
+        fn a_claim_names_its_hash_thread_and_turn(a: u64, b: u64, t in 0..MAX_THREADS, n in 0_u64..256, u in 0..MAX_THREADS, m in 0_u64..256) {
             let (ha, hb) = (hashed(a), hashed(b));
-            let claim = Word::<u8>::claim(ha, t);
+            let claim = Word::<u8>::claim(ha, t, n);
             prop_assert_eq!(claim.state(), State::Claimed);
             prop_assert!(claim.claims(ha));
             prop_assert_eq!(claim.claims(hb), Word::<u8>::claim_identity(ha) == Word::<u8>::claim_identity(hb));
-            prop_assert_eq!(claim == Word::claim(ha, u), t == u);
+            prop_assert_eq!(claim == Word::claim(ha, u, m), (t, n) == (u, m));
         }
     }
 

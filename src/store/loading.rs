@@ -179,10 +179,14 @@ impl<K, V: Clone> Lead<'_, K, V> {
         let admitted = if !place.holds(loading) {
             false // detached while it ran: nobody is evicted for it
         } else if let Some(room) = owner.admit().then(|| store.reserve(&mut leaving)).flatten() {
+            // SAFETY: kept by `_share`.
+            let flight = unsafe { node.as_ref() };
+            flight.enter();
             if place.exchange(loading, Word::ready(node.as_ptr())) {
                 room.occupy();
                 true
             } else {
+                flight.not_entered();
                 false // detached just now; the room goes back
             }
         } else {

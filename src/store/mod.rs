@@ -25,7 +25,7 @@ use crate::seed::{Seed, planted};
 use crate::slot::Word;
 use crate::stats::{Local, Stats};
 use crate::table::Table;
-use crate::table::claim::Acquired;
+use crate::table::claim::{Acquired, Claimer};
 
 /// A listener, as the builder takes it.
 pub(crate) type Listener<K, V> = Box<dyn Fn(&K, &V, Cause) + Send + Sync>;
@@ -66,7 +66,7 @@ enum Shield<'d, K, V> {
 impl<'d, K, V> Shield<'d, K, V> {
     #[inline]
     fn new(owner: NodeOwner<'d, K, V>) -> Self {
-        if owner.is_quiet() { Self::Hazard(owner.hazard()) } else { Self::Pin(owner.pin()) }
+        if owner.is_quiet() { Self::Hazard(owner.hazard()) } else { Self::Pin(owner.pin_nested()) }
     }
 }
 
@@ -87,6 +87,8 @@ struct Leaving<'s, K, V> {
     store: &'s Store<K, V>,
     owner: NodeOwner<'s, K, V>,
     victim: Option<NonNull<Node<K, V>>>,
+    /// Further victims, of an operation that had to begin again.
+    more: Vec<NonNull<Node<K, V>>>,
 }
 
 impl<K, V> Drop for Leaving<'_, K, V> {
@@ -95,7 +97,10 @@ impl<K, V> Drop for Leaving<'_, K, V> {
         if let Some(node) = self.victim.take() {
             self.store.tell_and_release(self.owner, node, Cause::Capacity);
         }
-        self.owner.collect_if_due();
+        for node in self.more.drain(..) {
+            self.store.tell_and_release(self.owner, node, Cause::Capacity);
+        }
+        self.owner.finish();
     }
 }
 
@@ -125,7 +130,7 @@ impl<K, V> Store<K, V> {
     }
 
     fn leaving<'s>(&'s self, owner: NodeOwner<'s, K, V>) -> Leaving<'s, K, V> {
-        Leaving { store: self, owner, victim: None }
+        Leaving { store: self, owner, victim: None, more: Vec::new() }
     }
 
     // ---- reading ----------------------------------------------------------------------------
@@ -167,7 +172,7 @@ impl<K, V> Store<K, V> {
     where
         Q: Equivalent<K> + ?Sized,
     {
-        let pin = self.pin();
+        let pin = self.domain.owner().pin_nested();
         self.read_pinned(&pin, hash, key, trace).map(|(key, value)| f(key, value))
     }
 
@@ -229,8 +234,9 @@ impl<K, V> Store<K, V> {
         if !owner.admit() {
             return self.refuse(&mut leaving, hash, fresh);
         }
-        let mut room = None;
         loop {
+            // Room is reserved and used, or given back, within one turn: never while user code
+            // (`Eq`) runs.
             let shield = Shield::new(owner);
             match self.acquire(hash, fresh.key(), &shield) {
                 Acquired::Occupied(found) if found.word.is_ready() => {
@@ -245,13 +251,9 @@ impl<K, V> Store<K, V> {
                 }
                 Acquired::Occupied(flight) => {
                     // The explicit write wins: the flight is detached and will not publish.
-                    room = room.or_else(|| self.reserve(&mut leaving));
-                    let Some(taken) = room.take() else {
-                        drop(shield);
-                        return self.refuse(&mut leaving, hash, fresh);
-                    };
+                    let Some(room) = self.reserve(&mut leaving) else { break };
                     if flight.place.exchange(flight.word, Word::ready(fresh.as_ptr())) {
-                        taken.occupy();
+                        room.occupy();
                         fresh.published();
                         drop(shield);
                         // SAFETY: the exchange gave us the slot's share of the flight's node.
@@ -259,28 +261,20 @@ impl<K, V> Store<K, V> {
                         owner.local().inserts.bump();
                         return Written::New;
                     }
-                    room = Some(taken);
                 }
                 Acquired::Claimed(claim) => {
-                    room = room.or_else(|| self.reserve(&mut leaving));
-                    let Some(taken) = room.take() else {
-                        drop((claim, shield));
-                        return self.refuse(&mut leaving, hash, fresh);
-                    };
+                    let Some(room) = self.reserve(&mut leaving) else { break };
                     if claim.finalise(Word::ready(fresh.as_ptr())).is_some() {
-                        taken.occupy();
+                        room.occupy();
                         fresh.published();
                         owner.local().inserts.bump();
                         return Written::New;
                     }
-                    room = Some(taken);
                 }
-                Acquired::Crowded => {
-                    drop(shield);
-                    return self.refuse(&mut leaving, hash, fresh);
-                }
+                Acquired::Crowded => break,
             }
         }
+        self.refuse(&mut leaving, hash, fresh)
     }
 
     /// An explicit write that cannot be admitted still invalidates: the old value leaves.
@@ -410,8 +404,9 @@ impl<K, V> Store<K, V> {
     where
         Q: Equivalent<K> + ?Sized,
     {
-        let thread = crate::thread_id::index();
-        self.table.acquire(hash, key, shield, thread, self.budget.max())
+        let claims = &self.domain.owner().local().claims;
+        let claimer = Claimer { thread: crate::thread_id::index(), claims };
+        self.table.acquire(hash, key, shield, claimer, self.budget.max())
     }
 
     // ---- room -------------------------------------------------------------------------------
@@ -422,9 +417,10 @@ impl<K, V> Store<K, V> {
         if let Some(room) = self.budget.take() {
             return Some(room);
         }
-        debug_assert!(leaving.victim.is_none(), "room is reserved once per operation");
         if let Some(victim) = self.table.evict(&leaving.owner.local().position) {
-            leaving.victim = Some(victim);
+            if let Some(earlier) = leaving.victim.replace(victim) {
+                leaving.more.push(earlier);
+            }
             return Some(self.budget.of_unlinked());
         }
         self.budget.take()
@@ -441,7 +437,7 @@ impl<K, V> Store<K, V> {
                 Some(victim) => {
                     drop(self.budget.of_unlinked());
                     self.tell_and_release(owner, victim, Cause::Capacity);
-                    owner.collect_if_due();
+                    owner.finish();
                 }
                 None => crate::sync::yield_now(),
             }
@@ -509,8 +505,13 @@ impl<K, V> Drop for Store<K, V> {
     fn drop(&mut self) {
         self.clear();
         self.domain.close();
-        // Nobody borrows the cache any more, so nothing protects anything: all values go now.
-        self.maintain();
+        // Nobody borrows the cache any more, so nothing protects anything: all values go now. Values
+        // that hold handles of entries of this cache retire those as they go.
+        let mut waiting = usize::MAX;
+        while self.awaiting_reclamation() < waiting {
+            waiting = self.awaiting_reclamation();
+            self.maintain();
+        }
     }
 }
 

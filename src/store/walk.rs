@@ -25,7 +25,7 @@ impl<K, V> Store<K, V> {
                     self.left_slot(owner, cursor, node, Cause::Removed);
                 }
             }
-            owner.collect_if_due();
+            owner.finish();
         }
     }
 
@@ -51,7 +51,7 @@ impl<K, V> Store<K, V> {
                     }
                 }
             }
-            owner.collect_if_due();
+            owner.finish();
         }
     }
 

@@ -24,6 +24,7 @@
 
 use equivalent::Equivalent;
 
+use crate::counter::OwnedCounter;
 use crate::hash::Hashed;
 use crate::node::Node;
 use crate::pause::{Step, reach};
@@ -80,6 +81,13 @@ impl<K, V> Drop for Claim<'_, K, V> {
     }
 }
 
+/// Who claims: a thread's number, and the count of its claims.
+#[derive(Clone, Copy)]
+pub(crate) struct Claimer<'c> {
+    pub(crate) thread: usize,
+    pub(crate) claims: &'c OwnedCounter,
+}
+
 /// What the scan after the announcement found.
 enum Rescan<'t, K, V> {
     Alone,
@@ -88,34 +96,34 @@ enum Rescan<'t, K, V> {
 }
 
 impl<K, V> Table<K, V> {
-    /// Finds `key`, or claims a slot for it. `thread` is the running thread's number and
-    /// `entries` the current bound, for the size of a segment should one be needed.
+    /// Finds `key`, or claims a slot for it. `entries` is the current bound, for the size of a
+    /// segment should one be needed.
     ///
-    /// Lock-free: a thread goes round again only because another one claimed, finalised or gave
-    /// way meanwhile, or, `PATIENCE` times, to let it.
+    /// A thread goes round again only because another one claimed, finalised or gave way
+    /// meanwhile, or, `PATIENCE` times, to let it. (Two impatient claimers of one key may abort
+    /// each other, again and again only if a scheduler wills it so.)
     #[inline(always)]
     pub(crate) fn acquire<'t, Q, P>(
         &'t self,
         hash: Hashed,
         key: &Q,
         guard: &P,
-        thread: usize,
+        claimer: Claimer<'_>,
         entries: usize,
     ) -> Acquired<'t, K, V>
     where
         Q: Equivalent<K> + ?Sized,
         P: Protect<Node<K, V>>,
     {
-        let claim = Word::claim(hash, thread);
         for round in 0.. {
             if let Some(found) = self.locate(hash, key, guard) {
                 return Acquired::Occupied(found);
             }
-            let Some(place) = self.claim_first_empty(hash, claim) else {
-                if self.extend(hash, entries) {
-                    continue;
-                }
-                return Acquired::Crowded;
+            let claim = Word::claim(hash, claimer.thread, claimer.claims.next());
+            let place = match self.claim_first_empty(hash, claim) {
+                Ok(place) => place,
+                Err(segments) if self.extend(hash, segments, entries) => continue,
+                Err(_) => return Acquired::Crowded,
             };
             reach(Step::Claimed);
             let before = planted(Seed::StaleSnapshot).then(|| self.home_tags(hash));
@@ -152,29 +160,39 @@ impl<K, V> Table<K, V> {
         self.home_bucket(hash.place()).tags()
     }
 
-    /// Claims the first empty slot in probe order.
+    /// Claims the first empty slot in probe order. If there is none: the number of segments in
+    /// which there was none.
     #[inline(always)]
-    fn claim_first_empty(&self, hash: Hashed, claim: Word<Node<K, V>>) -> Option<Place<'_, K, V>> {
+    fn claim_first_empty(
+        &self,
+        hash: Hashed,
+        claim: Word<Node<K, V>>,
+    ) -> Result<Place<'_, K, V>, usize> {
         let bucket = self.home_bucket(hash.place());
         if let Some(slot) = bucket.first_empty()
             && bucket.slots[slot].claim(claim)
         {
-            return Some(Place::new(bucket, slot, 0));
+            return Ok(Place::new(bucket, slot, 0));
         }
         self.claim_beyond_home(hash, claim)
     }
 
     /// `claim_first_empty` where the home bucket is full, or a claim in it was lost.
     #[inline(never)]
-    fn claim_beyond_home(&self, hash: Hashed, claim: Word<Node<K, V>>) -> Option<Place<'_, K, V>> {
+    fn claim_beyond_home(
+        &self,
+        hash: Hashed,
+        claim: Word<Node<K, V>>,
+    ) -> Result<Place<'_, K, V>, usize> {
+        let segments = self.segment_count(hash);
         for (step, bucket) in self.probe(hash).enumerate() {
             while let Some(slot) = bucket.first_empty() {
                 if bucket.slots[slot].claim(claim) {
-                    return Some(Place::new(bucket, slot, step));
+                    return Ok(Place::new(bucket, slot, step));
                 }
             }
         }
-        None
+        Err(segments)
     }
 
     /// Writes the tag and announces on the home word. `None` if a rival aborted the claim before

@@ -32,7 +32,7 @@ use tags::SLOTS;
 /// Buckets of one segment that a probe visits. Where they are all full, which is rare at the
 /// usual load, the key goes to the next segment.
 const PROBE: usize = if MODEL { 2 } else { 8 };
-/// Segments of one shard. Each is at least as large as the one before, from the second on.
+/// Segments of one shard.
 const MAX_SEGMENTS: usize = if MODEL { 3 } else { 16 };
 /// Entries per shard at least: the hands of smaller shards would see too little to judge.
 const SHARD_ENTRIES: usize = 4096;
@@ -43,8 +43,9 @@ type Shard<K, V> = CachePadded<Segment<Node<K, V>>>;
 
 /// All buckets of a cache.
 pub(crate) struct Table<K, V> {
-    /// The first segments of all shards, one after the other.
-    arena: Box<[Bucket<Node<K, V>>]>,
+    /// The first segments of all shards, one after the other. Not a box, which would claim to be
+    /// the only way to them.
+    arena: NonNull<[Bucket<Node<K, V>>]>,
     shards: Box<[Shard<K, V>]>,
     /// The number of shards, a power of two, less one.
     mask: usize,
@@ -52,6 +53,20 @@ pub(crate) struct Table<K, V> {
     rows: AtomicUsize,
     /// The next bucket that a hand will take, in the order of the sweep; see `sweep`.
     hand: CachePadded<AtomicUsize>,
+}
+
+// SAFETY: a table is buckets, whose words are all atomics; who may follow the pointers in them is
+// settled by the bounds below, since nodes are shared between threads and dropped by any of them.
+unsafe impl<K: Send + Sync, V: Send + Sync> Sync for Table<K, V> {}
+// SAFETY: as above.
+unsafe impl<K: Send + Sync, V: Send + Sync> Send for Table<K, V> {}
+
+impl<K, V> Drop for Table<K, V> {
+    fn drop(&mut self) {
+        // SAFETY: leaked by `new`, freed here and nowhere else. The segments that point to it do
+        // not look at it when they are dropped, after this.
+        drop(unsafe { Box::from_raw(self.arena.as_ptr()) });
+    }
 }
 
 /// A slot that was found, and how many buckets its key's probe passed before.
@@ -116,10 +131,10 @@ impl<K, V> Table<K, V> {
     pub(crate) fn new(entries: usize) -> Self {
         let shards = shards_for(entries);
         let buckets = buckets_for(entries.div_ceil(shards)).min(segment::MAX_BUCKETS / shards);
-        let arena = segment::allocate(shards * buckets);
+        let arena = NonNull::from(Box::leak(segment::allocate(shards * buckets)));
         let first = |shard| {
-            // SAFETY: the arena is a box that the table keeps as long as its segments.
-            CachePadded::new(unsafe { Segment::first(&arena, shard * buckets, buckets) })
+            // SAFETY: the arena is freed when the table is dropped, and not before.
+            CachePadded::new(unsafe { Segment::first(arena.as_ref(), shard * buckets, buckets) })
         };
         Self {
             shards: (0..shards).map(first).collect(),
@@ -128,6 +143,10 @@ impl<K, V> Table<K, V> {
             rows: AtomicUsize::new(buckets),
             hand: CachePadded::new(AtomicUsize::new(0)),
         }
+    }
+
+    fn segment_count(&self, hash: Hashed) -> usize {
+        segments(self.shard(hash.place())).count()
     }
 
     /// The largest number of entries that a table can be built for.
@@ -141,7 +160,7 @@ impl<K, V> Table<K, V> {
     fn home_bucket(&self, place: u32) -> &Bucket<Node<K, V>> {
         let home = hash::home(place, self.arena.len() as u32);
         // SAFETY: `home` is below the number of buckets: place / 2^32 is below 1.
-        unsafe { self.arena.get_unchecked(home) }
+        unsafe { self.arena.as_ref().get_unchecked(home) }
     }
 
     fn shard(&self, place: u32) -> &Segment<Node<K, V>> {
@@ -290,25 +309,32 @@ impl<K, V> Table<K, V> {
         }
     }
 
-    /// Appends a segment to the shard of `hash`. False if it has as many as it may.
+    /// Appends a segment to the shard of `hash`, of which `seen` segments were found full. False if
+    /// it has as many as it may.
     #[cold]
-    fn extend(&self, hash: Hashed, entries: usize) -> bool {
-        let mut last = self.shard(hash.place());
-        let (mut ordinal, mut buckets) = (1, last.buckets().len());
-        while let Some(next) = last.next() {
-            last = next;
+    fn extend(&self, hash: Hashed, seen: usize, entries: usize) -> bool {
+        let first = self.shard(hash.place());
+        let (mut last, mut ordinal, mut buckets) = (first, 0, 0);
+        for segment in segments(first) {
+            last = segment;
             ordinal += 1;
-            buckets += next.buckets().len();
+            buckets += segment.buckets().len();
+        }
+        if ordinal > seen {
+            return true; // another thread was faster
         }
         if ordinal >= MAX_SEGMENTS {
             return false;
         }
-        // What the bound asks for if it was raised; else an eighth of what there is, which is
-        // ample for the few keys that come here; never less than the segment before.
+        // What the bound asks for if it was raised; else an eighth of the first segment, which is
+        // ample for the few keys that come here. Small ones double, for the case that very many
+        // keys are loaded at a time through a small cache; large ones do not, so that keys which
+        // share one hash cannot blow the table up.
         let wanted = buckets_for(entries.div_ceil(self.shards.len()));
-        let floor = if ordinal > 1 { last.buckets().len() * 2 } else { buckets / 8 };
-        let len = wanted.saturating_sub(buckets).max(floor).max(MIN_BUCKETS);
-        let len = len.min(segment::MAX_BUCKETS);
+        let eighth = first.buckets().len() / 8;
+        let double = if ordinal > 1 { last.buckets().len() * 2 } else { 0 };
+        let spare = eighth.max(double.min(DOUBLING_BUCKETS)).max(MIN_BUCKETS);
+        let len = wanted.saturating_sub(buckets).max(spare).min(segment::MAX_BUCKETS);
         last.append(Segment::new(len, ordinal));
         // Another thread may have appended a smaller one; count what is there.
         let total = segments(self.shard(hash.place())).map(|s| s.buckets().len()).sum();
@@ -399,6 +425,8 @@ impl<'t, K, V> Iterator for Probe<'t, K, V> {
     }
 }
 
+/// Appended segments double up to this many buckets.
+const DOUBLING_BUCKETS: usize = 4096;
 /// Buckets of the smallest segment.
 const MIN_BUCKETS: usize = if MODEL { 1 } else { 11 };
 

@@ -81,7 +81,7 @@ fn a_refused_insert_hands_back_and_invalidates() {
     let stats = cache.stats();
     assert!(stats.not_admitted > 0);
     // An old value of a refused key is no longer true.
-    while cache.len() > 0 {
+    while !cache.is_empty() {
         let stale = *cache.pin().iter().next().unwrap().0;
         match cache.insert(stale, 99) {
             Insert::NotAdmitted(..) => assert!(!cache.contains_key(&stale)),

@@ -28,14 +28,15 @@ enum Reader {
 fn run(
     writers: usize,
     reader: Reader,
+    in_hand: usize,
     write: impl Fn(&Cache<u64, Tracked>, &mut dyn FnMut() -> Tracked, &mut Random) + Sync,
 ) {
     let ledger = Ledger::new();
     let cache: Cache<u64, Tracked> = Cache::new(BOUND);
     let stop = Stop::default();
     let most = AtomicIsize::new(0);
-    // Writers, the reader, and this thread.
-    let limit = (BOUND + SLACK + 2 * (writers + 2)) as isize;
+    // Two for each thread: writers, the reader, this one. A loader's caller also holds a clone.
+    let limit = (BOUND + SLACK + 2 * (writers + 2) + in_hand * writers) as isize;
     thread::scope(|scope| {
         for t in 0..writers as u64 {
             let (cache, stop, ledger, write, most) = (&cache, &stop, &ledger, &write, &most);
@@ -133,15 +134,16 @@ fn replace(cache: &Cache<u64, Tracked>, value: &mut dyn FnMut() -> Tracked, rand
 }
 
 macro_rules! bounds {
-    ($($name:ident: $write:ident by $writers:literal beside $reader:ident;)*) => {
+    (in hand $in_hand:literal; $($name:ident: $write:ident by $writers:literal beside $reader:ident;)*) => {
         $(#[test]
         fn $name() {
-            run($writers, Reader::$reader, $write);
+            run($writers, Reader::$reader, $in_hand, $write);
         })*
     };
 }
 
 bounds! {
+    in hand 0;
     churn_by_two: churn by 2 beside None;
     churn_by_eight: churn by 8 beside None;
     churn_by_two_with_short_pins: churn by 2 beside Short;
@@ -153,8 +155,8 @@ bounds! {
     replacing_by_two_with_a_pin_for_good: replace by 2 beside ForGood;
 }
 
-// A load has two values alive in its thread: the one that it gives and the one that it keeps.
 bounds! {
+    in hand 1;
     loads_by_two: read_through by 2 beside None;
     loads_by_eight_with_short_pins: read_through by 8 beside Short;
     loads_by_two_with_a_pin_for_good: read_through by 2 beside ForGood;

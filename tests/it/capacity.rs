@@ -1,5 +1,6 @@
 //! Is the bound a bound, and is all of it usable?
 
+use std::sync::{Barrier, mpsc};
 use std::thread;
 use std::time::Instant;
 
@@ -123,32 +124,43 @@ fn nothing_leaves_below_the_bound_with_many_threads() {
 fn many_threads_that_rest_leave_room_for_others() {
     // Whatever a thread keeps for its next write must not add up to a refusal for the others.
     let cache = Cache::new(10_000);
-    let refused = resting(&cache, times(300) as u64);
+    let refused = resting(&cache, times(300) as u64, 1);
     assert_eq!(refused, 0, "inserts refused in a cache that is almost empty");
     check(&cache);
 }
 
 #[test]
-fn a_small_slack_is_shared() {
-    let cache = Cache::builder().max_entries(100).reclamation_slack(1).build().unwrap();
-    assert_eq!(resting(&cache, 8), 0, "inserts refused although nothing waits");
+fn many_threads_that_evicted_and_rest_leave_room_for_others() {
+    let cache = Cache::new(100);
+    let refused = resting(&cache, times(200) as u64, 300);
+    assert_eq!(refused, 0, "inserts refused although nobody reads");
+    check(&cache);
 }
 
-/// `threads` threads insert one entry each, one after the other, and stay alive until all have.
-fn resting(cache: &Cache<u64, u64>, threads: u64) -> usize {
-    let (done, all_done) =
-        (std::sync::mpsc::channel::<bool>(), std::sync::Barrier::new(threads as usize + 1));
+#[test]
+fn a_small_slack_is_shared() {
+    for entries in [1, 50] {
+        let cache = Cache::builder().max_entries(100).reclamation_slack(1).build().unwrap();
+        assert_eq!(resting(&cache, 8, entries), 0, "inserts refused although nobody reads");
+    }
+}
+
+/// `threads` threads insert `entries` entries each, one after the other, and stay alive until all
+/// have. How many inserts were refused.
+fn resting(cache: &Cache<u64, u64>, threads: u64, entries: u64) -> usize {
+    let all_done = Barrier::new(threads as usize + 1);
     thread::scope(|scope| {
         let mut refused = 0;
-        for key in 0..threads {
-            let (done, all_done) = (done.0.clone(), &all_done);
+        for t in 0..threads {
+            let (done, is_done) = mpsc::channel();
+            let all_done = &all_done;
             scope.spawn(move || {
-                done.send(cache.insert(key, key).is_admitted()).unwrap();
+                let keys = t * entries..(t + 1) * entries;
+                let refused = keys.filter(|key| !cache.insert(*key, *key).is_admitted()).count();
+                done.send(refused).unwrap();
                 all_done.wait();
             });
-        }
-        for _ in 0..threads {
-            refused += usize::from(!done.1.recv().unwrap());
+            refused += is_done.recv().unwrap();
         }
         all_done.wait();
         refused

@@ -125,7 +125,7 @@ fn operate(cache: &Cache<u64, u64>, random: &mut Random, value: u64, other: u64)
         _ => {
             let found = cache.get_or_insert_with(0, || {
                 effect = Some(tick());
-                if value % 3 == 0 {
+                if value.is_multiple_of(3) {
                     thread::yield_now();
                 }
                 value

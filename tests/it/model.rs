@@ -160,7 +160,7 @@ impl<S: std::hash::BuildHasher> Pair<S> {
             }
             Op::RemoveIf => {
                 let removed = self.cache.remove_if(&key, |k, v| k % 2 == 0 && v.n() > 0);
-                assert_eq!(removed.is_some(), known.is_some() && key % 2 == 0);
+                assert_eq!(removed.is_some(), known.is_some() && key.is_multiple_of(2));
                 if removed.is_some() {
                     self.map.remove(&key);
                 }

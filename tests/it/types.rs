@@ -197,21 +197,21 @@ fn a_pin_in_a_thread_local() {
         static HELD: Held = const { std::cell::RefCell::new(None) };
     }
     for _ in 0..times(200) {
-        thread::scope(|scope| {
-            for t in 0..4 {
-                scope.spawn(move || {
-                    HELD.with(|held| {
-                        CACHE.insert(t, t);
-                        *held.borrow_mut() = Some(CACHE.pin());
-                    });
-                    for n in 0..20 {
-                        CACHE.get(&n);
-                        CACHE.insert(n, n);
-                        CACHE.pin().get(&n);
-                    }
+        let all = [0, 1, 2, 3].map(|t| {
+            thread::spawn(move || {
+                HELD.with(|held| {
+                    CACHE.insert(t, t);
+                    *held.borrow_mut() = Some(CACHE.pin());
                 });
-            }
+                for n in 0..20 {
+                    CACHE.get(&n);
+                    CACHE.insert(n, n);
+                    CACHE.pin().get(&n);
+                }
+            })
         });
+        // Joined one by one: the end of a scope does not wait for destructors of thread-locals.
+        all.into_iter().for_each(|thread| thread.join().unwrap());
     }
     // All pins are gone: nothing is held back.
     CACHE.clear();

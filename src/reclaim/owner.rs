@@ -1,0 +1,401 @@
+//! What may a thread do? Protect, take and retire blocks, collect.
+
+use std::marker::PhantomData;
+use std::ptr::{self, NonNull};
+
+use crate::reclaim::protect::{Cover, Hazard, Pin, Protections, older};
+use crate::reclaim::record::Record;
+use crate::reclaim::{
+    BATCH, Block, CREDIT, Domain, FREE_BLOCKS, PINNED, RETIRED, STAMPED, push, tagged, take,
+    untagged,
+};
+use crate::seed::{Seed, planted};
+use crate::sync::{AtomicPtr, AtomicU64, Ordering, fence};
+use crate::thread_id;
+
+/// The running thread's access to a domain: made anew for each operation, never sent.
+pub(crate) struct Owner<'d, N: Block, L: Default> {
+    pub(super) domain: &'d Domain<N, L>,
+    pub(super) record: &'d Record<N, L>,
+    pub(super) _not_send: PhantomData<*mut ()>,
+}
+
+impl<N: Block, L: Default> Clone for Owner<'_, N, L> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<N: Block, L: Default> Copy for Owner<'_, N, L> {}
+
+impl<'d, N: Block, L: Default> Owner<'d, N, L> {
+    #[inline(always)]
+    pub(crate) fn local(self) -> &'d L {
+        &self.record.local
+    }
+
+    // ---- protection -------------------------------------------------------------------------
+
+    /// Whether the thread's hazard is free, so that a short read may use it. False inside user
+    /// code that runs under it (`with`, `Eq`, `Clone`).
+    #[inline(always)]
+    pub(crate) fn is_quiet(self) -> bool {
+        // ORDERING: Relaxed. A thread reads its own word.
+        self.record.hazard.load(Ordering::Relaxed).is_null()
+    }
+
+    /// The thread's hazard. Only where [`is_quiet`](Self::is_quiet) holds.
+    #[inline(always)]
+    pub(crate) fn hazard(self) -> Hazard<'d, N, L> {
+        debug_assert!(self.is_quiet());
+        Hazard { record: self.record, _not_send: PhantomData }
+    }
+
+    /// Pins the domain for this thread. Nests: inner pins cost no fence.
+    pub(crate) fn pin(self) -> Pin<'d, N, L> {
+        self.pin_as(false)
+    }
+
+    /// Pins the domain for an operation inside user code that runs under the thread's hazard.
+    pub(crate) fn pin_nested(self) -> Pin<'d, N, L> {
+        self.pin_as(true)
+    }
+
+    fn pin_as(self, nested: bool) -> Pin<'d, N, L> {
+        let pin = Pin { owner: self, nested };
+        let pins = pin.count().get();
+        pin.count().set(pins + 1);
+        if pins == 0 {
+            thread_id::pinned();
+            self.publish_pin(pin.word());
+        }
+        pin
+    }
+
+    pub(super) fn publish_pin(self, word: &AtomicU64) {
+        // ORDERING: Acquire. Partner: the AcqRel `fetch_add` in `stamp`. A pin that reads era e+1
+        // sees every unlinking that was stamped e or less, hence cannot meet those blocks.
+        let era = self.domain.era.load(Ordering::Acquire);
+        // ORDERING: Release. Partner: the Acquire load in `Protections::read`, which may see this
+        // value and never the 0 that ended the thread's previous pin.
+        word.store(PINNED | u64::from(era), Ordering::Release);
+        if !planted(Seed::NoPinFence) {
+            // ORDERING: SeqCst. Partner: the fence in `sweep`: either the collector sees this pin,
+            // or every slot that is read from here on shows what that collector's blocks had been
+            // unlinked from.
+            fence(Ordering::SeqCst);
+        }
+    }
+
+    // ---- blocks -----------------------------------------------------------------------------
+
+    /// A block to fill: recycled where possible.
+    #[inline]
+    pub(crate) fn take_block(self) -> NonNull<N> {
+        match NonNull::new(self.record.free.get()) {
+            Some(block) => {
+                // SAFETY: a block on the free list is allocated, without contents, and ours.
+                let next = unsafe { block.as_ref() }.link().load(Ordering::Relaxed); // ORDERING: own list
+                self.record.free.set(next);
+                self.record.free_len.set(self.record.free_len.get() - 1);
+                block
+            }
+            None => NonNull::from(Box::leak(N::vacant())),
+        }
+    }
+
+    /// Gives back a block that nobody else has seen, or will see.
+    ///
+    /// # Safety
+    /// `block` came from `take_block` of this domain, has no contents, and is unreachable.
+    #[inline]
+    pub(crate) unsafe fn give_block(self, block: NonNull<N>) {
+        if self.record.free_len.get() < FREE_BLOCKS {
+            // SAFETY: the block is ours by contract.
+            let link = unsafe { block.as_ref() }.link();
+            // ORDERING: Relaxed. The free list is the owner's alone.
+            link.store(self.record.free.get(), Ordering::Relaxed);
+            self.record.free.set(block.as_ptr());
+            self.record.free_len.set(self.record.free_len.get() + 1);
+        } else {
+            // SAFETY: blocks are boxes, and this one is ours by contract.
+            drop(unsafe { Box::from_raw(block.as_ptr()) });
+        }
+    }
+
+    /// Retires `block`: its contents are dropped and it is reused once nobody can see it.
+    /// Drops nothing itself; see [`finish`](Self::finish).
+    ///
+    /// # Safety
+    /// 1. `block` is initialised and no longer reachable through any slot (unlinked before).
+    /// 2. Nobody owns a share of it, and nobody will retire it again.
+    pub(crate) unsafe fn retire(self, block: NonNull<N>) {
+        let record = self.record;
+        let credit = record.credit.get();
+        if credit > 0 {
+            record.credit.set(credit - 1);
+        } else {
+            // Work that may not be refused (an explicit removal): the debt is taken anyway. The
+            // live total does not grow by it, since the block was counted as admitted before.
+            // ORDERING: Relaxed. A count.
+            self.domain.debt.taken.fetch_add(1, Ordering::Relaxed);
+        }
+        record.retired_len.set(record.retired_len.get() + 1);
+        push(&record.retired, block, block, RETIRED);
+    }
+
+    // ---- the bound on what waits ------------------------------------------------------------
+
+    /// Makes sure that one block may be retired within the slack. False, if a collection of the
+    /// thread's own list and then one of everybody's did not help: the caller must not admit.
+    ///
+    /// The credit stays with the thread until a retirement uses it.
+    #[inline]
+    pub(crate) fn admit(self) -> bool {
+        (self.record.credit.get() > 0 && !self.domain.debt.is_over()) || self.admit_slow()
+    }
+
+    #[cold]
+    fn admit_slow(self) -> bool {
+        if self.has_credit() {
+            return true;
+        }
+        self.collect();
+        if self.has_credit() {
+            return true;
+        }
+        self.collect_all();
+        self.has_credit()
+    }
+
+    /// Credit counts only while the debt is within the slack: removals, which cannot be refused,
+    /// may have carried it beyond, and then nothing may be admitted on old credit.
+    fn has_credit(self) -> bool {
+        !self.domain.debt.is_over() && (self.record.credit.get() > 0 || self.borrow_credit())
+    }
+
+    /// Takes credit from the domain: several units at once so that the shared word stays cold, but
+    /// one when more than half of the slack is taken, so that no thread hoards what others need.
+    fn borrow_credit(self) -> bool {
+        // ORDERING: Relaxed, all. Counts; RMWs on one word cannot lose an update.
+        let slack = self.domain.debt.slack.load(Ordering::Relaxed);
+        let mut debt = self.domain.debt.taken.load(Ordering::Relaxed);
+        loop {
+            if debt >= slack {
+                return false;
+            }
+            let want = if debt + CREDIT <= slack / 2 { CREDIT } else { 1 };
+            match self.domain.debt.taken.compare_exchange_weak(
+                debt,
+                debt + want,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => {
+                    self.record.credit.set(self.record.credit.get() + want as u64);
+                    self.record.tight.set(want < CREDIT);
+                    return true;
+                }
+                Err(now) => debt = now,
+            }
+        }
+    }
+
+    /// After `freed` blocks were freed: keeps a little credit if there is plenty, returns the rest.
+    fn repay(self, freed: usize) {
+        let credit = self.record.credit.get() as usize + freed;
+        // ORDERING: Relaxed, both. A count and a limit.
+        let slack = self.domain.debt.slack.load(Ordering::Relaxed);
+        let plenty = self.domain.debt.taken.load(Ordering::Relaxed) <= slack / 2;
+        self.keep_credit(credit, if plenty { credit.min(CREDIT) } else { 0 });
+    }
+
+    /// Returns all but `keep` of `credit` units.
+    fn keep_credit(self, credit: usize, keep: usize) {
+        self.record.credit.set(keep as u64);
+        if credit > keep {
+            // ORDERING: Relaxed. A count.
+            self.domain.debt.taken.fetch_sub(credit - keep, Ordering::Relaxed);
+        }
+    }
+
+    // ---- collection -------------------------------------------------------------------------
+
+    /// To be called at the end of an operation, outside everything: collects the thread's own list
+    /// if it has grown long enough, which runs users' destructors, and returns credit if it is
+    /// scarce.
+    #[inline]
+    pub(crate) fn finish(self) {
+        if self.record.retired_len.get() >= BATCH {
+            self.collect();
+        }
+        if self.record.tight.get() {
+            self.record.tight.set(false);
+            self.keep_credit(self.record.credit.get() as usize, 0);
+        }
+    }
+
+    /// Frees what can be freed of the thread's own list, and of what pins kept, if the pins have
+    /// changed.
+    #[cold]
+    pub(crate) fn collect(self) {
+        self.collect_from(|owner| {
+            owner.record.retired_len.set(0);
+            owner.sweep(take(&owner.record.retired));
+            owner.sweep_kept();
+        });
+    }
+
+    /// Frees what can be freed of every list.
+    pub(crate) fn collect_all(self) {
+        self.collect_from(|owner| {
+            owner.record.retired_len.set(0);
+            for record in owner.domain.records.iter() {
+                owner.sweep(take(&record.retired));
+            }
+            owner.sweep_kept();
+        });
+    }
+
+    /// Collects everything and returns the thread's credit.
+    pub(crate) fn settle(self) {
+        self.collect_all();
+        self.keep_credit(self.record.credit.get() as usize, 0);
+    }
+
+    fn collect_from(self, lists: impl FnOnce(Self)) {
+        if !self.record.collecting.replace(true) {
+            lists(self);
+            self.record.collecting.set(false);
+        }
+    }
+
+    /// Looks again at the blocks that pins kept, unless the oldest pin is the one that kept them:
+    /// then none of them can be freed, and a write must not pay for looking at all of them.
+    fn sweep_kept(self) {
+        let kept = &self.domain.kept;
+        let mut oldest = 0;
+        for record in self.domain.records.iter() {
+            // ORDERING: Relaxed. A hint; what is freed is decided in `sweep`.
+            oldest = older(oldest, record.pin.load(Ordering::Relaxed));
+        }
+        // ORDERING: Relaxed, both. Hints, as above. A thread that sees neither the blocks nor the
+        // pin that kept them leaves them to the next one.
+        let same = oldest != 0 && oldest == self.domain.kept_by.load(Ordering::Relaxed);
+        if !same && !kept.load(Ordering::Relaxed).is_null() {
+            self.sweep(take(kept));
+        }
+    }
+
+    /// Frees each block of the private chain `list` that nobody can see; pushes the others back.
+    ///
+    /// The list must have been taken before this is called, hence before the fence below.
+    fn sweep(self, list: *mut N) {
+        if list.is_null() {
+            return;
+        }
+        stamp(self.domain, list);
+        // ORDERING: SeqCst fence. Partners: `publish_hazard` and the fence of `publish_pin`, see
+        // the module. The blocks of `list` were unlinked before they were pushed, and the list
+        // was taken with Acquire, so their unlinking is before this fence.
+        fence(Ordering::SeqCst);
+        let in_use = Protections::read(&self.domain.records);
+
+        // First all are sorted and the others can go on with what is kept; then destructors run.
+        let (mut free, mut brief, mut pinned) = (Chain::new(), Chain::new(), Chain::new());
+        let mut cursor = list;
+        while let Some(block) = NonNull::new(cursor) {
+            // SAFETY: the chain is private to us, and its blocks are initialised.
+            let node = unsafe { block.as_ref() };
+            // ORDERING: Relaxed, both. The chain is private.
+            cursor = untagged(node.link().load(Ordering::Relaxed));
+            match in_use.over(block, node.stamp().load(Ordering::Relaxed)) {
+                Cover::None => free.push(block),
+                Cover::Briefly => brief.push(block),
+                Cover::Pinned => pinned.push(block),
+            }
+        }
+        brief.publish(&self.record.retired);
+        if pinned.publish(&self.domain.kept) {
+            // ORDERING: Relaxed. A hint, see `sweep_kept`.
+            self.domain.kept_by.store(in_use.oldest_pin, Ordering::Relaxed);
+        }
+        let mut freed = 0;
+        let mut cursor = free.first;
+        while let Some(block) = NonNull::new(cursor) {
+            // ORDERING: Relaxed. The chain is private.
+            // SAFETY: unlinked, no share, in no hazard, older than every pin: unreachable. It is
+            // on no list any more, so it is disposed of once.
+            unsafe {
+                cursor = untagged(block.as_ref().link().load(Ordering::Relaxed));
+                N::dispose(block);
+                self.give_block(block);
+            }
+            freed += 1;
+        }
+        self.repay(freed);
+    }
+
+    /// Whether no other reader can see `block`, which is unlinked and not retired.
+    ///
+    /// # Safety
+    /// The block is unlinked, and the unlinking happened before this call.
+    pub(crate) unsafe fn is_unseen(self, block: NonNull<N>) -> bool {
+        // The block is not stamped. Any pin may be older than its unlinking, so none may exist.
+        // ORDERING: SeqCst fence. Partners as in `sweep`.
+        fence(Ordering::SeqCst);
+        Protections::read(&self.domain.records).none_over(block)
+    }
+}
+
+/// A private chain of stamped blocks.
+struct Chain<N> {
+    first: *mut N,
+    last: Option<NonNull<N>>,
+}
+
+impl<N: Block> Chain<N> {
+    fn new() -> Self {
+        Self { first: ptr::null_mut(), last: None }
+    }
+
+    fn push(&mut self, block: NonNull<N>) {
+        // ORDERING: Relaxed. The chain is private; `publish` makes it known.
+        // SAFETY: the block is ours.
+        unsafe { block.as_ref() }
+            .link()
+            .store(tagged(self.first, RETIRED | STAMPED), Ordering::Relaxed);
+        self.first = block.as_ptr();
+        self.last = self.last.or(Some(block));
+    }
+
+    /// Pushes the whole chain on `list`. False if it is empty.
+    fn publish(self, list: &AtomicPtr<N>) -> bool {
+        match (NonNull::new(self.first), self.last) {
+            (Some(first), Some(last)) => {
+                push(list, first, last, RETIRED | STAMPED);
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Stamps the blocks of a private chain that have no stamp yet with a fresh era.
+fn stamp<N: Block, L: Default>(domain: &Domain<N, L>, list: *mut N) {
+    let mut era = None;
+    let mut cursor = list;
+    while let Some(block) = NonNull::new(cursor) {
+        // SAFETY: the chain is private to the collector.
+        let block = unsafe { block.as_ref() };
+        // ORDERING: Relaxed loads and stores in this loop: the chain is private.
+        let link = block.link().load(Ordering::Relaxed);
+        if link.addr() & STAMPED == 0 {
+            // ORDERING: AcqRel. Partner: the Acquire load in `publish_pin`. Release: a pin that
+            // reads the new era sees these blocks' unlinking.
+            let era = *era.get_or_insert_with(|| domain.era.fetch_add(1, Ordering::AcqRel));
+            block.stamp().store(era, Ordering::Relaxed);
+        }
+        cursor = untagged(link);
+    }
+}

@@ -1,0 +1,174 @@
+//! What do readers hold? Hazards, pins, and a collector's view of both.
+
+use std::cell::Cell;
+use std::marker::PhantomData;
+use std::ptr::{self, NonNull};
+
+use crate::reclaim::Block;
+use crate::reclaim::owner::Owner;
+use crate::reclaim::record::{Record, Records};
+use crate::seed::{Seed, planted};
+use crate::sync::{AtomicU64, Ordering, publish_hazard};
+use crate::thread_id;
+
+/// How a read is protected: by the thread's hazard or by a pin.
+pub(crate) trait Protect<N> {
+    /// Whether a pointer that was read from a slot is safe to follow without reading it again.
+    const STABLE: bool;
+    /// Protects `block`, which must then be seen in its slot again unless `STABLE`.
+    fn protect(&self, block: *mut N);
+}
+
+/// The thread's hazard: protects the block named last. Free again when dropped.
+pub(crate) struct Hazard<'d, N: Block, L: Default> {
+    pub(super) record: &'d Record<N, L>,
+    pub(super) _not_send: PhantomData<*mut ()>,
+}
+
+impl<N: Block, L: Default> Protect<N> for Hazard<'_, N, L> {
+    const STABLE: bool = false;
+
+    #[inline(always)]
+    fn protect(&self, block: *mut N) {
+        publish_hazard(&self.record.hazard, block);
+    }
+}
+
+impl<N: Block, L: Default> Drop for Hazard<'_, N, L> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        // ORDERING: Release. Partner: the Acquire load in `Protections::read`: what was read
+        // under the hazard happens before the block is freed.
+        self.record.hazard.store(ptr::null_mut(), Ordering::Release);
+    }
+}
+
+/// A pin of the running thread: protects whatever it reads from a slot while it lives.
+///
+/// A *nested* pin is that of an operation inside user code that already uses the thread's hazard.
+/// It is as short as the operation, and protects flights too, which a user's pin does not: nothing
+/// reads a flight under that. So loads leave nothing behind however long a user's pin lasts.
+pub(crate) struct Pin<'d, N: Block, L: Default> {
+    pub(super) owner: Owner<'d, N, L>,
+    pub(super) nested: bool,
+}
+
+impl<'d, N: Block, L: Default> Pin<'d, N, L> {
+    #[inline(always)]
+    pub(crate) fn owner(&self) -> Owner<'d, N, L> {
+        self.owner
+    }
+
+    /// Renews the pin, so that what was retired before may be freed. No effect while the thread
+    /// has another pin in this domain.
+    pub(crate) fn refresh(&mut self) {
+        if self.count().get() == 1 {
+            self.owner.publish_pin(self.word());
+        }
+    }
+
+    /// How many pins of this kind the thread has.
+    pub(super) fn count(&self) -> &'d Cell<u64> {
+        let record = self.owner.record;
+        if self.nested { &record.nested_pins } else { &record.pins }
+    }
+
+    /// Where pins of this kind are published.
+    pub(super) fn word(&self) -> &'d AtomicU64 {
+        let record = self.owner.record;
+        if self.nested { &record.nested } else { &record.pin }
+    }
+}
+
+impl<N: Block, L: Default> Protect<N> for Pin<'_, N, L> {
+    const STABLE: bool = true;
+
+    #[inline(always)]
+    fn protect(&self, _: *mut N) {}
+}
+
+impl<N: Block, L: Default> Drop for Pin<'_, N, L> {
+    fn drop(&mut self) {
+        let pins = self.count().get() - 1;
+        self.count().set(pins);
+        if pins == 0 {
+            // ORDERING: Release. Partner: the Acquire load in `Protections::read`.
+            self.word().store(0, Ordering::Release);
+            thread_id::unpinned();
+        }
+    }
+}
+
+/// What readers protect, as of one moment after a fence.
+pub(super) struct Protections<N> {
+    hazards: Vec<*mut N>,
+    /// The era of the oldest pin, as published; 0 if nobody has one.
+    pub(super) oldest_pin: u64,
+    oldest_nested: u64,
+}
+
+impl<N: Block> Protections<N> {
+    pub(super) fn read<L: Default>(records: &Records<N, L>) -> Self {
+        let mut this = Self { hazards: Vec::new(), oldest_pin: 0, oldest_nested: 0 };
+        for record in records.iter() {
+            // ORDERING: Acquire, all. Partners: the Release stores by which a protection ends or is
+            // replaced by the next one (`Hazard::drop`, `Pin::drop`, `publish_pin`, the hazard's
+            // swap): the reader's last access happens before the free.
+            let hazard = record.hazard.load(Ordering::Acquire);
+            if !hazard.is_null() {
+                this.hazards.push(hazard);
+            }
+            this.oldest_pin = older(this.oldest_pin, record.pin.load(Ordering::Acquire));
+            this.oldest_nested = older(this.oldest_nested, record.nested.load(Ordering::Acquire));
+        }
+        this
+    }
+
+    /// Why `block`, stamped `stamp`, may not be freed.
+    pub(super) fn over(&self, block: NonNull<N>, stamp: u32) -> Cover {
+        if self.hazards.contains(&block.as_ptr()) && !planted(Seed::IgnoreHazards) {
+            return Cover::Briefly;
+        }
+        if planted(Seed::IgnorePins) {
+            return Cover::None;
+        }
+        if sees(self.oldest_nested, stamp) {
+            return Cover::Briefly;
+        }
+        // SAFETY: the block is retired and in the collector's private chain, hence allocated.
+        let read_under_pins = unsafe { block.as_ref() }.read_under_pins();
+        if read_under_pins && sees(self.oldest_pin, stamp) { Cover::Pinned } else { Cover::None }
+    }
+
+    /// Whether nobody protects `block`, which has no stamp: any pin may be older than it.
+    pub(super) fn none_over(&self, block: NonNull<N>) -> bool {
+        self.oldest_pin | self.oldest_nested == 0 && !self.hazards.contains(&block.as_ptr())
+    }
+}
+
+/// Why a block may not be freed yet.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cover {
+    None,
+    /// By a hazard or a nested operation: soon over.
+    Briefly,
+    /// By a pin, which may last.
+    Pinned,
+}
+
+/// The older of two published eras, 0 meaning none.
+///
+/// Eras wrap; their distances do not: while a pin lasts, every stamp needs a block that then waits,
+/// so far fewer than 2^31 are given.
+pub(super) fn older(a: u64, b: u64) -> u64 {
+    match (a, b) {
+        (0, other) | (other, 0) => other,
+        _ if (a as u32).wrapping_sub(b as u32) as i32 <= 0 => a,
+        _ => b,
+    }
+}
+
+/// Whether a reader that published `pin` may see a block stamped `stamp`.
+fn sees(pin: u64, stamp: u32) -> bool {
+    pin != 0 && stamp.wrapping_sub(pin as u32) as i32 >= 0
+}
