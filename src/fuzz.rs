@@ -32,17 +32,29 @@ pub fn check_node(addr: usize) {
     assert_eq!((Word::<u8>::EMPTY.state(), Word::<u8>::EMPTY.is_ready()), (State::Empty, false));
 }
 
-/// A claim names its hash and its thread.
-pub fn check_claim(a: u64, b: u64, thread: usize, rival: usize) {
+/// A claim names its hash, its thread and its turn.
+pub fn check_claim(a: u64, b: u64, (thread, turn): (usize, u64), (rival, other): (usize, u64)) {
     let (thread, rival) = (thread % MAX_THREADS, rival % MAX_THREADS);
     let (a, b) = (hashed(a), hashed(b));
-    let claim = Word::<u8>::claim(a, thread);
+    let claim = Word::<u8>::claim(a, thread, turn);
     assert_eq!((claim.state(), claim.is_ready()), (State::Claimed, false));
     assert!(claim.claims(a));
-    assert_eq!(claim.claims(b), Word::<u8>::claim(b, thread) == claim);
-    assert_eq!(Word::claim(a, rival) == claim, thread == rival);
-    if usize::BITS == 64 {
-        assert_eq!(claim.claims(b), a.identity() == b.identity());
+    assert_eq!(claim.claims(b), Word::<u8>::claim(b, thread, turn) == claim);
+    assert_eq!(claim.claims(b), Word::<u8>::claim(b, rival, other).claims(a));
+    // Turns may wrap, but not soon.
+    let (turn, other) = (turn as u8, other as u8);
+    let (mine, theirs) =
+        (Word::<u8>::claim(a, thread, turn.into()), Word::claim(a, rival, other.into()));
+    assert_eq!(mine == theirs, (thread, turn) == (rival, other));
+}
+
+/// The READY words among eight are found by their low bytes as one by one.
+pub fn check_low_bytes(bytes: u64) {
+    let found = Word::<u8>::ready_of_low_bytes(bytes);
+    for (slot, byte) in bytes.to_le_bytes().into_iter().enumerate() {
+        let word = Word::<u8>::from_raw(ptr::without_provenance_mut(usize::from(byte)));
+        assert_eq!(found >> (8 * slot) & 0xFF, u64::from(word.is_ready()), "{bytes:x}");
+        assert_eq!(word.low_byte(), byte);
     }
 }
 

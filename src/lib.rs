@@ -116,7 +116,7 @@ pub mod __pause {
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod __fuzz {
-    pub use crate::fuzz::{check_claim, check_home, check_node, check_tags};
+    pub use crate::fuzz::{check_claim, check_home, check_low_bytes, check_node, check_tags};
 }
 
 /// For `loom-tests`: rooms that models look into, and the bugs that they plant. Not part of the API.

@@ -42,19 +42,29 @@ const STRIDE: usize = 20_000;
 /// Tells a child process to plant its seed rather than to start a child.
 const CHILD: &str = "HOTSET_LOOM_CHILD";
 
+/// Which bound a model is explored up to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// The bound itself.
+    Full,
+    /// One preemption less: three threads, or two that go a long way.
+    Wide,
+}
+
 /// Explores all executions of `body` up to the bound and prints their number.
 ///
 /// # Panics
 /// If an execution fails, or if there are suspiciously few.
-pub fn check(name: &'static str, body: fn()) {
-    let executions = explore(name, body, &Arc::default());
+pub fn check(name: &'static str, reach: Reach, body: fn()) {
+    let executions = explore(name, reach, body, &Arc::default());
     println!("{name}: {executions} executions");
     assert!(executions >= SUSPICIOUS, "{name} explored {executions} executions: it races nothing");
 }
 
-fn explore(name: &'static str, body: fn(), executions: &Arc<AtomicUsize>) -> usize {
+fn explore(name: &'static str, reach: Reach, body: fn(), executions: &Arc<AtomicUsize>) -> usize {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound.get_or_insert(BOUND);
+    let bound = builder.preemption_bound.unwrap_or(BOUND);
+    builder.preemption_bound = Some(if reach == Reach::Wide { bound - 1 } else { bound });
     builder.max_branches = MAX_BRANCHES;
     builder.max_duration = None;
     builder.max_permutations = None;
@@ -111,7 +121,7 @@ fn run_planted(seed: Seed, body: fn()) {
         usual(info);
     }));
     plant(Some(seed));
-    if catch_unwind(AssertUnwindSafe(|| explore("planted", body, &executions))).is_err() {
+    if catch_unwind(AssertUnwindSafe(|| explore("planted", Reach::Full, body, &executions))).is_err() {
         // Threads of the failed execution are still suspended in the middle of things, and there
         // is no telling what their destructors would do.
         std::process::exit(1);
@@ -124,6 +134,7 @@ fn run_planted(seed: Seed, body: fn()) {
 /// ```text
 /// suite! {
 ///     sound: first_model, second_model;
+///     wide: third_model;
 ///     seeded: name_of_test = SomeSeed in first_model => "words of the failure", ...
 /// }
 /// ```
@@ -131,15 +142,22 @@ fn run_planted(seed: Seed, body: fn()) {
 macro_rules! suite {
     (
         sound: $($model:ident),+;
+        wide: $($wide:ident),*;
         seeded: $($test:ident = $seed:ident in $host:ident => $words:literal),* $(,)?
     ) => {
         mod sound {
             $(
                 #[test]
                 fn $model() {
-                    $crate::check(stringify!($model), super::$model);
+                    $crate::check(stringify!($model), $crate::Reach::Full, super::$model);
                 }
             )+
+            $(
+                #[test]
+                fn $wide() {
+                    $crate::check(stringify!($wide), $crate::Reach::Wide, super::$wide);
+                }
+            )*
         }
 
         mod seeded {

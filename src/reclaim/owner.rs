@@ -222,11 +222,12 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
     // ---- collection -------------------------------------------------------------------------
 
     /// To be called at the end of an operation, outside everything: collects the thread's own list
-    /// if it has grown long enough, which runs users' destructors, and returns credit if it is
-    /// scarce.
+    /// if it has grown long enough or too much waits, which runs users' destructors, and returns
+    /// credit if it is scarce.
     #[inline]
     pub(crate) fn finish(self) {
-        if self.record.retired_len.get() >= BATCH {
+        let waiting = self.record.retired_len.get();
+        if waiting >= BATCH || (waiting > 0 && self.domain.debt.is_over()) {
             self.collect();
         }
         if self.record.tight.get() {

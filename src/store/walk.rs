@@ -35,24 +35,40 @@ impl<K, V> Store<K, V> {
         for cursor in self.table.cursors() {
             for slot in 0..SLOTS {
                 let (place, word) = self.table.slot_at(cursor, slot);
-                let occupied = matches!(word.state(), State::Ready | State::Loading);
-                // A slot that changes meanwhile was written during the call: it may stay.
-                if let (true, Some(node)) = (occupied, NonNull::new(word.node()))
-                    && place.unlink(word)
-                {
-                    if word.is_ready() {
-                        self.left_slot(owner, cursor, node, Cause::Removed);
-                    } else {
-                        // SAFETY: unlinking gave us the slot's share of the flight's node.
-                        let key_place = unsafe { node.as_ref() }.place();
-                        self.table.vacated_at(cursor, key_place);
-                        // SAFETY: as above; it is given up.
-                        unsafe { release(owner, node) };
-                    }
+                // A slot that changes meanwhile was written during the call: it may stay. Unless
+                // what was loading has become an entry, since that load began before.
+                if !self.vacate(owner, cursor, place, word) && word.state() == State::Loading {
+                    self.vacate(owner, cursor, place, Word::ready(word.node()));
                 }
             }
             owner.finish();
         }
+    }
+
+    /// Empties a slot of bucket `cursor` of the entry or the flight that `word` says it has. False
+    /// if it has none, or not this one.
+    fn vacate(
+        &self,
+        owner: NodeOwner<'_, K, V>,
+        cursor: usize,
+        place: Place<'_, K, V>,
+        word: Word<Node<K, V>>,
+    ) -> bool {
+        let occupied = matches!(word.state(), State::Ready | State::Loading);
+        let Some(node) = NonNull::new(word.node()).filter(|_| occupied) else { return false };
+        if !place.unlink(word) {
+            return false;
+        }
+        if word.is_ready() {
+            self.left_slot(owner, cursor, node, Cause::Removed);
+        } else {
+            // SAFETY: unlinking gave us the slot's share of the flight's node.
+            let key_place = unsafe { node.as_ref() }.place();
+            self.table.vacated_at(cursor, key_place);
+            // SAFETY: as above; it is given up.
+            unsafe { release(owner, node) };
+        }
+        true
     }
 
     /// After `node` was unlinked from a slot of bucket `cursor`.

@@ -1,0 +1,158 @@
+//! Is the bound kept at every step, and is what leaves still whole for who reads it? (`src/budget`,
+//! `src/table/sweep`, `src/store`)
+//!
+//! M5: `crowd` counts the entries that are in the table *at one time*, whatever the counters say.
+//! M1, M3, M8: `settle` and the canaries.
+
+use std::sync::Arc;
+
+use hotset_loom_tests::{Cache, Canary, Job, cache, fill, job, keys, race, settle, suite};
+
+suite! {
+    sound: hit_against_evict, pinned_hit_against_evict, remove_makes_room, insert_against_clear,
+        two_newcomers, lower_bound_against_insert;
+    wide: evict_against_remove, two_evictors, watched_newcomers, evict_against_insert_and_remove;
+    seeded:
+        torn_room = TornRoom in two_newcomers => "at one time",
+        room_before_slot = RoomBeforeSlot in remove_makes_room => "at one time",
+        ignore_hazards = IgnoreHazards in hit_against_evict => "Causality violation",
+        ignore_pins = IgnorePins in pinned_hit_against_evict => "Causality violation",
+        no_hazard_fence = NoHazardFence in hit_against_evict => "Causality violation",
+        no_validation = NoValidation in hit_against_evict => "read after its death",
+}
+
+/// Entries that are certainly in the table at one time: what a pinned thread sees in two looks one
+/// after the other was there between the two, since under a pin no node comes back.
+fn crowd(cache: &Cache) -> usize {
+    let pin = cache.pin();
+    let look = || pin.iter().map(|(key, canary)| (*key, std::ptr::from_ref(canary)));
+    let first: Vec<_> = look().collect();
+    look().filter(|entry| first.contains(entry)).count()
+}
+
+/// M5.
+fn keeps_the_bound(cache: &Cache) {
+    let crowd = crowd(cache);
+    assert!(crowd <= cache.capacity(), "{crowd} entries at one time, {}", cache.capacity());
+    assert!(cache.len() <= cache.capacity(), "{} entries counted", cache.len());
+}
+
+/// Inserts a key, or is refused, and looks around.
+fn insert(key: u64) -> Job<Cache> {
+    job(move |cache: &Cache| {
+        cache.insert(key, Canary::new(key));
+        keeps_the_bound(cache);
+    })
+}
+
+fn remove(key: u64) -> Job<Cache> {
+    job(move |cache: &Cache| {
+        if let Some(old) = cache.remove(&key) {
+            assert_eq!((*old.key(), old.read()), (key, key));
+        }
+    })
+}
+
+/// A full cache for one: its first key, and others of the same home.
+fn full<const N: usize>() -> (Arc<Cache>, u64, [u64; N]) {
+    let cache = cache(2);
+    cache.set_max_entries(1).expect("a bound in range");
+    let [first] = keys(&cache, 0);
+    let others = keys::<8>(&cache, 0);
+    fill(&cache, [first]);
+    (cache, first, std::array::from_fn(|n| others[n + 1]))
+}
+
+/// M3, M6: an entry is evicted under its reader.
+fn hit_against_evict() {
+    let (cache, a, [b]) = full();
+    let reader = job(move |cache: &Cache| {
+        cache.with(&a, |_, canary| assert_eq!(canary.read(), a));
+    });
+    let evictor = job(move |cache: &Cache| fill(cache, [b]));
+    race(&cache, [reader, evictor]);
+    assert_eq!(settle(&cache), [b]);
+}
+
+/// M3, M6: as above, and it stays readable.
+fn pinned_hit_against_evict() {
+    let (cache, a, [b]) = full();
+    let reader = job(move |cache: &Cache| {
+        let pin = cache.pin();
+        let (first, other) = (pin.get(&a), pin.get(&b));
+        assert!(first.is_none_or(|canary| canary.read() == a));
+        assert!(other.is_none_or(|canary| canary.read() == b));
+    });
+    let evictor = job(move |cache: &Cache| fill(cache, [b]));
+    race(&cache, [reader, evictor]);
+    assert_eq!(settle(&cache), [b]);
+}
+
+/// M5: a newcomer takes the room of one who leaves.
+fn remove_makes_room() {
+    let (cache, a, [b]) = full();
+    race(&cache, [remove(a), insert(b)]);
+    assert!(settle(&cache).iter().all(|&key| key == b));
+}
+
+/// M5, M8: as above, by `clear`.
+fn insert_against_clear() {
+    let (cache, _, [b]) = full();
+    let clear = job(|cache: &Cache| cache.clear());
+    race(&cache, [clear, insert(b)]);
+    assert!(settle(&cache).iter().all(|&key| key == b));
+}
+
+/// M5: there is room for one of two.
+fn two_newcomers() {
+    let cache = cache(1);
+    let [a, b] = keys(&cache, 0);
+    race(&cache, [insert(a), insert(b)]);
+    assert!(settle(&cache).len() <= 1);
+}
+
+/// M5: with a third who only looks.
+fn watched_newcomers() {
+    let cache = cache(1);
+    let [a, b] = keys(&cache, 0);
+    let watcher = job(keeps_the_bound);
+    race(&cache, [insert(a), insert(b), watcher]);
+    assert!(settle(&cache).len() <= 1);
+}
+
+/// M5: once the lower bound is in force nothing is above it.
+fn lower_bound_against_insert() {
+    let cache = cache(2);
+    let [a, b] = keys(&cache, 0);
+    fill(&cache, [a]);
+    let lower = job(|cache: &Cache| {
+        cache.set_max_entries(1).expect("a bound in range");
+        assert!(crowd(cache) <= 1);
+    });
+    let inserter = job(move |cache: &Cache| {
+        cache.insert(b, Canary::new(b));
+    });
+    race(&cache, [lower, inserter]);
+    assert!(settle(&cache).len() <= 1);
+}
+
+/// M3, M8: two want to unlink one entry.
+fn evict_against_remove() {
+    let (cache, a, [b]) = full();
+    race(&cache, [insert(b), remove(a)]);
+    assert!(settle(&cache).iter().all(|&key| key == b));
+}
+
+/// M3, M5: two hands, and one entry.
+fn two_evictors() {
+    let (cache, _, [b, c]) = full();
+    race(&cache, [insert(b), insert(c)]);
+    assert!(settle(&cache).len() <= 1);
+}
+
+/// M1, M3, M5, M8: all at once.
+fn evict_against_insert_and_remove() {
+    let (cache, a, [b]) = full();
+    race(&cache, [insert(b), insert(a), remove(a)]);
+    assert!(settle(&cache).len() <= 1);
+}
