@@ -121,7 +121,9 @@ fn run_planted(seed: Seed, body: fn()) {
         usual(info);
     }));
     plant(Some(seed));
-    if catch_unwind(AssertUnwindSafe(|| explore("planted", Reach::Full, body, &executions))).is_err() {
+    if catch_unwind(AssertUnwindSafe(|| explore("planted", Reach::Full, body, &executions)))
+        .is_err()
+    {
         // Threads of the failed execution are still suspended in the middle of things, and there
         // is no telling what their destructors would do.
         std::process::exit(1);

@@ -10,7 +10,9 @@ use std::sync::Arc;
 
 use hotset::__model::Step;
 use hotset::Removed;
-use hotset_loom_tests::{Cache, Canary, Job, at_once, cache, fill, job, keys, race, settle, stepwise, suite};
+use hotset_loom_tests::{
+    Cache, Canary, Job, at_once, cache, fill, job, keys, race, settle, stepwise, suite,
+};
 
 suite! {
     sound: two_inserters, two_displaced_inserters, home_against_displaced,
@@ -173,9 +175,7 @@ fn late_tag() {
     fill(&cache, [a, x]);
     assert!(cache.remove(&a).is_some() && cache.remove(&x).is_some());
     stepwise(&[Step::Claimed, Step::Announced]);
-    let first = job(move |cache: &Cache| {
-        (insert_now(cache, x), at_once(|| insert_now(cache, y)))
-    });
+    let first = job(move |cache: &Cache| (insert_now(cache, x), at_once(|| insert_now(cache, y))));
     let other = job(move |cache: &Cache| {
         let taken = at_once(|| (insert_now(cache, y), cache.remove(&y)));
         (insert_now(cache, x), taken.0.or(taken.1))
