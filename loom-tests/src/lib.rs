@@ -43,12 +43,15 @@ const STRIDE: usize = 20_000;
 const CHILD: &str = "HOTSET_LOOM_CHILD";
 
 /// Which bound a model is explored up to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum Reach {
     /// The bound itself.
     Full,
     /// One preemption less: three threads, or two that go a long way.
     Wide,
+    /// Two preemptions less: three that go a long way. At the usual bound that leaves all orders
+    /// in which they run one after the other or until they wait, and all that they may see.
+    Widest,
 }
 
 /// Explores all executions of `body` up to the bound and prints their number.
@@ -64,7 +67,7 @@ pub fn check(name: &'static str, reach: Reach, body: fn()) {
 fn explore(name: &'static str, reach: Reach, body: fn(), executions: &Arc<AtomicUsize>) -> usize {
     let mut builder = loom::model::Builder::new();
     let bound = builder.preemption_bound.unwrap_or(BOUND);
-    builder.preemption_bound = Some(if reach == Reach::Wide { bound - 1 } else { bound });
+    builder.preemption_bound = Some(bound.saturating_sub(reach as usize));
     builder.max_branches = MAX_BRANCHES;
     builder.max_duration = None;
     builder.max_permutations = None;
@@ -137,6 +140,7 @@ fn run_planted(seed: Seed, body: fn()) {
 /// suite! {
 ///     sound: first_model, second_model;
 ///     wide: third_model;
+///     widest: fourth_model;
 ///     seeded: name_of_test = SomeSeed in first_model => "words of the failure", ...
 /// }
 /// ```
@@ -145,6 +149,7 @@ macro_rules! suite {
     (
         sound: $($model:ident),+;
         wide: $($wide:ident),*;
+        widest: $($widest:ident),*;
         seeded: $($test:ident = $seed:ident in $host:ident => $words:literal),* $(,)?
     ) => {
         mod sound {
@@ -158,6 +163,12 @@ macro_rules! suite {
                 #[test]
                 fn $wide() {
                     $crate::check(stringify!($wide), $crate::Reach::Wide, super::$wide);
+                }
+            )*
+            $(
+                #[test]
+                fn $widest() {
+                    $crate::check(stringify!($widest), $crate::Reach::Widest, super::$widest);
                 }
             )*
         }

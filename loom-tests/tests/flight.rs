@@ -19,8 +19,9 @@ suite! {
     sound: leader_and_waiter, leader_panics, leader_panics_before_infallible_waiter,
         failure_is_shared_and_forgotten, insert_wins, remove_detaches, clear_detaches,
         replace_spares_the_flight, no_room_for_the_loaded, failure_against_insert;
-    wide: leader_and_two_waiters, failure_and_two_waiters, evict_against_load, insert_and_waiter,
-        remove_and_waiter;
+    wide:;
+    widest: leader_and_two_waiters, failure_and_two_waiters, evict_against_load,
+        insert_and_waiter, remove_and_waiter;
     seeded:
         lost_waiter = LostWaiter in leader_and_waiter => "deadlock",
         relaxed_outcome = RelaxedOutcome in leader_and_waiter => "Causality violation",

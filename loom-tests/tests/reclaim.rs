@@ -13,6 +13,7 @@ suite! {
     sound: hazard_against_swap, pin_against_swap, hazard_against_two_writers,
         pin_against_two_writers, pin_across_two_swaps, slack_of_one, slack_of_two;
     wide:;
+    widest:;
     seeded:
         no_hazard_fence = NoHazardFence in hazard_against_swap => "Causality violation",
         no_pin_fence = NoPinFence in pin_against_swap => "Causality violation",
