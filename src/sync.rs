@@ -38,9 +38,10 @@ pub(crate) const MODEL: bool = cfg!(all(hotset_loom, feature = "loom"));
 #[inline(always)]
 pub(crate) fn publish_hazard<T>(cell: &AtomicPtr<T>, value: *mut T) {
     #[cfg(not(all(hotset_loom, feature = "loom")))]
-    cell.swap(value, Ordering::SeqCst);
+    cell.swap(value, Ordering::SeqCst); // ORDERING: see above
     #[cfg(all(hotset_loom, feature = "loom"))]
     {
+        // ORDERING: LOOM: see above.
         cell.store(value, Ordering::Release);
         if !crate::seed::planted(crate::seed::Seed::NoHazardFence) {
             fence(Ordering::SeqCst);

@@ -185,6 +185,7 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
                 return false;
             }
             let want = if debt + CREDIT <= slack / 2 { CREDIT } else { 1 };
+            // ORDERING: Relaxed, both. A count.
             match self.domain.debt.taken.compare_exchange_weak(
                 debt,
                 debt + want,

@@ -172,3 +172,29 @@ pub(super) fn older(a: u64, b: u64) -> u64 {
 fn sees(pin: u64, stamp: u32) -> bool {
     pin != 0 && stamp.wrapping_sub(pin as u32) as i32 >= 0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reclaim::PINNED;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_older_pin_is_the_older_wherever_eras_are(era: u32, later in 1..1_u32 << 30) {
+            let (old, young) =
+                (PINNED | u64::from(era), PINNED | u64::from(era.wrapping_add(later)));
+            prop_assert_eq!(older(old, young), old);
+            prop_assert_eq!(older(young, old), old);
+            prop_assert_eq!((older(old, 0), older(0, old)), (old, old));
+        }
+
+        #[test]
+        fn a_pin_sees_what_was_retired_since_and_nothing_before(era: u32, age in 0..1_u32 << 30) {
+            let pin = PINNED | u64::from(era);
+            prop_assert!(sees(pin, era.wrapping_add(age)));
+            prop_assert!(!sees(pin, era.wrapping_sub(age + 1)));
+            prop_assert!(!sees(0, era));
+        }
+    }
+}
