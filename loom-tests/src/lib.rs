@@ -29,7 +29,7 @@ use hotset::__model::{Seed, plant, set_step_hook, start_execution};
 
 pub use canary::{Canary, live};
 pub use keys::{Cache, Identity, cache, fill, keys, settle};
-pub use race::{Job, at_once, job, race, stepwise};
+pub use race::{Job, Racing, at_once, job, race, start, stepwise};
 
 /// Preemptions of one execution, unless the environment says otherwise.
 const BOUND: usize = 2;
@@ -141,6 +141,7 @@ fn run_planted(seed: Seed, body: fn()) {
 ///     sound: first_model, second_model;
 ///     wide: third_model;
 ///     widest: fourth_model;
+///     campaign: fifth_model;
 ///     seeded: name_of_test = SomeSeed in first_model => "words of the failure", ...
 /// }
 /// ```
@@ -150,6 +151,7 @@ macro_rules! suite {
         sound: $($model:ident),+;
         wide: $($wide:ident),*;
         widest: $($widest:ident),*;
+        campaign: $($campaign:ident),*;
         seeded: $($test:ident = $seed:ident in $host:ident => $words:literal),* $(,)?
     ) => {
         mod sound {
@@ -169,6 +171,13 @@ macro_rules! suite {
                 #[test]
                 fn $widest() {
                     $crate::check(stringify!($widest), $crate::Reach::Widest, super::$widest);
+                }
+            )*
+            $(
+                #[test]
+                #[ignore = "takes minutes even with the least reach: ci/loom-deep.sh"]
+                fn $campaign() {
+                    $crate::check(stringify!($campaign), $crate::Reach::Widest, super::$campaign);
                 }
             )*
         }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use hotset::__model::{Step, set_step_hook};
 use loom::sync::atomic::{AtomicUsize, Ordering};
-use loom::thread;
+use loom::thread::{self, JoinHandle};
 
 /// A word that threads write only to be seen by loom. It orders nothing.
 #[derive(Clone, Debug)]
@@ -50,15 +50,33 @@ pub fn race<T: 'static, R: 'static, const N: usize>(
     shared: &Arc<T>,
     jobs: [Job<T, R>; N],
 ) -> [R; N] {
+    start(shared, jobs).finish()
+}
+
+/// Starts threads, which run against each other and against the one that started them.
+pub fn start<T: 'static, R: 'static, const N: usize>(
+    shared: &Arc<T>,
+    jobs: [Job<T, R>; N],
+) -> Racing<R, N> {
     let gate = Gate::new();
-    let threads = jobs.map(|job| {
+    Racing(jobs.map(|job| {
         let (shared, gate) = (Arc::clone(shared), gate.clone());
         thread::spawn(move || {
             gate.pass();
             job(&shared)
         })
-    });
-    threads.map(|thread| thread.join().expect("a thread of a model ended"))
+    }))
+}
+
+/// Threads that run.
+#[must_use]
+pub struct Racing<R, const N: usize>([JoinHandle<R>; N]);
+
+impl<R, const N: usize> Racing<R, N> {
+    /// Waits for all, and gives what they found out.
+    pub fn finish(self) -> [R; N] {
+        self.0.map(|thread| thread.join().expect("a thread of a model ended"))
+    }
 }
 
 /// From here on in this execution, every thread passes a gate where it reaches one of `steps`.

@@ -13,15 +13,16 @@ use std::sync::Arc;
 use hotset::LoadError;
 use loom::sync::atomic::{AtomicBool, Ordering};
 
-use hotset_loom_tests::{Cache, Canary, Job, cache, fill, job, keys, race, settle, suite};
+use hotset_loom_tests::{Cache, Canary, Job, cache, fill, job, keys, race, settle, start, suite};
 
 suite! {
     sound: leader_and_waiter, leader_panics, leader_panics_before_infallible_waiter,
         failure_is_shared_and_forgotten, insert_wins, remove_detaches, clear_detaches,
-        replace_spares_the_flight, no_room_for_the_loaded, failure_against_insert;
-    wide:;
-    widest: leader_and_two_waiters, failure_and_two_waiters, evict_against_load,
-        insert_and_waiter, remove_and_waiter;
+        replace_spares_the_flight, no_room_for_the_loaded, failure_against_insert,
+        two_join, one_joins_one_inserts, one_joins_one_removes;
+    wide: two_join_a_failure, two_join_a_panic, one_joins_one_evicts;
+    widest:;
+    campaign:;
     seeded:
         lost_waiter = LostWaiter in leader_and_waiter => "deadlock",
         relaxed_outcome = RelaxedOutcome in leader_and_waiter => "Causality violation",
@@ -71,14 +72,6 @@ fn empty() -> (Arc<Cache>, u64) {
 fn leader_and_waiter() {
     let ((cache, key), loads) = (empty(), Loads::default());
     race(&cache, [load(key, &loads), load(key, &loads)]);
-    loads.are(1);
-    assert_eq!(settle(&cache), [key]);
-}
-
-/// M2, M4, M6.
-fn leader_and_two_waiters() {
-    let ((cache, key), loads) = (empty(), Loads::default());
-    race(&cache, [load(key, &loads), load(key, &loads), load(key, &loads)]);
     loads.are(1);
     assert_eq!(settle(&cache), [key]);
 }
@@ -142,13 +135,6 @@ fn fail(key: u64) -> Job<Cache> {
             Err(error) => assert_eq!(error.failure().map(|code| **code), Some(7)),
         }
     })
-}
-
-/// M2, M4: all three fail; each failure is told to those who waited for it.
-fn failure_and_two_waiters() {
-    let (cache, key) = empty();
-    race(&cache, [fail(key), fail(key), fail(key)]);
-    assert!(settle(&cache).is_empty());
 }
 
 /// M2: an explicit write during the load is what stays.
@@ -250,34 +236,109 @@ fn failure_against_insert() {
     assert_eq!(settle(&cache), [key]);
 }
 
-/// M2, M3, M5: the hand passes over flights, and evicts what they became.
-fn evict_against_load() {
-    let (cache, loads) = (cache(1), Loads::default());
-    let [key, a, b] = keys(&cache, 0);
-    let insert = |key| {
-        job(move |cache: &Cache| {
-            cache.insert(key, Canary::new(key));
-        })
+/// Runs two threads against a flight that is under way: they are started by its loader.
+///
+/// Three threads that also race for who leads are more than can be explored.
+fn during_flight<R: 'static>(
+    cache: &Arc<Cache>,
+    key: u64,
+    outcome: impl FnOnce() -> Result<Canary, u32>,
+    jobs: [Job<Cache, R>; 2],
+) -> (Result<Loaded, Panic>, [R; 2]) {
+    let mut racing = None;
+    let load = || {
+        racing = Some(start(cache, jobs));
+        outcome()
     };
-    race(&cache, [load(key, &loads), insert(a), insert(b)]);
-    loads.are(1);
-    assert!(settle(&cache).len() <= 1);
+    let loaded = catch_unwind(AssertUnwindSafe(|| cache.try_get_or_insert_with(key, load)));
+    (loaded, racing.expect("the loader ran").finish())
 }
 
-/// M2, M4: a waiter of a flight that an insert detaches hears of it all the same.
-fn insert_and_waiter() {
-    let ((cache, key), loads) = (empty(), Loads::default());
-    let writer = job(move |cache: &Cache| fill(cache, [key]));
-    race(&cache, [load(key, &loads), load(key, &loads), writer]);
+/// What a panic leaves.
+type Panic = Box<dyn std::any::Any + Send>;
+
+/// Asks for a key; the own loader, if it runs, makes a canary of the next number.
+fn ask(key: u64) -> Job<Cache, Loaded> {
+    job(move |cache: &Cache| cache.try_get_or_insert_with(key, || Ok(Canary::new(key + 1))))
+}
+
+/// M2, M4, M6: both get what the leader loaded, during the flight or after it.
+fn two_join() {
+    let (cache, key) = empty();
+    let load = || Ok(Canary::new(key));
+    let (loaded, joined) = during_flight(&cache, key, load, [ask(key), ask(key)]);
+    assert_eq!(loaded.expect("no panic").expect("a value").read(), key);
+    for canary in joined {
+        assert_eq!(canary.expect("a value").read(), key);
+    }
     assert_eq!(settle(&cache), [key]);
 }
 
-/// M2, M4: as above, for a removal.
-fn remove_and_waiter() {
-    let ((cache, key), loads) = (empty(), Loads::default());
-    let remover = job(move |cache: &Cache| {
-        cache.remove(&key);
+/// M2, M4, M6: each of two is told the failure, or comes after it and leads or joins a new flight.
+fn two_join_a_failure() {
+    let (cache, key) = empty();
+    let (loaded, joined) = during_flight(&cache, key, || Err(7), [ask(key), ask(key)]);
+    assert!(loaded.expect("no panic").is_err());
+    for outcome in &joined {
+        match outcome {
+            Ok(canary) => assert_eq!(canary.read(), key + 1),
+            Err(error) => assert_eq!(error.failure().map(|code| **code), Some(7)),
+        }
+    }
+    let all_told = joined.iter().all(Result::is_err);
+    assert_eq!(settle(&cache).is_empty(), all_told);
+}
+
+/// M2, M4: as above, of a panic.
+fn two_join_a_panic() {
+    let (cache, key) = empty();
+    let load = || resume_unwind(Box::new("loader"));
+    let (loaded, joined) = during_flight(&cache, key, load, [ask(key), ask(key)]);
+    assert!(loaded.is_err());
+    for outcome in &joined {
+        match outcome {
+            Ok(canary) => assert_eq!(canary.read(), key + 1),
+            Err(error) => assert!(error.is_panicked()),
+        }
+    }
+    let all_told = joined.iter().all(Result::is_err);
+    assert_eq!(settle(&cache).is_empty(), all_told);
+}
+
+/// One who asks, and one who does something else to the key, both during its flight.
+fn one_joins(key: u64, cache: &Arc<Cache>, other: impl FnOnce(&Cache) + 'static) {
+    let other = job(move |cache: &Cache| {
+        other(cache);
+        None
     });
-    race(&cache, [load(key, &loads), load(key, &loads), remover]);
-    assert!(settle(&cache).iter().all(|&found| found == key));
+    let asker = job(move |cache: &Cache| Some(ask(key)(cache)));
+    let load = || Ok(Canary::new(key));
+    let (loaded, [asked, _]) = during_flight(cache, key, load, [asker, other]);
+    assert_eq!(loaded.expect("no panic").expect("a value").read(), key);
+    let number = asked.expect("it asked").expect("a value").read();
+    assert!((key..key + 3).contains(&number), "{number}");
+}
+
+/// M2, M4: a waiter of a flight that an insert detaches hears of it all the same.
+fn one_joins_one_inserts() {
+    let (cache, key) = empty();
+    one_joins(key, &cache, move |cache| drop(cache.insert(key, Canary::new(key + 2))));
+    assert_eq!(settle(&cache), [key]);
+    assert_eq!(cache.get(&key).expect("it was written").read(), key + 2);
+}
+
+/// M2, M4: as above, for a removal. What the flight loaded does not stay.
+fn one_joins_one_removes() {
+    let (cache, key) = empty();
+    one_joins(key, &cache, move |cache| drop(cache.remove(&key)));
+    settle(&cache);
+    assert!(cache.get(&key).is_none_or(|left| left.read() == key + 1));
+}
+
+/// M2, M3, M5: the hand passes over the flight, and evicts what it became.
+fn one_joins_one_evicts() {
+    let cache = cache(1);
+    let [key, other] = keys(&cache, 0);
+    one_joins(key, &cache, move |cache| drop(cache.insert(other, Canary::new(other))));
+    assert!(settle(&cache).len() <= 1);
 }

@@ -19,7 +19,8 @@ suite! {
         two_inserters_need_a_segment, insert_against_remove, claims_of_other_keys, late_tag,
         loader_against_insert, replace_against_remove;
     wide: inserters_and_a_remover, two_inserters_into_a_full_cache;
-    widest: three_inserters, two_inserters_and_an_evictor;
+    widest:;
+    campaign: three_inserters, two_inserters_and_an_evictor;
     seeded:
         no_rescan = NoRescan in two_inserters => "a key has two entries",
         no_rescan_displaced = NoRescan in two_displaced_inserters => "a key has two entries",

@@ -14,6 +14,7 @@ suite! {
         pin_against_two_writers, pin_across_two_swaps, slack_of_one, slack_of_two;
     wide:;
     widest:;
+    campaign:;
     seeded:
         no_hazard_fence = NoHazardFence in hazard_against_swap => "Causality violation",
         no_pin_fence = NoPinFence in pin_against_swap => "Causality violation",

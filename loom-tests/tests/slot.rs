@@ -19,6 +19,7 @@ suite! {
         hit_sees_the_loaded_value, hit_against_hand, replacement_against_hand;
     wide:;
     widest:;
+    campaign:;
     seeded:
         relaxed_slot = RelaxedSlot in pinned_reader_sees_the_swap => "Causality violation",
         relaxed_slot_of_a_load = RelaxedSlot in hit_sees_the_loaded_value => "Causality violation",
