@@ -71,6 +71,7 @@ fn explore(name: &'static str, reach: Reach, body: fn(), executions: &Arc<Atomic
     builder.max_branches = MAX_BRANCHES;
     builder.max_duration = None;
     builder.max_permutations = None;
+    builder.checkpoint_file = None;
     let counter = Arc::clone(executions);
     builder.check(move || {
         let before = counter.fetch_add(1, Ordering::Relaxed);

@@ -20,9 +20,9 @@ suite! {
         failure_is_shared_and_forgotten, insert_wins, remove_detaches, clear_detaches,
         replace_spares_the_flight, no_room_for_the_loaded, failure_against_insert,
         two_join, one_joins_one_inserts, one_joins_one_removes;
-    wide: two_join_a_failure, two_join_a_panic, one_joins_one_evicts;
+    wide:;
     widest:;
-    campaign:;
+    campaign: two_join_a_failure, two_join_a_panic, one_joins_one_evicts;
     seeded:
         lost_waiter = LostWaiter in leader_and_waiter => "deadlock",
         relaxed_outcome = RelaxedOutcome in leader_and_waiter => "Causality violation",
