@@ -1,6 +1,6 @@
 //! Who has been used lately? The CLOCK word of a bucket as plain arithmetic.
 //!
-//! One byte per slot. Bit 0 is AGED, the reference bit upside down: set means "not used since the
+//! One byte per slot. Bit 7 is AGED, the reference bit upside down: set means "not used since the
 //! hand passed". So zeroed memory is "used", a newcomer and its first hits write nothing, and the
 //! hand does all the writing. The other seven bits are reserved for the adaptive policy. The word
 //! holds advice only: an update may be lost and nothing breaks.
@@ -12,19 +12,21 @@
 
 #![forbid(unsafe_code)]
 
-/// The bit AGED of slot `slot`.
-#[inline(always)]
-pub(crate) const fn aged(slot: usize) -> u64 {
-    1 << (slot * 8)
-}
+use crate::table::tags::{HIGHS, Lane};
 
 /// The bits AGED of all slots.
-pub(crate) const ALL_AGED: u64 = 0x0000_0101_0101_0101;
+pub(crate) const ALL_AGED: u64 = HIGHS;
 
-/// Whether slot `slot` has not been used since the hand passed.
+/// The bit AGED of slot `lane`.
 #[inline(always)]
-pub(crate) const fn is_aged(word: u64, slot: usize) -> bool {
-    word & aged(slot) != 0
+pub(crate) fn aged(lane: Lane) -> u64 {
+    1 << lane.top_bit()
+}
+
+/// Whether slot `lane` has not been used since the hand passed.
+#[inline(always)]
+pub(crate) fn is_aged(word: u64, lane: Lane) -> bool {
+    word & aged(lane) != 0
 }
 
 /// In which order the hand visits rows: in eight interleaved passes over the table, so that any
@@ -65,12 +67,14 @@ const PASSES: usize = if crate::sync::MODEL { 1 } else { 8 };
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::table::tags::SLOTS;
 
     #[test]
     fn bits_stay_in_their_byte() {
-        for slot in 0..6 {
-            assert!(is_aged(aged(slot), slot));
-            assert!((0..6).filter(|&other| other != slot).all(|other| !is_aged(aged(slot), other)));
+        for slot in 0..SLOTS {
+            let others = (0..SLOTS).filter(|&other| other != slot).map(Lane::of);
+            assert!(is_aged(aged(Lane::of(slot)), Lane::of(slot)));
+            assert!(others.into_iter().all(|other| !is_aged(aged(Lane::of(slot)), other)));
         }
     }
 

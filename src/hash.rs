@@ -5,7 +5,7 @@
 //! +------------------------+----------------+-----------+--------+
 //! | place: shard, bucket   |                |           | tag    |
 //! +------------------------+----------------+-----------+--------+
-//! |        |<- identity of a claim (25 bits)->|
+//! |       |<- identity of a claim (26 bits) ->|
 //! ```
 
 #![forbid(unsafe_code)]
@@ -29,10 +29,10 @@ impl Hashed {
         (self.0 >> 32) as u32
     }
 
-    /// The tag byte: top bit set (so never 0, which is "never used"), then seven hash bits.
+    /// The tag byte: seven hash bits, the top bit clear.
     #[inline(always)]
     pub(crate) fn tag(self) -> u8 {
-        (self.0 as u8) | 0x80
+        self.0 as u8 & 0x7F
     }
 
     /// The bits by which two inserters recognise that they (very likely) insert one key.
@@ -64,11 +64,11 @@ mod tests {
     #[test]
     fn fields_are_disjoint_and_in_range() {
         let h = Hashed(0xFFFF_FFFF_0000_0000);
-        assert_eq!((h.place(), h.tag()), (u32::MAX, 0x80));
+        assert_eq!((h.place(), h.tag()), (u32::MAX, 0));
         let h = Hashed(0x0000_0000_FF80_0000);
-        assert_eq!((h.place(), h.tag(), h.identity()), (0, 0x80, 0x1FF));
+        assert_eq!((h.place(), h.tag(), h.identity()), (0, 0, 0x1FF));
         let h = Hashed(0x7F);
-        assert_eq!((h.place(), h.tag(), h.identity()), (0, 0xFF, 0));
+        assert_eq!((h.place(), h.tag(), h.identity()), (0, 0x7F, 0));
     }
 
     #[test]

@@ -11,7 +11,7 @@
 
 #[cfg(not(all(hotset_loom, feature = "loom")))]
 mod seats {
-    use super::{FIRST_TICKET, NO_TICKET};
+    use super::Ticket;
     use crate::sync::{AtomicPtr, AtomicUsize, Ordering, thread_local};
     use std::cell::Cell;
     use std::ptr;
@@ -28,7 +28,7 @@ mod seats {
 
     thread_local! {
         /// No destructor, hence readable in every phase of a thread's life at the price of a load.
-        static TICKET: Cell<usize> = const { Cell::new(NO_TICKET) };
+        static TICKET: Cell<Ticket> = const { Cell::new(Ticket::NONE) };
         static LEAVE: Leave = const { Leave(Cell::new(None)) };
         /// For a thread that uses a cache in a destructor that runs after that of `LEAVE`.
         static LEAVE_LATE: Leave = const { Leave(Cell::new(None)) };
@@ -56,21 +56,21 @@ mod seats {
     }
 
     fn leave(seat: &Seat) {
-        TICKET.set(NO_TICKET);
+        TICKET.set(Ticket::NONE);
         // ORDERING: Release. Partner: the Acquire exchange in `find_free`. All that this thread
         // wrote to its records happens before the next owner reads them.
         seat.taken.store(false, Ordering::Release);
     }
 
     #[inline(always)]
-    pub(crate) fn ticket() -> usize {
+    pub(crate) fn ticket() -> Ticket {
         TICKET.get()
     }
 
     #[inline]
-    pub(crate) fn seated() -> usize {
+    pub(crate) fn seated() -> Ticket {
         let ticket = TICKET.get();
-        if ticket != NO_TICKET { ticket } else { sit() }
+        if ticket != Ticket::NONE { ticket } else { sit() }
     }
 
     /// The running thread has published a pin in one of its records.
@@ -89,9 +89,9 @@ mod seats {
     }
 
     #[cold]
-    fn sit() -> usize {
+    fn sit() -> Ticket {
         let seat = find_free().unwrap_or_else(add);
-        let ticket = seat.index + FIRST_TICKET;
+        let ticket = Ticket::new(seat.index);
         TICKET.set(ticket);
         // A thread that uses caches even in a destructor that runs after both of ours keeps the
         // seat for ever.
@@ -153,14 +153,14 @@ mod seats {
     }
 
     thread_local! {
-        static TICKET: usize = super::FIRST_TICKET + NEXT.replace(NEXT.get() + 1);
+        static TICKET: super::Ticket = super::Ticket::new(NEXT.replace(NEXT.get() + 1));
     }
 
-    pub(crate) fn ticket() -> usize {
+    pub(crate) fn ticket() -> super::Ticket {
         TICKET.with(|ticket| *ticket)
     }
 
-    pub(crate) fn seated() -> usize {
+    pub(crate) fn seated() -> super::Ticket {
         ticket()
     }
 
@@ -174,23 +174,82 @@ mod seats {
     }
 }
 
+/// A thread's number in the form in which it is looked up on every operation: where its records are,
+/// chunk `c` having those of `1 << c` threads.
+///
+/// ```text
+///  63              8 7      0
+/// +-----------------+--------+
+/// | place in chunk  | chunk  |
+/// +-----------------+--------+
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ticket(usize);
+
+impl Ticket {
+    /// That of a thread without a seat: it names a chunk that never exists.
+    #[cfg_attr(all(hotset_loom, feature = "loom"), allow(dead_code, reason = "all have one"))]
+    pub(crate) const NONE: Self = Self(CHUNKS - 1);
+
+    /// That of thread number `index`.
+    pub(crate) const fn new(index: usize) -> Self {
+        let spread = index + FIRST;
+        let chunk = spread.ilog2() as usize;
+        Self((spread ^ 1 << chunk) << 8 | chunk)
+    }
+
+    #[inline]
+    fn index(self) -> usize {
+        (self.place() | 1 << self.chunk()) - FIRST
+    }
+
+    #[inline(always)]
+    pub(crate) fn chunk(self) -> usize {
+        self.0 % CHUNKS
+    }
+
+    #[inline(always)]
+    pub(crate) fn place(self) -> usize {
+        self.0 >> 8
+    }
+}
+
+/// Chunks that a thread's number can name; a power of two, so that a mask bounds it.
+pub(crate) const CHUNKS: usize = 32;
+
+/// Thread 0 is where chunk `log2 FIRST` begins, so that the smallest chunk has this many.
+const FIRST: usize = 4;
+
+const _: () = assert!(Ticket::new(crate::slot::MAX_THREADS - 1).0 % 256 < CHUNKS - 1);
+
 /// The running thread's number.
 #[inline]
 pub(crate) fn index() -> usize {
-    seated() - FIRST_TICKET
+    seated().index()
 }
-
-/// The ticket of thread number 0. A ticket is a thread's number plus this, so that the highest
-/// bit of a ticket says which chunk of records it belongs to (`reclaim::record`).
-pub(crate) const FIRST_TICKET: usize = 4;
-
-#[cfg_attr(all(hotset_loom, feature = "loom"), allow(dead_code))]
-/// The ticket of a thread without a seat: its highest bit is one that no thread's ticket has.
-pub(crate) const NO_TICKET: usize = crate::slot::MAX_THREADS << 2;
 
 #[cfg(all(hotset_loom, feature = "loom"))]
 pub(crate) use seats::reset;
-/// `ticket`: the running thread's ticket, or `NO_TICKET` if it has no seat yet.
+/// `ticket`: the running thread's ticket, or `Ticket::NONE` if it has no seat yet.
 /// `seated`: its ticket, after it has taken a seat.
 /// `pinned`, `unpinned`: keep the seat while the thread has a pin.
 pub(crate) use seats::{pinned, seated, ticket, unpinned};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_number_has_its_own_place() {
+        let mut expected = (FIRST.ilog2() as usize, 0);
+        for index in 0..100_000 {
+            let ticket = Ticket::new(index);
+            assert_eq!((ticket.chunk(), ticket.place()), expected);
+            assert_eq!(ticket.index(), index);
+            expected.1 += 1;
+            if expected.1 == 1 << expected.0 {
+                expected = (expected.0 + 1, 0);
+            }
+        }
+    }
+}

@@ -1,21 +1,18 @@
 //! What does one thread own in one cache? Its hazard, its pin, its retired blocks, its counters.
 //!
-//! Records live in chunks of doubling size, found from the thread's ticket without a lock:
-//! chunk `c` holds the `1 << c` records of the tickets whose highest bit is `c`. A record belongs to the thread that sits on its number; the
-//! seat's hand-over (`thread_id`) orders the accesses of successive owners.
+//! Records live in chunks of doubling size, found from the thread's ticket without a lock. A record
+//! belongs to the thread that sits on its number; the seat's hand-over (`thread_id`) orders the
+//! accesses of successive owners.
 
 use std::cell::Cell;
 use std::ptr;
 
 use crate::counter::OwnedWord;
 use crate::sync::{AtomicPtr, AtomicU64, MODEL, Ordering};
-use crate::thread_id;
+use crate::thread_id::{self, Ticket};
 
-/// Records in the first chunk. A power of two.
-const FIRST: usize = 4;
-/// Slots for chunks, indexed by the logarithm of the ticket; a power of two so that a mask bounds
-/// the index.
-const CHUNKS: usize = if MODEL { 4 } else { 32 };
+/// Chunks of records: those that a ticket can name, less in a model, whose threads are few.
+const CHUNKS: usize = if MODEL { 4 } else { thread_id::CHUNKS };
 
 /// One thread's part of one domain. `L` is what the layer above keeps per thread.
 ///
@@ -90,27 +87,29 @@ impl<N, L: Default> Records<N, L> {
     /// The running thread's record.
     #[inline(always)]
     pub(super) fn mine(&self) -> &Record<N, L> {
-        let (chunk, offset) = locate(thread_id::ticket());
-        // ORDERING: Acquire. Partner: the exchange in `grow`; the records are initialised.
-        let base = self.chunks[chunk].load(Ordering::Acquire);
-        if base.is_null() {
-            return self.first_use();
-        }
-        // SAFETY: `base` points to a chunk of `1 << chunk` records that lives as long as `self`,
-        // and `locate` gives an offset below that.
-        unsafe { &*base.add(offset) }
+        let ticket = thread_id::ticket();
+        self.of(ticket).unwrap_or_else(|| self.first_use())
     }
 
-    /// The thread has no seat yet (its ticket names a chunk that never exists), or its chunk is
-    /// missing in this domain.
+    /// The record of a thread, if its chunk is there. A thread without a seat has none.
+    #[inline(always)]
+    fn of(&self, ticket: Ticket) -> Option<&Record<N, L>> {
+        // ORDERING: Acquire. Partner: the exchange in `grow`; the records are initialised.
+        let base = self.chunks[ticket.chunk() % CHUNKS].load(Ordering::Acquire);
+        // SAFETY: a chunk that is not null has `1 << chunk` records and lives as long as `self`,
+        // and the place of a ticket is below that (in a model, where the chunk is taken modulo, no
+        // ticket names one beyond).
+        (!base.is_null()).then(|| unsafe { &*base.add(ticket.place()) })
+    }
+
+    /// The thread has no seat yet, or its chunk is missing in this domain.
     #[cold]
     fn first_use(&self) -> &Record<N, L> {
-        let (chunk, offset) = locate(thread_id::seated());
-        // ORDERING: Acquire, as in `mine`.
-        let base = self.chunks[chunk].load(Ordering::Acquire);
-        let base = if base.is_null() { self.grow(chunk) } else { base };
-        // SAFETY: as in `mine`.
-        unsafe { &*base.add(offset) }
+        let ticket = thread_id::seated();
+        self.of(ticket).unwrap_or_else(|| {
+            // SAFETY: as in `of`.
+            unsafe { &*self.grow(ticket.chunk() % CHUNKS).add(ticket.place()) }
+        })
     }
 
     fn grow(&self, chunk: usize) -> *mut Record<N, L> {
@@ -158,39 +157,5 @@ impl<N, L> Drop for Records<N, L> {
                 drop(unsafe { Box::from_raw(slice) });
             }
         }
-    }
-}
-
-/// Chunk and offset of a ticket: its highest bit, and the bits below.
-#[inline(always)]
-fn locate(ticket: usize) -> (usize, usize) {
-    let chunk = (ticket | 1).ilog2();
-    (chunk as usize % CHUNKS, ticket ^ (1 << chunk))
-}
-
-/// Tickets are thread numbers from `FIRST` on.
-const _: () = assert!(thread_id::FIRST_TICKET == FIRST && FIRST.is_power_of_two());
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_number_has_its_own_record() {
-        let mut expected = (FIRST.ilog2() as usize, 0);
-        for index in 0..100_000 {
-            assert_eq!(locate(index + FIRST), expected);
-            expected.1 += 1;
-            if expected.1 == 1 << expected.0 {
-                expected = (expected.0 + 1, 0);
-            }
-        }
-    }
-
-    #[test]
-    fn no_seat_has_the_chunk_of_those_without() {
-        let without = locate(thread_id::NO_TICKET);
-        let last = locate(crate::slot::MAX_THREADS - 1 + FIRST);
-        assert!(last.0 < without.0 && without.0 < CHUNKS);
     }
 }

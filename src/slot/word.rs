@@ -1,16 +1,16 @@
 //! What does a slot say? Its word as a pure value: a pointer with a state, or a claim.
 //!
 //! ```text
-//! 64-bit   63                                   3   2   1 0
-//!         +--------------------------------------+---+-----+
-//! EMPTY   | 0                                    | 0 | 0 0 |
-//! READY   | address of the node                  | C | 1 0 |   C: class, 0 until Policy::Adaptive
-//! CLAIMED | 25 b hash | 16 b turn | 20 b thread  |   | 0 1 |
-//! LOADING | address of the node                  | 0 | 1 1 |
-//!         +--------------------------------------+---+-----+
+//! 64-bit   63                                     2 1 0
+//!         +----------------------------------------+-----+
+//! EMPTY   | 0                                      | 0 0 |
+//! READY   | address of the node                    | 1 0 |
+//! CLAIMED | 26 b hash | 16 b turn | 20 b thread    | 0 1 |
+//! LOADING | address of the node                    | 1 1 |
+//!         +----------------------------------------+-----+
 //! ```
 //!
-//! Zeroed memory is EMPTY, and one comparison of the state bits tells READY from all else.
+//! Zeroed memory is EMPTY, and one comparison of the low bits tells READY from all else.
 //!
 //! A claim carries no pointer: a claimer's node stays private until its key is known to be
 //! unique, so it can always be handed back. It carries the claimer's thread number and a turn that
@@ -23,14 +23,13 @@
 use std::ptr;
 
 use crate::hash::Hashed;
+use crate::table::tags::HIGHS;
 
-const STATE: usize = 0b011;
-const CLAIMED: usize = 0b001;
-const READY: usize = 0b010;
-const LOADING: usize = 0b011;
-const CLASS: usize = 0b100;
-const TAGS: usize = STATE | CLASS;
-const TAG_BITS: u32 = TAGS.count_ones();
+const STATE: usize = 0b11;
+const CLAIMED: usize = 0b01;
+const READY: usize = 0b10;
+const LOADING: usize = 0b11;
+const STATE_BITS: u32 = STATE.count_ones();
 
 /// Bits of a claim that name the claimer.
 const THREAD_BITS: u32 = if usize::BITS == 64 { 20 } else { 12 };
@@ -39,7 +38,7 @@ const TURN_BITS: u32 = if usize::BITS == 64 { 16 } else { 8 };
 /// Threads that can use caches at one time.
 pub(crate) const MAX_THREADS: usize = 1 << THREAD_BITS;
 /// Nodes must be aligned to this, so that the low bits of their addresses are free.
-pub(crate) const NODE_ALIGN: usize = 1 << TAG_BITS;
+pub(crate) const NODE_ALIGN: usize = 1 << STATE_BITS;
 
 /// The states of a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,13 +91,13 @@ impl<N> Word<N> {
 
     #[inline]
     pub(crate) fn ready(node: *mut N) -> Self {
-        debug_assert!(!node.is_null() && node.addr() & TAGS == 0);
+        debug_assert!(!node.is_null() && node.addr() & STATE == 0);
         Self(node.map_addr(|addr| addr | READY))
     }
 
     #[inline]
     pub(crate) fn loading(node: *mut N) -> Self {
-        debug_assert!(!node.is_null() && node.addr() & TAGS == 0);
+        debug_assert!(!node.is_null() && node.addr() & STATE == 0);
         Self(node.map_addr(|addr| addr | LOADING))
     }
 
@@ -108,13 +107,13 @@ impl<N> Word<N> {
         debug_assert!(thread < MAX_THREADS);
         let turn = turn as usize & ((1 << TURN_BITS) - 1);
         let fields = (Self::claim_identity(hash) << TURN_BITS | turn) << THREAD_BITS | thread;
-        Self(ptr::without_provenance_mut((fields << TAG_BITS) | CLAIMED))
+        Self(ptr::without_provenance_mut((fields << STATE_BITS) | CLAIMED))
     }
 
     /// The bits of `hash` that fit in a claim.
     #[inline]
     fn claim_identity(hash: Hashed) -> usize {
-        const BITS: u32 = usize::BITS - THREAD_BITS - TURN_BITS - TAG_BITS;
+        const BITS: u32 = usize::BITS - THREAD_BITS - TURN_BITS - STATE_BITS;
         (hash.identity() & ((1 << BITS) - 1)) as usize
     }
 
@@ -134,11 +133,11 @@ impl<N> Word<N> {
         self.0.addr() as u8
     }
 
-    /// Of eight low bytes at once, in the bottom bit of each, which are of READY words.
+    /// Of a bucket's low bytes at once, in the top bit of each, which are of READY words.
     #[inline(always)]
     pub(crate) fn ready_of_low_bytes(bytes: u64) -> u64 {
         // READY is the state with the upper bit only.
-        (bytes >> 1) & !bytes & 0x0101_0101_0101_0101
+        (bytes << 6) & !(bytes << 7) & HIGHS
     }
 
     #[inline]
@@ -151,23 +150,32 @@ impl<N> Word<N> {
         }
     }
 
+    /// The node of a READY word, which the caller has seen to be one.
+    ///
+    /// A subtraction, which disappears in the address of whatever is read from the node.
+    #[inline(always)]
+    pub(crate) fn ready_node(self) -> *mut N {
+        debug_assert!(self.is_ready());
+        self.0.map_addr(|addr| addr.wrapping_sub(READY))
+    }
+
     /// The node of a word that is READY or LOADING.
     #[inline(always)]
     pub(crate) fn node(self) -> *mut N {
-        self.0.map_addr(|addr| addr & !TAGS)
+        self.0.map_addr(|addr| addr & !STATE)
     }
 
-    /// Whether a claimed word claims for a key that hashes to `hash` (or, one in 2^25 on 64-bit
+    /// Whether a claimed word claims for a key that hashes to `hash` (or, one in 2^26 on 64-bit
     /// machines, to one that looks like it: then two inserters needlessly wait for each other).
     #[inline]
     pub(crate) fn claims(self, hash: Hashed) -> bool {
-        self.0.addr() >> (TURN_BITS + THREAD_BITS + TAG_BITS) == Self::claim_identity(hash)
+        self.0.addr() >> (TURN_BITS + THREAD_BITS + STATE_BITS) == Self::claim_identity(hash)
     }
 
-    /// The word of the same state and class with another node.
+    /// The word of the same state with another node.
     #[inline]
     pub(crate) fn with_node(self, node: *mut N) -> Self {
-        Self(node.map_addr(|addr| addr | (self.0.addr() & TAGS)))
+        Self(node.map_addr(|addr| addr | (self.0.addr() & STATE)))
     }
 }
 
@@ -183,7 +191,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_node_survives_every_state(addr in 1_usize..1 << 44) {
-            let node = ptr::without_provenance_mut::<u8>(addr << TAG_BITS);
+            let node = ptr::without_provenance_mut::<u8>(addr << STATE_BITS);
             let (ready, loading) = (Word::ready(node), Word::loading(node));
             prop_assert_eq!((ready.state(), ready.node()), (State::Ready, node));
             prop_assert_eq!((loading.state(), loading.node()), (State::Loading, node));

@@ -213,12 +213,21 @@ impl<K, V> Store<K, V> {
         Q: Equivalent<K> + ?Sized,
         P: Protect<Node<K, V>>,
     {
-        let found = self.table.find(hash, key, guard, trace == Trace::Use);
-        if trace == Trace::Use && self.count_hits {
-            let local = owner.local();
-            if found.is_some() { local.hits.bump() } else { local.misses.bump() }
+        let counts = trace == Trace::Use && self.count_hits;
+        match self.table.find(hash, key, guard, trace == Trace::Use) {
+            Some(node) => {
+                if counts {
+                    owner.local().hits.bump();
+                }
+                Some(node)
+            }
+            None => {
+                if counts {
+                    owner.local().misses.bump();
+                }
+                None
+            }
         }
-        found
     }
 
     // ---- writing ----------------------------------------------------------------------------

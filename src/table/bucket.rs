@@ -3,7 +3,7 @@
 use crate::clock;
 use crate::slot::{Slot, Word};
 use crate::sync::{AtomicU64, Ordering};
-use crate::table::tags::{PASSED, SLOTS, Tags};
+use crate::table::tags::{Lane, PASSED, SLOTS, Tags};
 
 /// One cache line of the table. All words zero is the empty bucket.
 ///
@@ -31,6 +31,16 @@ impl<N> Bucket<N> {
     }
 
     #[inline(always)]
+    pub(crate) fn slot(&self, lane: Lane) -> &Slot<N> {
+        const SIZE: usize = size_of::<usize>();
+        // What is subtracted is a constant, and a lane is eight times its slot, plus seven: where
+        // slots have eight bytes, nothing is left to compute.
+        let offset = if SIZE == 8 { lane.top_bit() as usize } else { lane.slot() * SIZE + 7 };
+        // SAFETY: `offset - 7` is the size of a slot times its number, which is below `SLOTS`.
+        unsafe { &*self.slots.as_ptr().byte_add(offset).byte_sub(7) }
+    }
+
+    #[inline(always)]
     pub(crate) fn tags(&self) -> Tags {
         // ORDERING: Acquire. Partner: the AcqRel RMWs below. An entry whose insertion happened
         // before this load has its tag, or the overflow counts on the way to it, in the word.
@@ -45,7 +55,7 @@ impl<N> Bucket<N> {
     /// late writer can therefore not corrupt the tag of the slot's next owner.
     pub(crate) fn write_tag(
         &self,
-        slot: usize,
+        slot: Lane,
         tag: u8,
         still_claimed: impl Fn() -> bool,
     ) -> Option<Tags> {
@@ -54,7 +64,7 @@ impl<N> Bucket<N> {
             if !still_claimed() {
                 return None;
             }
-            let new = seen.with_tag(slot, tag);
+            let new = seen.with_tag(slot.slot(), tag);
             // ORDERING: AcqRel. Any two inserters of a key do an RMW on its home word. Release:
             // the second one sees the first one's claim. Acquire: this one sees the claims of all
             // that came before. Relaxed on failure: the loop reads again.
@@ -88,17 +98,17 @@ impl<N> Bucket<N> {
 
     /// The first empty slot.
     #[inline(always)]
-    pub(crate) fn first_empty(&self) -> Option<usize> {
+    pub(crate) fn first_empty(&self) -> Option<Lane> {
         // All slots are read, without branches: which one is empty cannot be predicted.
-        let mut empty = 0_u32;
+        let mut empty = 0_u64;
         for slot in 0..SLOTS {
-            empty |= u32::from(self.slots[slot].load().is_empty()) << slot;
+            empty |= u64::from(self.slots[slot].load().is_empty()) << (8 * slot + 7);
         }
-        (empty != 0).then(|| empty.trailing_zeros() as usize)
+        (empty != 0).then(|| Lane::first_of(empty))
     }
 
-    /// The slots from `from` on that have an entry, as one bit at the bottom of each slot's byte,
-    /// the layout of the clock word.
+    /// The slots from `from` on that have an entry, as the top bit of each slot's byte, the layout
+    /// of the clock word.
     #[inline(always)]
     pub(crate) fn ready_from(&self, from: usize) -> u64 {
         let mut states = 0;
@@ -109,19 +119,19 @@ impl<N> Bucket<N> {
         Word::<N>::ready_of_low_bytes(states) & (u64::MAX << (8 * from))
     }
 
-    /// Marks `slot` as used. Writes nothing unless the hand has passed since it was used last.
+    /// Marks `lane` as used. Writes nothing unless the hand has passed since it was used last.
     #[inline(always)]
-    pub(crate) fn touch(&self, slot: usize) {
-        if clock::is_aged(self.clock(), slot) {
-            self.rejuvenate(slot);
+    pub(crate) fn touch(&self, lane: Lane) {
+        if clock::is_aged(self.clock(), lane) {
+            self.rejuvenate(lane);
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn rejuvenate(&self, slot: usize) {
+    fn rejuvenate(&self, lane: Lane) {
         // ORDERING: Relaxed. The clock word is advice.
-        self.clock.fetch_and(!clock::aged(slot), Ordering::Relaxed);
+        self.clock.fetch_and(!clock::aged(lane), Ordering::Relaxed);
     }
 
     /// Flips the bits that the hand changes in this bucket: those it passed become aged, that of

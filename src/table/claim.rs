@@ -169,10 +169,10 @@ impl<K, V> Table<K, V> {
         claim: Word<Node<K, V>>,
     ) -> Result<Place<'_, K, V>, usize> {
         let bucket = self.home_bucket(hash.place());
-        if let Some(slot) = bucket.first_empty()
-            && bucket.slots[slot].claim(claim)
+        if let Some(lane) = bucket.first_empty()
+            && bucket.slot(lane).claim(claim)
         {
-            return Ok(Place::new(bucket, slot, 0));
+            return Ok(Place::new(bucket, lane, 0));
         }
         self.claim_beyond_home(hash, claim)
     }
@@ -186,9 +186,9 @@ impl<K, V> Table<K, V> {
     ) -> Result<Place<'_, K, V>, usize> {
         let segments = self.segment_count(hash);
         for (step, bucket) in self.probe(hash).enumerate() {
-            while let Some(slot) = bucket.first_empty() {
-                if bucket.slots[slot].claim(claim) {
-                    return Ok(Place::new(bucket, slot, step));
+            while let Some(lane) = bucket.first_empty() {
+                if bucket.slot(lane).claim(claim) {
+                    return Ok(Place::new(bucket, lane, step));
                 }
             }
         }
@@ -205,7 +205,7 @@ impl<K, V> Table<K, V> {
         claim: Word<Node<K, V>>,
     ) -> Option<Tags> {
         let still_claimed = || place.slot().load() == claim;
-        let written = place.bucket.write_tag(place.slot as usize, hash.tag(), still_claimed)?;
+        let written = place.bucket.write_tag(place.lane, hash.tag(), still_claimed)?;
         if place.step == 0 {
             return Some(written);
         }
@@ -242,7 +242,7 @@ impl<K, V> Table<K, V> {
             return Rescan::Alone;
         }
         let matches = snapshot.matches(hash.tag());
-        let others = if mine.step == 0 { matches.without(mine.slot as usize) } else { matches };
+        let others = if mine.step == 0 { matches.without(mine.lane) } else { matches };
         if others.is_empty() && snapshot.passed() == 0 {
             return Rescan::Alone;
         }
@@ -266,12 +266,13 @@ impl<K, V> Table<K, V> {
     {
         for (step, bucket) in self.probe(hash).enumerate() {
             let tags = if step == 0 { snapshot } else { bucket.tags() };
-            for slot in tags.matches(hash.tag()) {
-                let place = Place::new(bucket, slot, step);
-                if (place.step, place.slot) == (mine.step, mine.slot) {
+            for lane in tags.matches(hash.tag()) {
+                let place = Place::new(bucket, lane, step);
+                let order = |place: Place<'_, K, V>| (place.step, place.lane.top_bit());
+                if order(place) == order(mine) {
                     continue;
                 }
-                let earlier = (place.step, place.slot) < (mine.step, mine.slot);
+                let earlier = order(place) < order(mine);
                 match rival(hash, key, guard, place, impatient || !earlier) {
                     Rescan::Alone => {}
                     other => return other,
@@ -315,7 +316,7 @@ where
                 // It was finalised or withdrawn under our hands: look again.
             }
             State::Ready | State::Loading => {
-                match examine::<false, _, _, _, _>(place.bucket, place.slot as usize, key, guard) {
+                match examine::<false, _, _, _, _>(place.bucket, place.lane, key, guard) {
                     Some((word, node)) => return Rescan::Occupied(Found { place, word, node }),
                     // Another key, or it changed: a slot that changes once more is not ours to
                     // fear unless it holds our key, which only a later announcer can bring.
@@ -329,5 +330,5 @@ where
 /// Whether the claim that was just seen in the slot has its tag written, so that aborting it
 /// cannot make its owner write into somebody else's.
 fn announces<K, V>(place: Place<'_, K, V>, hash: Hashed) -> bool {
-    planted(Seed::AbortUnseen) || place.bucket.tags().tag(place.slot as usize) == hash.tag()
+    planted(Seed::AbortUnseen) || place.bucket.tags().tag(place.lane.slot()) == hash.tag()
 }

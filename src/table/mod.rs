@@ -27,7 +27,7 @@ use crate::slot::{Slot, State, Word};
 use crate::sync::{AtomicUsize, MODEL, Ordering, prefetch};
 use bucket::Bucket;
 use segment::Segment;
-use tags::SLOTS;
+use tags::{Lane, SLOTS};
 
 /// Buckets of one segment that a probe visits. Where they are all full, which is rare at the
 /// usual load, the key goes to the next segment.
@@ -74,7 +74,7 @@ impl<K, V> Drop for Table<K, V> {
 /// Two words, so that it stays in registers also where it goes into a function and out again.
 pub(crate) struct Place<'t, K, V> {
     bucket: &'t Bucket<Node<K, V>>,
-    slot: u32,
+    lane: Lane,
     step: u32,
 }
 
@@ -88,18 +88,18 @@ impl<K, V> Copy for Place<'_, K, V> {}
 
 impl<'t, K, V> Place<'t, K, V> {
     #[inline(always)]
-    fn new(bucket: &'t Bucket<Node<K, V>>, slot: usize, step: usize) -> Self {
-        Self { bucket, slot: slot as u32, step: step as u32 }
+    fn new(bucket: &'t Bucket<Node<K, V>>, lane: Lane, step: usize) -> Self {
+        Self { bucket, lane, step: step as u32 }
     }
 
     #[inline(always)]
     pub(crate) fn slot(&self) -> &'t Slot<Node<K, V>> {
-        &self.bucket.slots[self.slot as usize]
+        self.bucket.slot(self.lane)
     }
 
     #[inline(always)]
     pub(crate) fn touch(&self) {
-        self.bucket.touch(self.slot as usize);
+        self.bucket.touch(self.lane);
     }
 
     #[inline]
@@ -202,10 +202,10 @@ impl<K, V> Table<K, V> {
         // Most keys are at home, so the home bucket is looked at in line.
         let home = self.home_bucket(hash.place());
         let tags = home.tags();
-        for slot in tags.matches(hash.tag()) {
-            if let Some((_, node)) = examine::<true, _, _, _, _>(home, slot, key, guard) {
+        for lane in tags.matches(hash.tag()) {
+            if let Some((_, node)) = examine::<true, _, _, _, _>(home, lane, key, guard) {
                 if touch {
-                    home.touch(slot);
+                    home.touch(lane);
                 }
                 return Some(node);
             }
@@ -248,9 +248,9 @@ impl<K, V> Table<K, V> {
     {
         let bucket = self.home_bucket(hash.place());
         let tags = bucket.tags();
-        for slot in tags.matches(hash.tag()) {
-            if let Some((word, node)) = examine::<false, _, _, _, _>(bucket, slot, key, guard) {
-                return Some(Found { place: Place::new(bucket, slot, 0), word, node });
+        for lane in tags.matches(hash.tag()) {
+            if let Some((word, node)) = examine::<false, _, _, _, _>(bucket, lane, key, guard) {
+                return Some(Found { place: Place::new(bucket, lane, 0), word, node });
             }
         }
         if tags.passed() == 0 { None } else { self.search::<false, _, _>(hash, key, guard, 1) }
@@ -274,9 +274,9 @@ impl<K, V> Table<K, V> {
                 continue;
             }
             let tags = bucket.tags();
-            for slot in tags.matches(hash.tag()) {
-                if let Some((word, node)) = examine::<READY, _, _, _, _>(bucket, slot, key, guard) {
-                    return Some(Found { place: Place::new(bucket, slot, step), word, node });
+            for lane in tags.matches(hash.tag()) {
+                if let Some((word, node)) = examine::<READY, _, _, _, _>(bucket, lane, key, guard) {
+                    return Some(Found { place: Place::new(bucket, lane, step), word, node });
                 }
             }
             if tags.passed() == 0 {
@@ -356,7 +356,7 @@ type Seen<K, V> = (Word<Node<K, V>>, NonNull<Node<K, V>>);
 #[inline(always)]
 fn examine<const READY: bool, K, V, Q, P>(
     bucket: &Bucket<Node<K, V>>,
-    slot: usize,
+    lane: Lane,
     key: &Q,
     guard: &P,
 ) -> Option<Seen<K, V>>
@@ -364,7 +364,7 @@ where
     Q: Equivalent<K> + ?Sized,
     P: Protect<Node<K, V>>,
 {
-    let slot = &bucket.slots[slot];
+    let slot = bucket.slot(lane);
     loop {
         let word = slot.load();
         let wanted = if READY {
@@ -375,7 +375,7 @@ where
         if !wanted {
             return None;
         }
-        let node = word.node();
+        let node = if READY { word.ready_node() } else { word.node() };
         if !P::STABLE {
             // The fence that follows would hold back the load of the key until it is done.
             prefetch(node);

@@ -23,7 +23,7 @@ use crate::slot::{State, Word};
 use crate::sync::{MODEL, Ordering, prefetch};
 use crate::table::bucket::Bucket;
 use crate::table::segment::Segment;
-use crate::table::tags::SLOTS;
+use crate::table::tags::{Lane, SLOTS};
 use crate::table::{PROBE, Place, Table, segments};
 
 /// A thread's place in the sweep: of the buckets that it took from the hand, `next .. end` are
@@ -211,7 +211,7 @@ impl<K, V> Table<K, V> {
         slot: usize,
     ) -> (Place<'_, K, V>, Word<Node<K, V>>) {
         let bucket = self.spot(cursor).expect("a cursor names a bucket").bucket();
-        (Place::new(bucket, slot, 0), bucket.slots[slot].load())
+        (Place::new(bucket, Lane::of(slot), 0), bucket.slots[slot].load())
     }
 
     /// After a slot of bucket `cursor` was emptied of a node whose key's place is `place`.
@@ -259,8 +259,8 @@ impl<K, V> Table<K, V> {
             seen.insert(cursor);
             let bucket = spot.bucket();
             for slot in slots.filter(|&slot| bucket.slots[slot].load().is_ready()) {
-                let order =
-                    if clock::is_aged(bucket.clock(), slot) { &mut aged } else { &mut fresh };
+                let is_aged = clock::is_aged(bucket.clock(), Lane::of(slot));
+                let order = if is_aged { &mut aged } else { &mut fresh };
                 order.push((cursor, slot));
             }
         }
@@ -279,26 +279,21 @@ fn evict_from<K, V>(
     let ready = bucket.ready_from(from);
     let mut victims = ready & aged;
     while victims != 0 {
-        let (slot, others) = (slot_of(victims), victims & (victims - 1));
-        let word = bucket.slots[slot].load();
+        let (lane, others) = (Lane::first_of(victims), victims & (victims - 1));
+        let word = bucket.slot(lane).load();
         // The next victim, if it is in this bucket (else this one): its node will have come by
         // the time that it is evicted.
-        prefetch(bucket.slots[slot_of(if others == 0 { victims } else { others })].load().node());
-        if word.is_ready() && bucket.slots[slot].unlink(word) {
-            let passed = ready & !aged & (clock::aged(slot) - 1);
-            bucket.flip(passed | clock::aged(slot));
-            return NonNull::new(word.node()).map(|node| (slot, node));
+        let next = Lane::first_of(if others == 0 { victims } else { others });
+        prefetch(bucket.slot(next).load().node());
+        if word.is_ready() && bucket.slot(lane).unlink(word) {
+            let passed = ready & !aged & (clock::aged(lane) - 1);
+            bucket.flip(passed | clock::aged(lane));
+            return NonNull::new(word.node()).map(|node| (lane.slot(), node));
         }
         victims = others;
     }
     bucket.flip(ready & !aged);
     None
-}
-
-/// The first slot of a set that is not empty, in the layout of the clock word.
-#[inline(always)]
-fn slot_of(slots: u64) -> usize {
-    slots.trailing_zeros() as usize / 8
 }
 
 /// What `Store::validate` checks of the table.

@@ -7,12 +7,12 @@
 //! +----------------+---------+-- ... -+---------+---------+
 //! ```
 //!
-//! A tag is the fingerprint of the slot's last occupant: top bit set, seven hash bits; 0 means
-//! never used. Tags of empty slots are arbitrary. The overflow count is the number of entries (and
-//! claims) whose probe passed this bucket: where it is 0, a search may stop. It cannot overflow:
-//! entries of one home that lie beyond it are at most the slots of their probe, and each thread
-//! adds at most one claim (`MAX_SEGMENTS * PROBE * SLOTS` plus the threads that insert one home at
-//! one instant).
+//! A tag is the fingerprint of the slot's last occupant: seven hash bits, the top bit clear; 0 in a
+//! slot that was never used, where it means nothing. Tags of empty slots are arbitrary. The overflow
+//! count is the number of entries (and claims) whose probe passed this bucket: where it is 0, a search
+//! may stop. It cannot overflow: entries of one home that lie beyond it are at most the slots of
+//! their probe, and each thread adds at most one claim (`MAX_SEGMENTS * PROBE * SLOTS` plus the
+//! threads that insert one home at one instant).
 
 #![forbid(unsafe_code)]
 
@@ -24,24 +24,23 @@ pub(crate) const SLOTS: usize = if MODEL { 2 } else { 6 };
 /// One entry more that passed.
 pub(crate) const PASSED: u64 = 1 << 48;
 
-const ONES: u64 = 0x0101_0101_0101_0101;
-const LOWS: u64 = 0x7F7F_7F7F_7F7F_7F7F;
-const HIGHS: u64 = 0x8080_8080_8080_8080;
-const SLOT_BYTES: u64 = (1 << (8 * SLOTS)) - 1;
+/// The lowest and the highest bit of each slot's byte.
+pub(crate) const LOWS: u64 = 0x0101_0101_0101_0101 & ((1 << (8 * SLOTS)) - 1);
+pub(crate) const HIGHS: u64 = LOWS << 7;
 
 /// One value of a tag word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Tags(pub(crate) u64);
 
 impl Tags {
-    /// The slots whose tag is `tag`, exactly (no false positives from carries).
+    /// The slots whose tag is `tag`, exactly.
     #[inline(always)]
     pub(crate) fn matches(self, tag: u8) -> Matches {
-        // A byte of `x` is zero where the tag matches. `(x & 0x7F) + 0x7F` has its top bit set
-        // unless the low seven bits are zero, and never carries into the next byte.
-        let x = self.0 ^ (ONES * u64::from(tag));
-        let nonzero = ((x & LOWS) + LOWS) | x;
-        Matches(!nonzero & HIGHS & SLOT_BYTES)
+        // No byte of `differs` has its top bit, so subtracting it from the top bit borrows from no
+        // other byte, and leaves the top bit only where it is zero. What the count at the top does
+        // stays at the top.
+        let differs = self.0 ^ (LOWS * u64::from(tag));
+        Matches(HIGHS.wrapping_sub(differs) & HIGHS)
     }
 
     /// How many entries passed this bucket on their way to a later one.
@@ -57,8 +56,40 @@ impl Tags {
 
     #[inline]
     pub(crate) fn with_tag(self, slot: usize, tag: u8) -> Self {
+        debug_assert!(slot < SLOTS && tag < 0x80);
         let shift = 8 * slot;
         Self(self.0 & !(0xFF << shift) | (u64::from(tag) << shift))
+    }
+}
+
+/// A slot, by the number of the top bit of its byte: what arithmetic on a whole bucket finds, and
+/// from which both the slot's address and its bits in the clock word follow without a shift.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lane(u32);
+
+impl Lane {
+    #[inline(always)]
+    pub(crate) fn of(slot: usize) -> Self {
+        debug_assert!(slot < SLOTS);
+        Self(8 * slot as u32 + 7)
+    }
+
+    /// The first of a set that has one bit, the top one, for each slot.
+    #[inline(always)]
+    pub(crate) fn first_of(highs: u64) -> Self {
+        debug_assert!(highs != 0 && highs & !HIGHS == 0);
+        Self(highs.trailing_zeros())
+    }
+
+    #[inline(always)]
+    pub(crate) fn slot(self) -> usize {
+        self.0 as usize / 8
+    }
+
+    /// Eight times the slot's number, plus seven.
+    #[inline(always)]
+    pub(crate) fn top_bit(self) -> u32 {
+        self.0
     }
 }
 
@@ -67,10 +98,10 @@ impl Tags {
 pub(crate) struct Matches(u64);
 
 impl Matches {
-    /// The set without `slot`.
+    /// The set without `lane`.
     #[inline(always)]
-    pub(crate) fn without(self, slot: usize) -> Self {
-        Self(self.0 & !(0x80 << (8 * slot)))
+    pub(crate) fn without(self, lane: Lane) -> Self {
+        Self(self.0 & !(1 << lane.top_bit()))
     }
 
     #[inline(always)]
@@ -80,16 +111,16 @@ impl Matches {
 }
 
 impl Iterator for Matches {
-    type Item = usize;
+    type Item = Lane;
 
     #[inline(always)]
-    fn next(&mut self) -> Option<usize> {
+    fn next(&mut self) -> Option<Lane> {
         if self.0 == 0 {
             return None;
         }
-        let slot = self.0.trailing_zeros() as usize / 8;
+        let lane = Lane::first_of(self.0);
         self.0 &= self.0 - 1;
-        Some(slot)
+        Some(lane)
     }
 }
 
@@ -98,29 +129,47 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// Tag words have no top bit in a slot's byte.
+    fn word() -> impl Strategy<Value = u64> {
+        any::<u64>().prop_map(|word| word & !HIGHS)
+    }
+
+    fn slots(matches: Matches) -> Vec<usize> {
+        matches.map(Lane::slot).collect()
+    }
+
     proptest! {
         #[test]
-        fn matches_are_those_of_a_loop(word: u64, tag in 0x80_u8..) {
+        fn matches_are_those_of_a_loop(word in word(), tag in ..0x80_u8) {
             let naive: Vec<usize> = (0..SLOTS).filter(|&s| word.to_le_bytes()[s] == tag).collect();
-            prop_assert_eq!(Tags(word).matches(tag).collect::<Vec<_>>(), naive);
+            prop_assert_eq!(slots(Tags(word).matches(tag)), naive);
         }
 
         #[test]
-        fn tags_do_not_disturb_each_other(word: u64, slot in 0..SLOTS, tag in 0x80_u8..) {
+        fn tags_do_not_disturb_each_other(word in word(), slot in 0..SLOTS, tag in ..0x80_u8) {
             let new = Tags(word).with_tag(slot, tag);
             prop_assert_eq!(new.tag(slot), tag);
             prop_assert_eq!(new.passed(), Tags(word).passed());
             for other in (0..SLOTS).filter(|&other| other != slot) {
                 prop_assert_eq!(new.tag(other), Tags(word).tag(other));
             }
-            prop_assert!(new.matches(tag).any(|s| s == slot));
+            prop_assert!(new.matches(tag).any(|lane| lane == Lane::of(slot)));
         }
     }
 
     #[test]
     fn a_near_match_is_none() {
-        // 0x81 ^ 0x80 = 1: the classic trick without masking would let it borrow.
-        assert_eq!(Tags(0x8180).matches(0x81).collect::<Vec<_>>(), [1]);
-        assert_eq!(Tags(0).matches(0x80).next(), None);
+        // 1 ^ 0 = 1: the classic trick on all eight bits would let it borrow.
+        assert_eq!(slots(Tags(0x0001).matches(0x01)), [0]);
+        assert_eq!(slots(Tags(0x7F7F_7F7F_7F7F).matches(0)), []);
+        assert_eq!(slots(Tags(u64::MAX << 48).matches(0)), (0..SLOTS).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_lane_is_its_slot() {
+        for slot in 0..SLOTS {
+            assert_eq!(Lane::of(slot).slot(), slot);
+            assert_eq!(Lane::first_of(0x80 << (8 * slot)), Lane::of(slot));
+        }
     }
 }
