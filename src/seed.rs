@@ -42,6 +42,8 @@ pub enum Seed {
     TornRoom,
     /// An evicted entry's room is given back before its slot is empty.
     RoomBeforeSlot,
+    /// A retired block is put into its thread's queue without ordering.
+    RelaxedFresh,
 }
 
 #[cfg(not(all(hotset_loom, feature = "loom")))]

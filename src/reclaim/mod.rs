@@ -1,7 +1,7 @@
 //! When may a block be reused? Hazards for short reads, eras for pins, a bound on what waits.
 //!
-//! A block that has been unlinked may still be read by others. It is *retired*: put on the list
-//! of its thread's record, and reused only when
+//! A block that has been unlinked may still be read by others. It is *retired*: put into the queue
+//! of its thread's record (`fresh`), and reused only when
 //!
 //! 1. no record's `hazard` names it (M. Michael, "Hazard Pointers", 2004): a thread that is
 //!    stopped in the middle of a `get` holds back *one* block, not all that are retired while it
@@ -11,11 +11,11 @@
 //!
 //! ```text
 //!              retire()                      collect()
-//!  in a slot ----------> on record.retired ------------> stamped, private to the collector
-//!     ^     (unlinked by CAS,                              |            |
-//!     |      last owner let go)    in a hazard: pushed back|            | nobody can see it:
-//!     |                  under a pin: to the domain's kept |            | contents dropped
-//!     |                                    <---------------+            v
+//!  in a slot ----------> in record.fresh -------------> stamped, private to the collector
+//!     ^     (unlinked by CAS,                               |           |
+//!     |      last owner let go)  in a hazard: record.retired|           | nobody can see it:
+//!     |                  under a pin: to the domain's kept  |           | contents dropped
+//!     |                                    <----------------+           v
 //!     +---------------------------------------------------------- free list / allocator
 //! ```
 //!
@@ -29,6 +29,7 @@
 //!
 //! Models: `loom-tests/tests/reclaim.rs`. Figures against crossbeam-epoch: ARCHITECTURE.md.
 
+mod fresh;
 mod owner;
 mod protect;
 mod record;
@@ -189,7 +190,7 @@ fn push<N: Block>(list: &AtomicPtr<N>, first: NonNull<N>, last: NonNull<N>, tags
 }
 
 /// Takes all of `list`.
-fn take<N>(list: &AtomicPtr<N>) -> *mut N {
+fn take_list<N>(list: &AtomicPtr<N>) -> *mut N {
     // ORDERING: Acquire. Partner: the Release exchange in `push`.
     list.swap(ptr::null_mut(), Ordering::Acquire)
 }
@@ -211,8 +212,17 @@ const FREE_BLOCKS: usize = if MODEL { 1 } else { 2 * BATCH };
 
 impl<N: Block, L: Default> Drop for Domain<N, L> {
     fn drop(&mut self) {
+        for block in
+            self.records.iter().flat_map(|record| record.fresh.take().iter().collect::<Vec<_>>())
+        {
+            // SAFETY: as below.
+            unsafe {
+                N::dispose(block);
+                drop(Box::from_raw(block.as_ptr()));
+            }
+        }
         let lists = self.records.iter().map(|record| &record.retired).chain([&*self.kept]);
-        for mut cursor in lists.map(take) {
+        for mut cursor in lists.map(take_list) {
             while let Some(block) = NonNull::new(cursor) {
                 // ORDERING: Relaxed. Nobody else is left.
                 // SAFETY: `&mut self`: no reader is left. The block was retired, so it is

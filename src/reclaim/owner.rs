@@ -6,7 +6,7 @@ use std::ptr::{self, NonNull};
 use crate::reclaim::protect::{Cover, Hazard, Pin, Protections, older};
 use crate::reclaim::record::Record;
 use crate::reclaim::{
-    BATCH, Block, CREDIT, Domain, FREE_BLOCKS, PINNED, RETIRED, STAMPED, push, tagged, take,
+    BATCH, Block, CREDIT, Domain, FREE_BLOCKS, PINNED, RETIRED, STAMPED, push, tagged, take_list,
     untagged,
 };
 use crate::seed::{Seed, planted};
@@ -141,7 +141,9 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
             self.domain.debt.taken.fetch_add(1, Ordering::Relaxed);
         }
         record.retired_len.set(record.retired_len.get() + 1);
-        push(&record.retired, block, block, RETIRED);
+        if !record.fresh.push(block) {
+            push(&record.retired, block, block, RETIRED);
+        }
     }
 
     // ---- the bound on what waits ------------------------------------------------------------
@@ -243,7 +245,7 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
     pub(crate) fn collect(self) {
         self.collect_from(|owner| {
             owner.record.retired_len.set(0);
-            owner.sweep(take(&owner.record.retired));
+            owner.sweep_record(owner.record);
             owner.sweep_kept();
         });
     }
@@ -253,7 +255,7 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
         self.collect_from(|owner| {
             owner.record.retired_len.set(0);
             for record in owner.domain.records.iter() {
-                owner.sweep(take(&record.retired));
+                owner.sweep_record(record);
             }
             owner.sweep_kept();
         });
@@ -285,8 +287,41 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
         // pin that kept them leaves them to the next one.
         let same = oldest != 0 && oldest == self.domain.kept_by.load(Ordering::Relaxed);
         if !same && !kept.load(Ordering::Relaxed).is_null() {
-            self.sweep(take(kept));
+            self.sweep(take_list(kept));
         }
+    }
+
+    /// Frees what can be freed of what one thread has retired.
+    fn sweep_record(self, record: &Record<N, L>) {
+        self.sweep(take_list(&record.retired));
+        let batch = record.fresh.take();
+        if batch.is_empty() {
+            return;
+        }
+        // As in `sweep`, of which this is the case of one stamp for all, kept in no block unless
+        // it must be kept itself.
+        // ORDERING: AcqRel, as in `stamp`.
+        let era = self.domain.era.fetch_add(1, Ordering::AcqRel);
+        // ORDERING: SeqCst fence. Partners as in `sweep`: the blocks were unlinked before they were
+        // put in, and taken out with Acquire.
+        fence(Ordering::SeqCst);
+        let in_use = Protections::read(&self.domain.records);
+        if in_use.is_nothing() {
+            for block in batch.iter() {
+                // SAFETY: unlinked, no share, no protection anywhere: unreachable. It is on no list
+                // any more, so it is disposed of once.
+                unsafe {
+                    N::dispose(block);
+                    self.give_block(block);
+                }
+            }
+            return self.repay(batch.len());
+        }
+        let mut sorted = Sorted::new();
+        for block in batch.iter() {
+            sorted.add(block, era, &in_use);
+        }
+        self.conclude(sorted, &in_use);
     }
 
     /// Frees each block of the private chain `list` that nobody can see; pushes the others back.
@@ -303,20 +338,21 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
         fence(Ordering::SeqCst);
         let in_use = Protections::read(&self.domain.records);
 
-        // First all are sorted and the others can go on with what is kept; then destructors run.
-        let (mut free, mut brief, mut pinned) = (Chain::new(), Chain::new(), Chain::new());
+        let mut sorted = Sorted::new();
         let mut cursor = list;
         while let Some(block) = NonNull::new(cursor) {
             // SAFETY: the chain is private to us, and its blocks are initialised.
             let node = unsafe { block.as_ref() };
             // ORDERING: Relaxed, both. The chain is private.
             cursor = untagged(node.link().load(Ordering::Relaxed));
-            match in_use.over(block, node.stamp().load(Ordering::Relaxed)) {
-                Cover::None => free.push(block),
-                Cover::Briefly => brief.push(block),
-                Cover::Pinned => pinned.push(block),
-            }
+            sorted.add(block, node.stamp().load(Ordering::Relaxed), &in_use);
         }
+        self.conclude(sorted, &in_use);
+    }
+
+    /// Gives what is kept back to the others, then runs the destructors of the rest.
+    fn conclude(self, sorted: Sorted<N>, in_use: &Protections<N>) {
+        let Sorted { free, brief, pinned } = sorted;
         brief.publish(&self.record.retired);
         if pinned.publish(&self.domain.kept) {
             // ORDERING: Relaxed. A hint, see `sweep_kept`.
@@ -350,6 +386,28 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
     }
 }
 
+/// Private blocks by what becomes of them.
+struct Sorted<N> {
+    free: Chain<N>,
+    brief: Chain<N>,
+    pinned: Chain<N>,
+}
+
+impl<N: Block> Sorted<N> {
+    fn new() -> Self {
+        Self { free: Chain::new(), brief: Chain::new(), pinned: Chain::new() }
+    }
+
+    fn add(&mut self, block: NonNull<N>, stamp: u32, in_use: &Protections<N>) {
+        let chain = match in_use.over(block, stamp) {
+            Cover::None => &mut self.free,
+            Cover::Briefly => &mut self.brief,
+            Cover::Pinned => &mut self.pinned,
+        };
+        chain.push(block, stamp);
+    }
+}
+
 /// A private chain of stamped blocks.
 struct Chain<N> {
     first: *mut N,
@@ -361,12 +419,13 @@ impl<N: Block> Chain<N> {
         Self { first: ptr::null_mut(), last: None }
     }
 
-    fn push(&mut self, block: NonNull<N>) {
-        // ORDERING: Relaxed. The chain is private; `publish` makes it known.
+    #[inline]
+    fn push(&mut self, block: NonNull<N>, stamp: u32) {
         // SAFETY: the block is ours.
-        unsafe { block.as_ref() }
-            .link()
-            .store(tagged(self.first, RETIRED | STAMPED), Ordering::Relaxed);
+        let node = unsafe { block.as_ref() };
+        // ORDERING: Relaxed, both. The chain is private; `publish` makes it known.
+        node.stamp().store(stamp, Ordering::Relaxed);
+        node.link().store(tagged(self.first, RETIRED | STAMPED), Ordering::Relaxed);
         self.first = block.as_ptr();
         self.last = self.last.or(Some(block));
     }

@@ -124,6 +124,11 @@ impl<N: Block> Protections<N> {
         this
     }
 
+    /// Whether nobody protects anything.
+    pub(super) fn is_nothing(&self) -> bool {
+        self.oldest_pin | self.oldest_nested == 0 && self.hazards.is_empty()
+    }
+
     /// Why `block`, stamped `stamp`, may not be freed.
     pub(super) fn over(&self, block: NonNull<N>, stamp: u32) -> Cover {
         if self.hazards.contains(&block.as_ptr()) && !planted(Seed::IgnoreHazards) {

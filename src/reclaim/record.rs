@@ -8,6 +8,7 @@ use std::cell::Cell;
 use std::ptr;
 
 use crate::counter::OwnedWord;
+use crate::reclaim::fresh::Fresh;
 use crate::sync::{AtomicPtr, AtomicU64, MODEL, Ordering};
 use crate::thread_id::{self, Ticket};
 
@@ -21,7 +22,8 @@ const CHUNKS: usize = if MODEL { 4 } else { thread_id::CHUNKS };
 /// | `hazard` | owner | collectors | null, or the one block that the owner's short read uses |
 /// | `pin` | owner | collectors | 0, or `PINNED \| era`: the era in which the owner's pin began |
 /// | `nested` | owner | collectors | the same, for an operation inside another one's user code |
-/// | `retired` | owner pushes, anybody takes all | both | unlinked blocks that wait |
+/// | `fresh` | owner fills, anybody empties | both | unlinked blocks, see `fresh` |
+/// | `retired` | owner pushes, anybody takes all | both | those that a reader kept, or had no place in `fresh` |
 /// | cells | owner | owner | bookkeeping |
 #[repr(C, align(128))]
 pub(crate) struct Record<N, L> {
@@ -35,6 +37,7 @@ pub(crate) struct Record<N, L> {
     pub(super) collecting: Cell<bool>,
     pub(crate) local: L,
 
+    pub(super) fresh: Fresh<N>,
     pub(super) retired: AtomicPtr<N>,
     /// How many blocks the owner pushed since its last collection.
     pub(super) retired_len: Cell<usize>,
@@ -64,6 +67,7 @@ impl<N, L: Default> Record<N, L> {
             nested_pins: Cell::new(0),
             collecting: Cell::new(false),
             local: L::default(),
+            fresh: Fresh::new(),
             retired: AtomicPtr::new(ptr::null_mut()),
             retired_len: Cell::new(0),
             credit: OwnedWord::default(),

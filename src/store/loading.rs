@@ -54,7 +54,7 @@ impl<K, V: Clone> Store<K, V> {
         let pending = Private::flight(owner, hash.place(), key);
         loop {
             let shield = Shield::new(owner);
-            match self.acquire(hash, pending.key(), &shield) {
+            match self.acquire(owner, hash, pending.key(), &shield) {
                 Acquired::Occupied(found) if found.word.is_ready() => {
                     found.place.touch();
                     // SAFETY: found READY and protected by `shield`.

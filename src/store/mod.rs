@@ -247,7 +247,7 @@ impl<K, V> Store<K, V> {
             // Room is reserved and used, or given back, within one turn: never while user code
             // (`Eq`) runs.
             let shield = Shield::new(owner);
-            match self.acquire(hash, fresh.key(), &shield) {
+            match self.acquire(owner, hash, fresh.key(), &shield) {
                 Acquired::Occupied(found) if found.word.is_ready() => {
                     let word = found.word.with_node(fresh.as_ptr());
                     if found.place.exchange(found.word, word) {
@@ -406,6 +406,7 @@ impl<K, V> Store<K, V> {
     #[inline(always)]
     fn acquire<'t, Q>(
         &'t self,
+        owner: NodeOwner<'_, K, V>,
         hash: Hashed,
         key: &Q,
         shield: &Shield<'_, K, V>,
@@ -413,7 +414,7 @@ impl<K, V> Store<K, V> {
     where
         Q: Equivalent<K> + ?Sized,
     {
-        let claims = &self.domain.owner().local().claims;
+        let claims = &owner.local().claims;
         let claimer = Claimer { thread: crate::thread_id::index(), claims };
         self.table.acquire(hash, key, shield, claimer, self.budget.max())
     }

@@ -115,15 +115,22 @@ impl<K, V> Table<K, V> {
         Q: Equivalent<K> + ?Sized,
         P: Protect<Node<K, V>>,
     {
+        let home = self.home_bucket(hash.place());
         for round in 0.. {
-            if let Some(found) = self.locate(hash, key, guard) {
+            if let Some(found) = self.locate_from(home, hash, key, guard) {
                 return Acquired::Occupied(found);
             }
             let claim = Word::claim(hash, claimer.thread, claimer.claims.next());
-            let place = match self.claim_first_empty(hash, claim) {
-                Ok(place) => place,
-                Err(segments) if self.extend(hash, segments, entries) => continue,
-                Err(_) => return Acquired::Crowded,
+            let place = match home.first_empty() {
+                Some(lane) if home.slot(lane).claim(claim) => Place::new(home, lane, 0),
+                _ => {
+                    let segments = self.segment_count(hash);
+                    match self.claim_in_probe(hash, claim) {
+                        Some(place) => place,
+                        None if self.extend(hash, segments, entries) => continue,
+                        None => return Acquired::Crowded,
+                    }
+                }
             };
             reach(Step::Claimed);
             let before = planted(Seed::StaleSnapshot).then(|| self.home_tags(hash));
@@ -160,39 +167,17 @@ impl<K, V> Table<K, V> {
         self.home_bucket(hash.place()).tags()
     }
 
-    /// Claims the first empty slot in probe order. If there is none: the number of segments in
-    /// which there was none.
-    #[inline(always)]
-    fn claim_first_empty(
-        &self,
-        hash: Hashed,
-        claim: Word<Node<K, V>>,
-    ) -> Result<Place<'_, K, V>, usize> {
-        let bucket = self.home_bucket(hash.place());
-        if let Some(lane) = bucket.first_empty()
-            && bucket.slot(lane).claim(claim)
-        {
-            return Ok(Place::new(bucket, lane, 0));
-        }
-        self.claim_beyond_home(hash, claim)
-    }
-
-    /// `claim_first_empty` where the home bucket is full, or a claim in it was lost.
+    /// Claims the first empty slot in probe order.
     #[inline(never)]
-    fn claim_beyond_home(
-        &self,
-        hash: Hashed,
-        claim: Word<Node<K, V>>,
-    ) -> Result<Place<'_, K, V>, usize> {
-        let segments = self.segment_count(hash);
+    fn claim_in_probe(&self, hash: Hashed, claim: Word<Node<K, V>>) -> Option<Place<'_, K, V>> {
         for (step, bucket) in self.probe(hash).enumerate() {
             while let Some(lane) = bucket.first_empty() {
                 if bucket.slot(lane).claim(claim) {
-                    return Ok(Place::new(bucket, lane, step));
+                    return Some(Place::new(bucket, lane, step));
                 }
             }
         }
-        Err(segments)
+        None
     }
 
     /// Writes the tag and announces on the home word. `None` if a rival aborted the claim before
@@ -205,8 +190,8 @@ impl<K, V> Table<K, V> {
         claim: Word<Node<K, V>>,
     ) -> Option<Tags> {
         let still_claimed = || place.slot().load() == claim;
-        let written = place.bucket.write_tag(place.lane, hash.tag(), still_claimed)?;
-        if place.step == 0 {
+        let written = place.bucket.write_tag(place.lane(), hash.tag(), still_claimed)?;
+        if place.step() == 0 {
             return Some(written);
         }
         self.announce_displaced(hash, place)
@@ -215,7 +200,7 @@ impl<K, V> Table<K, V> {
     #[inline(never)]
     fn announce_displaced(&self, hash: Hashed, place: Place<'_, K, V>) -> Option<Tags> {
         reach(Step::Tagged);
-        let mut passed = self.probe(hash).take(place.step as usize);
+        let mut passed = self.probe(hash).take(place.step());
         let home = passed.next()?; // `step > 0`: there is one
         passed.for_each(|bucket| {
             bucket.pass();
@@ -242,7 +227,7 @@ impl<K, V> Table<K, V> {
             return Rescan::Alone;
         }
         let matches = snapshot.matches(hash.tag());
-        let others = if mine.step == 0 { matches.without(mine.lane) } else { matches };
+        let others = if mine.step() == 0 { matches.without(mine.lane()) } else { matches };
         if others.is_empty() && snapshot.passed() == 0 {
             return Rescan::Alone;
         }
@@ -268,12 +253,10 @@ impl<K, V> Table<K, V> {
             let tags = if step == 0 { snapshot } else { bucket.tags() };
             for lane in tags.matches(hash.tag()) {
                 let place = Place::new(bucket, lane, step);
-                let order = |place: Place<'_, K, V>| (place.step, place.lane.top_bit());
-                if order(place) == order(mine) {
+                if place.at == mine.at {
                     continue;
                 }
-                let earlier = order(place) < order(mine);
-                match rival(hash, key, guard, place, impatient || !earlier) {
+                match rival(hash, key, guard, place, impatient || place.at > mine.at) {
                     Rescan::Alone => {}
                     other => return other,
                 }
@@ -316,7 +299,7 @@ where
                 // It was finalised or withdrawn under our hands: look again.
             }
             State::Ready | State::Loading => {
-                match examine::<false, _, _, _, _>(place.bucket, place.lane, key, guard) {
+                match examine::<false, _, _, _, _>(place.bucket, place.lane(), key, guard) {
                     Some((word, node)) => return Rescan::Occupied(Found { place, word, node }),
                     // Another key, or it changed: a slot that changes once more is not ours to
                     // fear unless it holds our key, which only a later announcer can bring.
@@ -330,5 +313,5 @@ where
 /// Whether the claim that was just seen in the slot has its tag written, so that aborting it
 /// cannot make its owner write into somebody else's.
 fn announces<K, V>(place: Place<'_, K, V>, hash: Hashed) -> bool {
-    planted(Seed::AbortUnseen) || place.bucket.tags().tag(place.lane.slot()) == hash.tag()
+    planted(Seed::AbortUnseen) || place.bucket.tags().tag(place.lane().slot()) == hash.tag()
 }

@@ -74,8 +74,8 @@ impl<K, V> Drop for Table<K, V> {
 /// Two words, so that it stays in registers also where it goes into a function and out again.
 pub(crate) struct Place<'t, K, V> {
     bucket: &'t Bucket<Node<K, V>>,
-    lane: Lane,
-    step: u32,
+    /// In the order of the probe: the steps to the bucket, and the lane in it.
+    at: u64,
 }
 
 impl<K, V> Clone for Place<'_, K, V> {
@@ -89,17 +89,27 @@ impl<K, V> Copy for Place<'_, K, V> {}
 impl<'t, K, V> Place<'t, K, V> {
     #[inline(always)]
     fn new(bucket: &'t Bucket<Node<K, V>>, lane: Lane, step: usize) -> Self {
-        Self { bucket, lane, step: step as u32 }
+        Self { bucket, at: (step as u64) << 32 | u64::from(lane.top_bit()) }
+    }
+
+    #[inline(always)]
+    fn lane(&self) -> Lane {
+        Lane::of_top_bit(self.at as u32)
+    }
+
+    #[inline(always)]
+    fn step(&self) -> usize {
+        (self.at >> 32) as usize
     }
 
     #[inline(always)]
     pub(crate) fn slot(&self) -> &'t Slot<Node<K, V>> {
-        self.bucket.slot(self.lane)
+        self.bucket.slot(self.lane())
     }
 
     #[inline(always)]
     pub(crate) fn touch(&self) {
-        self.bucket.touch(self.lane);
+        self.bucket.touch(self.lane());
     }
 
     #[inline]
@@ -246,7 +256,22 @@ impl<K, V> Table<K, V> {
         Q: Equivalent<K> + ?Sized,
         P: Protect<Node<K, V>>,
     {
-        let bucket = self.home_bucket(hash.place());
+        self.locate_from(self.home_bucket(hash.place()), hash, key, guard)
+    }
+
+    /// `locate`, of whose key the home bucket is known.
+    #[inline(always)]
+    fn locate_from<'t, Q, P>(
+        &'t self,
+        bucket: &'t Bucket<Node<K, V>>,
+        hash: Hashed,
+        key: &Q,
+        guard: &P,
+    ) -> Option<Found<'t, K, V>>
+    where
+        Q: Equivalent<K> + ?Sized,
+        P: Protect<Node<K, V>>,
+    {
         let tags = bucket.tags();
         for lane in tags.matches(hash.tag()) {
             if let Some((word, node)) = examine::<false, _, _, _, _>(bucket, lane, key, guard) {
@@ -304,8 +329,8 @@ impl<K, V> Table<K, V> {
 
     /// After the entry or flight at `place` was unlinked, whose key hashes to `hash`.
     pub(crate) fn vacated(&self, hash: Hashed, place: Place<'_, K, V>) {
-        if place.step > 0 {
-            self.unpass(self.shard(hash.place()), hash.place(), place.step as usize);
+        if place.step() > 0 {
+            self.unpass(self.shard(hash.place()), hash.place(), place.step());
         }
     }
 

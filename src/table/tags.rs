@@ -74,6 +74,13 @@ impl Lane {
         Self(8 * slot as u32 + 7)
     }
 
+    /// The lane that said so ([`top_bit`](Self::top_bit)).
+    #[inline(always)]
+    pub(crate) fn of_top_bit(bit: u32) -> Self {
+        debug_assert!(bit % 8 == 7 && (bit as usize) < 8 * SLOTS);
+        Self(bit)
+    }
+
     /// The first of a set that has one bit, the top one, for each slot.
     #[inline(always)]
     pub(crate) fn first_of(highs: u64) -> Self {

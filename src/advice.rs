@@ -1,0 +1,53 @@
+//! What may be wrong without harm? Relaxed words from which nothing follows but which entry leaves.
+//!
+//! A lost update or a stale value here costs at most a hit later on. No slot changes because of
+//! such a word alone: whoever acts on it does so by a compare-exchange of the slot's own word. So
+//! they carry no ordering, and they are invisible to the model checker on purpose (std atomics in
+//! every build), as are the counters in `counter`.
+
+#![forbid(unsafe_code)]
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+/// A 32-bit word of advice.
+#[derive(Debug, Default)]
+pub(crate) struct Hint(AtomicU32);
+
+impl Hint {
+    #[inline(always)]
+    pub(crate) fn new(value: u32) -> Self {
+        Self(AtomicU32::new(value))
+    }
+
+    #[inline(always)]
+    pub(crate) fn get(&self) -> u32 {
+        // ORDERING: Relaxed. No partner: advice publishes nothing.
+        self.0.load(Ordering::Relaxed)
+    }
+
+    #[inline(always)]
+    pub(crate) fn set(&self, value: u32) {
+        // ORDERING: Relaxed, as above.
+        self.0.store(value, Ordering::Relaxed);
+    }
+}
+
+/// A count from which each number is drawn by one thread alone.
+#[derive(Debug, Default)]
+pub(crate) struct Tickets(AtomicU64);
+
+impl Tickets {
+    #[inline(always)]
+    pub(crate) fn next(&self) -> u64 {
+        // ORDERING: Relaxed. No partner: a ticket is only a number.
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Draws ticket `ticket`, if it is the next one.
+    #[inline(always)]
+    pub(crate) fn draw(&self, ticket: u64) -> bool {
+        // ORDERING: Relaxed, both, as above.
+        let after = ticket.wrapping_add(1);
+        self.0.compare_exchange(ticket, after, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+}
