@@ -1,0 +1,140 @@
+//! How much did each contestant hit of each stream at each capacity? All cells, several at a time.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use super::contestants::{Contestant, Kind, Outcome};
+use super::stream::Stream;
+use crate::commands::capacity::{Capacity, LEAST_CAPACITY};
+use crate::report::progress_bar;
+
+/// Per cent of its capacity above which a cache's ratio is nobody's best. A shard's part rounded
+/// up is allowed for.
+const OVERFULL: f64 = 103.0;
+
+/// One stream at one capacity.
+pub struct Row {
+    pub stream: usize,
+    pub capacity: Capacity,
+    pub entries: usize,
+    pub requests: usize,
+    /// Of each contestant.
+    pub outcomes: Vec<Outcome>,
+    kinds: Vec<Kind>,
+}
+
+impl Row {
+    pub fn ratio(&self, contestant: usize) -> f64 {
+        self.outcomes[contestant].hits.iter().sum::<usize>() as f64 / self.requests as f64
+    }
+
+    /// Whether it held so much more than it was given that its ratio proves nothing.
+    pub fn overfull(&self, contestant: usize) -> bool {
+        let held = self.outcomes[contestant].most_held as f64;
+        held / self.entries as f64 * 100.0 > OVERFULL
+    }
+
+    /// The best ratio of those that kept to their capacity and do not know the future.
+    pub fn best(&self) -> f64 {
+        let online = (0..self.outcomes.len())
+            .filter(|&i| self.kinds[i] != Kind::Optimum && !self.overfull(i));
+        online.map(|i| self.ratio(i)).fold(0.0, f64::max)
+    }
+
+    pub fn shortfall(&self, contestant: usize) -> f64 {
+        (self.best() - self.ratio(contestant)).max(0.0)
+    }
+}
+
+/// The rows of all streams at all `capacities`; shares that come to fewer than
+/// [`LEAST_CAPACITY`] entries are left out.
+pub fn run(
+    streams: &[Stream],
+    capacities: &[Capacity],
+    contestants: &[Contestant],
+    jobs: usize,
+) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for (number, stream) in streams.iter().enumerate() {
+        for &capacity in capacities {
+            let entries = capacity.entries(stream.trace.unique);
+            if entries >= LEAST_CAPACITY || matches!(capacity, Capacity::Entries(_)) {
+                rows.push(Row {
+                    stream: number,
+                    capacity,
+                    entries,
+                    requests: stream.trace.ids.len(),
+                    outcomes: Vec::new(),
+                    kinds: contestants.iter().map(|contestant| contestant.kind).collect(),
+                });
+            }
+        }
+    }
+    let outcomes = outcomes(&rows, streams, contestants, jobs);
+    let mut outcomes = outcomes.into_iter();
+    for row in &mut rows {
+        row.outcomes = outcomes.by_ref().take(contestants.len()).collect();
+    }
+    rows
+}
+
+/// Row by row, contestant by contestant.
+fn outcomes(
+    rows: &[Row],
+    streams: &[Stream],
+    contestants: &[Contestant],
+    jobs: usize,
+) -> Vec<Outcome> {
+    let cells = rows.len() * contestants.len();
+    // The longest first: else one is left over at the end that nobody shares.
+    let mut order: Vec<usize> = (0..cells).collect();
+    order.sort_by_key(|&cell| std::cmp::Reverse(rows[cell / contestants.len()].requests));
+    let requests: usize = rows.iter().map(|row| row.requests * contestants.len()).sum();
+    let bar = progress_bar("replays", requests as u64);
+    let outcomes: Vec<Mutex<Outcome>> = (0..cells).map(|_| Mutex::default()).collect();
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.min(cells) {
+            scope.spawn(|| {
+                while let Some(&cell) = order.get(next.fetch_add(1, Relaxed)) {
+                    let row = &rows[cell / contestants.len()];
+                    let contestant = &contestants[cell % contestants.len()];
+                    let outcome = (contestant.replay)(row.entries, &streams[row.stream], &bar);
+                    *outcomes[cell].lock().expect("nobody panics with it") = outcome;
+                }
+            });
+        }
+    });
+    bar.finish_and_clear();
+    let take = |outcome: Mutex<Outcome>| outcome.into_inner().expect("nobody panics with it");
+    outcomes.into_iter().map(take).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::contestants::contestants;
+    use super::*;
+    use crate::numbered::Numbered;
+    use crate::peers::Only;
+
+    #[test]
+    fn a_small_grid_by_hand() {
+        let looping = |period: u32, requests: u32| {
+            let ids = (0..requests).map(|i| i % period).collect();
+            Stream::whole(Numbered { name: "loop".to_owned(), ids, unique: period as usize })
+        };
+        let streams = [looping(30, 60), looping(300, 900)];
+        let columns = ["FIFO", "LRU", "OPT"].map(str::to_owned);
+        let contestants = contestants(&columns, &[], &Only::default()).unwrap();
+        let capacities = [Capacity::Entries(30), Capacity::Percent(10.0)];
+        let rows = run(&streams, &capacities, &contestants, 2);
+        // Three entries are too few for the second capacity of the short loop.
+        assert_eq!(
+            rows.iter().map(|row| (row.stream, row.entries)).collect::<Vec<_>>(),
+            [(0, 30), (1, 30), (1, 30)]
+        );
+        assert_eq!([0, 1, 2].map(|i| rows[0].ratio(i)), [0.5; 3]);
+        assert_eq!((rows[1].ratio(1), rows[1].best(), rows[1].shortfall(0)), (0.0, 0.0, 0.0));
+        assert!(rows[1].ratio(2) > 0.0, "the optimum keeps a part of the loop");
+    }
+}

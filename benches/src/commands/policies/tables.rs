@@ -1,0 +1,142 @@
+//! Who hit how much, and who fell how far short of the best? The lab's tables.
+
+use super::cells::Row;
+use super::contestants::{Contestant, Kind};
+use super::stream::Stream;
+use crate::commands::capacity::Capacity;
+use crate::report::{Cell, Report, Table, grouped, mean};
+
+fn percent(ratio: f64) -> Cell {
+    Cell::number(ratio * 100.0, 2)
+}
+
+/// A table for each capacity, with a row for each stream.
+pub fn ratios(
+    rows: &[Row],
+    capacities: &[Capacity],
+    streams: &[Stream],
+    contestants: &[Contestant],
+    report: &mut Report,
+) {
+    for &capacity in capacities {
+        let rows: Vec<&Row> = rows.iter().filter(|row| row.capacity == capacity).collect();
+        if rows.is_empty() {
+            continue;
+        }
+        let of = if matches!(capacity, Capacity::Percent(_)) { " of the unique keys" } else { "" };
+        let mut header = vec!["trace", "entries"];
+        header.extend(contestants.iter().map(|contestant| contestant.name.as_str()));
+        let title = format!("Policies: hit ratio in %, capacity {}{of}", capacity.words());
+        let mut table = Table::new(title, &header);
+        for row in &rows {
+            let name = Cell::text(&streams[row.stream].trace.name);
+            let mut cells = vec![name, Cell::count(row.entries as u64)];
+            cells.extend((0..contestants.len()).map(|i| {
+                let cell = percent(row.ratio(i));
+                if row.overfull(i) { cell.marked() } else { cell }
+            }));
+            table.row(cells);
+        }
+        let means =
+            (0..contestants.len()).map(|i| percent(mean(rows.iter().map(|row| row.ratio(i)))));
+        table.row([Cell::text("mean"), Cell::none()].into_iter().chain(means).collect());
+        if rows.iter().any(|row| (0..contestants.len()).any(|i| row.overfull(i))) {
+            table.note("*: held more than its capacity, so it is nobody's best.");
+        }
+        for (i, contestant) in contestants.iter().enumerate() {
+            let refused: usize = rows.iter().map(|row| row.outcomes[i].refused).sum();
+            if refused > 0 {
+                table.note(format!(
+                    "{} refused {} inserts.",
+                    contestant.name,
+                    grouped(refused as u64)
+                ));
+            }
+        }
+        report.add(table);
+    }
+}
+
+/// A line for each contestant: means at each capacity, and shortfalls over all of `rows`. The
+/// least mean shortfall first.
+pub fn summary(
+    title: &str,
+    rows: &[&Row],
+    capacities: &[Capacity],
+    streams: &[Stream],
+    contestants: &[Contestant],
+) -> Table {
+    let at = |capacity: Capacity| rows.iter().filter(move |row| row.capacity == capacity);
+    let capacities: Vec<Capacity> =
+        capacities.iter().copied().filter(|&capacity| at(capacity).next().is_some()).collect();
+    let words: Vec<String> = capacities.iter().map(|capacity| capacity.words()).collect();
+    let mut header = vec!["policy"];
+    header.extend(words.iter().map(String::as_str));
+    header.extend(["all cells", "mean shortfall", "worst shortfall", crate::report::REMARK]);
+    let mut table = Table::new(title, &header);
+
+    let shortfall = |i: usize| mean(rows.iter().map(|row| row.shortfall(i)));
+    let mut order: Vec<usize> = (0..contestants.len()).collect();
+    order.sort_by(|&a, &b| shortfall(a).total_cmp(&shortfall(b)));
+    // The optimum is no rival: it stands at the end.
+    order.sort_by_key(|&i| contestants[i].kind == Kind::Optimum);
+    for i in order {
+        let mut cells = vec![Cell::text(&contestants[i].name)];
+        cells.extend(
+            capacities.iter().map(|&capacity| percent(mean(at(capacity).map(|row| row.ratio(i))))),
+        );
+        cells.push(percent(mean(rows.iter().map(|row| row.ratio(i)))));
+        let worst = rows.iter().max_by(|a, b| a.shortfall(i).total_cmp(&b.shortfall(i)));
+        match worst.filter(|_| contestants[i].kind != Kind::Optimum) {
+            Some(worst) => {
+                let trace = &streams[worst.stream].trace.name;
+                let place = format!("{trace} at {}", worst.capacity.words());
+                cells.extend([
+                    percent(shortfall(i)),
+                    percent(worst.shortfall(i)),
+                    Cell::text(place),
+                ]);
+            }
+            None => cells.extend([Cell::none(), Cell::none(), Cell::text("knows the future")]),
+        }
+        table.row(cells);
+    }
+    table.note(format!(
+        "Means in % over {} cells; shortfall: points below the best online contestant of a cell.",
+        rows.len()
+    ));
+    table
+}
+
+/// The hit ratio over time: rows of a stream's slices, at one capacity.
+pub fn slices(row: &Row, stream: &Stream, contestants: &[Contestant]) -> Table {
+    let mut header = vec!["part", "tenth"];
+    header.extend(contestants.iter().map(|contestant| contestant.name.as_str()));
+    let title = format!(
+        "Policies: hit ratio in % over {}, capacity {} entries",
+        stream.trace.name,
+        grouped(row.entries as u64)
+    );
+    let mut table = Table::new(title, &header);
+    let ranges: Vec<_> = stream.ranges().collect();
+    let line = |part: &str, tenth: String, of: &[usize]| {
+        let requests: usize = of.iter().map(|&slice| ranges[slice].len()).sum();
+        let ratio = |i: usize| {
+            let hits: usize = of.iter().map(|&slice| row.outcomes[i].hits[slice]).sum();
+            percent(hits as f64 / requests.max(1) as f64)
+        };
+        let mut cells = vec![Cell::text(part), Cell::text(tenth)];
+        cells.extend((0..contestants.len()).map(ratio));
+        cells
+    };
+    let all: Vec<usize> = (0..stream.slices.len()).collect();
+    for part in all.chunk_by(|&a, &b| stream.slices[a].name == stream.slices[b].name) {
+        let name = &stream.slices[part[0]].name;
+        for (i, slice) in part.iter().enumerate() {
+            table.row(line(name, (i + 1).to_string(), &[*slice]));
+        }
+        table.row(line(name, "all".to_owned(), part));
+    }
+    table.row(line("whole", "all".to_owned(), &all));
+    table
+}
