@@ -8,6 +8,7 @@ mod curves;
 mod machine;
 mod measure;
 mod numbered;
+mod parallel;
 mod peers;
 mod plot;
 mod policies;

@@ -1,14 +1,13 @@
 //! How much would each cache have hit? Replays traces through peers and reference policies.
 
 use std::path::PathBuf;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use anyhow::{Context, Result, ensure};
 use indicatif::ProgressBar;
 
 use super::capacity::{Capacity, LEAST_CAPACITY};
 use crate::numbered::Numbered;
+use crate::parallel;
 use crate::peers::{Cache, Foyer, FoyerS3Fifo, Hotset, Moka, QuickCache, Scc};
 use crate::plot::{self, Panel};
 use crate::policies::{Clock, Fifo, Lru, Simulator};
@@ -295,26 +294,12 @@ fn replay_trace(
         cells.extend(runners.iter().map(|runner| (i, runner, entries)));
     }
     let bar = progress_bar(&trace.name, (cells.len() * trace.ids.len()) as u64);
-    let outcomes: Vec<Mutex<Option<Outcome>>> = cells.iter().map(|_| Mutex::default()).collect();
-    let next = AtomicUsize::new(0);
-    std::thread::scope(|scope| {
-        for _ in 0..jobs.min(cells.len()) {
-            scope.spawn(|| {
-                while let Some((cell, (_, runner, entries))) = {
-                    let at = next.fetch_add(1, Relaxed);
-                    cells.get(at).map(|cell| (at, cell))
-                } {
-                    let outcome = (runner.run)(*entries, trace, &bar);
-                    *outcomes[cell].lock().expect("nobody panics with it") = Some(outcome);
-                }
-            });
-        }
-    });
+    let outcomes =
+        parallel::each(&cells, jobs, |(_, runner, entries)| (runner.run)(*entries, trace, &bar));
     bar.finish_and_clear();
     for ((section, ..), outcome) in cells.iter().zip(outcomes) {
-        let outcome = outcome.into_inner().expect("nobody panics with it");
         let row = sections[*section].rows.last_mut().expect("it was pushed above");
-        row.outcomes.push(outcome.expect("every cell was taken by a worker"));
+        row.outcomes.push(outcome);
     }
 }
 

@@ -20,7 +20,7 @@ pub use self::hotset::Hotset;
 pub use self::moka::Moka;
 pub use self::mutex_lru::MutexLru;
 pub use self::papaya::Papaya;
-pub use self::quick_cache::{QuickCache, QuickCacheOwnHasher};
+pub use self::quick_cache::{QuickCache, QuickCacheOneShard, QuickCacheOwnHasher};
 pub use self::scc::Scc;
 
 /// The hasher of everybody that lets us choose: hotset's default.

@@ -1,11 +1,9 @@
 //! How much did each contestant hit of each stream at each capacity? All cells, several at a time.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-
 use super::contestants::{Contestant, Kind, Outcome};
 use super::stream::Stream;
 use crate::commands::capacity::{Capacity, LEAST_CAPACITY};
+use crate::parallel;
 use crate::report::progress_bar;
 
 /// Per cent of its capacity above which a cache's ratio is nobody's best. A shard's part rounded
@@ -70,44 +68,22 @@ pub fn run(
             }
         }
     }
-    let outcomes = outcomes(&rows, streams, contestants, jobs);
-    let mut outcomes = outcomes.into_iter();
-    for row in &mut rows {
-        row.outcomes = outcomes.by_ref().take(contestants.len()).collect();
-    }
-    rows
-}
-
-/// Row by row, contestant by contestant.
-fn outcomes(
-    rows: &[Row],
-    streams: &[Stream],
-    contestants: &[Contestant],
-    jobs: usize,
-) -> Vec<Outcome> {
-    let cells = rows.len() * contestants.len();
     // The longest first: else one is left over at the end that nobody shares.
-    let mut order: Vec<usize> = (0..cells).collect();
-    order.sort_by_key(|&cell| std::cmp::Reverse(rows[cell / contestants.len()].requests));
+    let mut cells: Vec<(usize, usize)> =
+        (0..rows.len()).flat_map(|row| (0..contestants.len()).map(move |i| (row, i))).collect();
+    cells.sort_by_key(|&(row, _)| std::cmp::Reverse(rows[row].requests));
     let requests: usize = rows.iter().map(|row| row.requests * contestants.len()).sum();
     let bar = progress_bar("replays", requests as u64);
-    let outcomes: Vec<Mutex<Outcome>> = (0..cells).map(|_| Mutex::default()).collect();
-    let next = AtomicUsize::new(0);
-    std::thread::scope(|scope| {
-        for _ in 0..jobs.min(cells) {
-            scope.spawn(|| {
-                while let Some(&cell) = order.get(next.fetch_add(1, Relaxed)) {
-                    let row = &rows[cell / contestants.len()];
-                    let contestant = &contestants[cell % contestants.len()];
-                    let outcome = (contestant.replay)(row.entries, &streams[row.stream], &bar);
-                    *outcomes[cell].lock().expect("nobody panics with it") = outcome;
-                }
-            });
-        }
+    let outcomes = parallel::each(&cells, jobs, |&(row, contestant)| {
+        let row = &rows[row];
+        (contestants[contestant].replay)(row.entries, &streams[row.stream], &bar)
     });
     bar.finish_and_clear();
-    let take = |outcome: Mutex<Outcome>| outcome.into_inner().expect("nobody panics with it");
-    outcomes.into_iter().map(take).collect()
+    // The sort is stable, so those of a row are still in the contestants' order.
+    for ((row, _), outcome) in cells.into_iter().zip(outcomes) {
+        rows[row].outcomes.push(outcome);
+    }
+    rows
 }
 
 #[cfg(test)]

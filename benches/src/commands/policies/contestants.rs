@@ -7,7 +7,7 @@ use hotset::Policy;
 use indicatif::ProgressBar;
 
 use super::stream::Stream;
-use crate::peers::{Cache, Hotset, Moka, Only, QuickCache, Reader};
+use crate::peers::{Cache, Hotset, Moka, Only, QuickCache, QuickCacheOneShard, Reader};
 use crate::policies::{Arc, Car, Clock, Fifo, Lirs, Lru, Opt, S3Fifo, Sieve, Simulator, TinyLfu};
 use crate::workload::key;
 
@@ -71,7 +71,8 @@ pub fn contestants(columns: &[String], without: &[String], only: &Only) -> Resul
     all.retain(|contestant| {
         let admitted = match contestant.kind {
             Kind::Hotset => only.admits(Hotset::NAME),
-            Kind::Peer => only.admits(&contestant.name),
+            // "quick_cache 1s" is quick_cache.
+            Kind::Peer => only.admits(contestant.name.split(' ').next().unwrap_or_default()),
             Kind::Simulator | Kind::Optimum => true,
         };
         admitted
@@ -89,6 +90,7 @@ fn everybody() -> Vec<Contestant> {
         .collect();
     all.extend([
         peer::<QuickCache>(),
+        peer::<QuickCacheOneShard>(),
         peer::<Moka>(),
         simulator::<Fifo>("FIFO"),
         simulator::<Lru>("LRU"),
@@ -223,7 +225,7 @@ fn by_crowd<C: Cache>(cache: &C, threads: usize, stream: &Stream, bar: &Progress
 
 #[cfg(test)]
 mod tests {
-    use super::super::stream::parts;
+    use super::super::stream::{SLICES, parts};
     use super::*;
     use crate::numbered::Numbered;
 
@@ -252,7 +254,7 @@ mod tests {
         let stream = Stream::concat("loop", &parts, &|_| Ok(trace.clone())).unwrap();
         for contestant in everybody() {
             let outcome = (contestant.replay)(2_000, &stream, &ProgressBar::hidden());
-            assert_eq!(outcome.hits.len(), 10, "{}", contestant.name);
+            assert_eq!(outcome.hits.len(), SLICES, "{}", contestant.name);
             let hits: usize = outcome.hits.iter().sum();
             // Threads of a crowd may both miss what neither has put in yet.
             let least = 99_500 - if contestant.name.ends_with('t') { 500 } else { 0 };

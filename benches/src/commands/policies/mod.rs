@@ -7,12 +7,14 @@
 //! | `stream` | what is replayed |
 //! | `cells` | how much each hit |
 //! | `tables` | how it is told |
+//! | `phases` | how fast they adapt when the load changes |
 //! | `check` | whether the simulators agree with what others published |
 //! | `weighted` | the same for bytes instead of entries |
 
 mod cells;
 mod check;
 mod contestants;
+mod phases;
 mod stream;
 mod tables;
 mod weighted;
@@ -172,7 +174,8 @@ fn concat(text: &str, args: &Args, contestants: &[Contestant], report: &mut Repo
     let capacities = args.capacities(&[SHIFT_CAPACITY]);
     let streams = [stream];
     for row in cells::run(&streams, capacities, contestants, args.jobs()?) {
-        report.add(tables::slices(&row, &streams[0], contestants));
+        report.add(phases::over_time(&row, &streams[0], contestants));
+        report.add(phases::recovery(&row, &streams[0], contestants));
     }
     Ok(())
 }

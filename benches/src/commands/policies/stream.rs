@@ -7,6 +7,9 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::numbered::Numbered;
 
+/// Slices of each part of a stream of several.
+pub const SLICES: usize = 100;
+
 /// Requests in slices.
 pub struct Stream {
     pub trace: Numbered,
@@ -26,7 +29,7 @@ impl Stream {
         Self { trace, slices }
     }
 
-    /// `parts` one after another, in tenths of each. A trace has the same keys wherever it
+    /// `parts` one after another, in hundredths of each. A trace has the same keys wherever it
     /// stands, and different traces have none in common.
     pub fn concat(
         name: &str,
@@ -55,7 +58,7 @@ impl Stream {
                 trace.ids.extend(source.ids.iter().map(|id| id + offset));
                 ensure!(trace.ids.len() < 1 << 28, "{name}: too many requests");
             }
-            slices.extend(tenths(&format!("{} {}", i + 1, part.name), start..trace.ids.len()));
+            slices.extend(hundredths(&format!("{} {}", i + 1, part.name), start..trace.ids.len()));
         }
         Ok(Self { trace, slices })
     }
@@ -67,9 +70,9 @@ impl Stream {
     }
 }
 
-fn tenths(name: &str, range: Range<usize>) -> Vec<Slice> {
-    let end = |i| range.start + range.len() * i / 10;
-    (1..=10).map(|i| Slice { name: name.to_owned(), end: end(i) }).collect()
+fn hundredths(name: &str, range: Range<usize>) -> Vec<Slice> {
+    let end = |i| range.start + range.len() * i / SLICES;
+    (1..=SLICES).map(|i| Slice { name: name.to_owned(), end: end(i) }).collect()
 }
 
 /// A trace and how often it comes.
@@ -135,9 +138,9 @@ mod tests {
         };
         let stream = Stream::concat("t", &parts("a,bx2,a").unwrap(), &find).unwrap();
         assert_eq!(stream.trace.ids, [0, 1, 2, 2, 3, 4, 2, 2, 3, 4, 0, 1]);
-        assert_eq!((stream.trace.unique, stream.slices.len()), (5, 30));
-        assert_eq!(stream.slices[10].name, "2 b");
+        assert_eq!((stream.trace.unique, stream.slices.len()), (5, 300));
+        assert_eq!(stream.slices[100].name, "2 b");
         let ranges: Vec<_> = stream.ranges().collect();
-        assert_eq!((ranges[9].end, ranges[19].end, ranges[29].end), (2, 10, 12));
+        assert_eq!((ranges[99].end, ranges[199].end, ranges[299].end), (2, 10, 12));
     }
 }

@@ -108,35 +108,32 @@ pub fn summary(
     table
 }
 
-/// The hit ratio over time: rows of a stream's slices, at one capacity.
-pub fn slices(row: &Row, stream: &Stream, contestants: &[Contestant]) -> Table {
-    let mut header = vec!["part", "tenth"];
-    header.extend(contestants.iter().map(|contestant| contestant.name.as_str()));
-    let title = format!(
-        "Policies: hit ratio in % over {}, capacity {} entries",
-        stream.trace.name,
-        grouped(row.entries as u64)
-    );
-    let mut table = Table::new(title, &header);
-    let ranges: Vec<_> = stream.ranges().collect();
-    let line = |part: &str, tenth: String, of: &[usize]| {
-        let requests: usize = of.iter().map(|&slice| ranges[slice].len()).sum();
-        let ratio = |i: usize| {
-            let hits: usize = of.iter().map(|&slice| row.outcomes[i].hits[slice]).sum();
-            percent(hits as f64 / requests.max(1) as f64)
-        };
-        let mut cells = vec![Cell::text(part), Cell::text(tenth)];
-        cells.extend((0..contestants.len()).map(ratio));
-        cells
-    };
-    let all: Vec<usize> = (0..stream.slices.len()).collect();
-    for part in all.chunk_by(|&a, &b| stream.slices[a].name == stream.slices[b].name) {
-        let name = &stream.slices[part[0]].name;
-        for (i, slice) in part.iter().enumerate() {
-            table.row(line(name, (i + 1).to_string(), &[*slice]));
-        }
-        table.row(line(name, "all".to_owned(), part));
+#[cfg(test)]
+mod tests {
+    use super::super::cells;
+    use super::super::contestants::contestants;
+    use super::*;
+    use crate::numbered::Numbered;
+    use crate::peers::Only;
+
+    #[test]
+    fn the_summary_is_sorted_by_shortfall_and_the_optimum_is_no_rival() {
+        // A loop of 40 keys: 20 places hit nothing of it, except for who sees the future; then
+        // two keys in turn.
+        let ids = (0..400).map(|i| i % 40).chain((0..100).map(|i| i % 2)).collect();
+        let stream = Stream::whole(Numbered { name: "t".to_owned(), ids, unique: 40 });
+        let streams = [stream];
+        let columns = ["LRU", "LIRS", "OPT"].map(str::to_owned);
+        let contestants = contestants(&columns, &[], &Only::default()).unwrap();
+        let capacities = [Capacity::Entries(20), Capacity::Percent(1.0)];
+        let rows = cells::run(&streams, &capacities, &contestants, 1);
+        let rows: Vec<&Row> = rows.iter().collect();
+        let table = summary("t", &rows, &capacities, &streams, &contestants);
+        let names: Vec<&str> = table.rows.iter().map(|row| row[0].text.as_str()).collect();
+        assert_eq!(names, ["LIRS", "LRU", "OPT"]);
+        // One capacity was left out; mean, all cells, shortfalls, place.
+        assert_eq!(table.header.len(), 6);
+        assert_eq!(table.rows[0][3].value, Some(0.0));
+        assert!(table.rows[1][3].value > Some(20.0) && table.rows[2][3].value.is_none());
     }
-    table.row(line("whole", "all".to_owned(), &all));
-    table
 }

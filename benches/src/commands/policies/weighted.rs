@@ -1,14 +1,13 @@
 //! Who hits most where bytes are bounded? Object and byte hit ratios of policies that know sizes.
 
 use std::path::PathBuf;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use anyhow::{Result, ensure};
 use indicatif::ProgressBar;
 
 use crate::commands::capacity::Capacity;
 use crate::numbered::Weighted;
+use crate::parallel;
 use crate::policies::weighted::{Gdsf, Lru, S3Fifo, Simulator};
 use crate::report::{Cell, Report, Table, mean, progress_bar};
 
@@ -43,24 +42,12 @@ pub fn run(
         .collect();
     let requests: usize = cells.iter().map(|(_, trace, _)| traces[*trace].trace.ids.len()).sum();
     let bar = progress_bar("replays", requests as u64);
-    let outcomes: Vec<Mutex<Outcome>> = cells.iter().map(|_| Mutex::default()).collect();
-    let next = AtomicUsize::new(0);
-    std::thread::scope(|scope| {
-        for _ in 0..jobs.min(cells.len()) {
-            scope.spawn(|| {
-                while let Some((at, &(capacity, trace, replay))) = {
-                    let at = next.fetch_add(1, Relaxed);
-                    cells.get(at).map(|cell| (at, cell))
-                } {
-                    let trace = &traces[trace];
-                    let outcome = replay(bytes(capacity, trace), trace, &bar);
-                    *outcomes[at].lock().expect("nobody panics with it") = outcome;
-                }
-            });
-        }
+    let outcomes = parallel::each(&cells, jobs, |&(capacity, trace, replay)| {
+        let trace = &traces[trace];
+        replay(bytes(capacity, trace), trace, &bar)
     });
     bar.finish_and_clear();
-    let mut outcomes = outcomes.into_iter().map(|o| o.into_inner().expect("nobody panics with it"));
+    let mut outcomes = outcomes.into_iter();
     for &capacity in capacities {
         let rows: Vec<(&Weighted, Vec<Outcome>)> = traces
             .iter()
