@@ -57,6 +57,11 @@ pub trait Cache: Reader {
 
     /// Entries held, as the peer counts them.
     fn len(&self) -> usize;
+
+    /// Entries held, counted one by one where the peer's own count may be behind.
+    fn held(&self) -> usize {
+        self.len()
+    }
 }
 
 /// Which peers take part (`--only`).

@@ -26,10 +26,14 @@ impl Row {
         self.outcomes[contestant].hits.iter().sum::<usize>() as f64 / self.requests as f64
     }
 
+    /// In per cent of the capacity, the greatest size that was seen.
+    pub fn held(&self, contestant: usize) -> f64 {
+        self.outcomes[contestant].most_held as f64 / self.entries as f64 * 100.0
+    }
+
     /// Whether it held so much more than it was given that its ratio proves nothing.
     pub fn overfull(&self, contestant: usize) -> bool {
-        let held = self.outcomes[contestant].most_held as f64;
-        held / self.entries as f64 * 100.0 > OVERFULL
+        self.held(contestant) > OVERFULL
     }
 
     /// The best ratio of those that kept to their capacity and do not know the future.

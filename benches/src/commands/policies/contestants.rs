@@ -180,7 +180,7 @@ fn alone<C: Cache>(cache: &C, stream: &Stream, bar: &ProgressBar) -> Outcome {
         let mut counts = Counts::default();
         for ids in stream.trace.ids[range].chunks(LOOK) {
             counts.read_through(cache, ids);
-            outcome.most_held = outcome.most_held.max(cache.len());
+            outcome.most_held = outcome.most_held.max(cache.held());
             bar.inc(ids.len() as u64);
         }
         outcome.hits.push(counts.hits);
@@ -206,7 +206,7 @@ fn by_crowd<C: Cache>(cache: &C, threads: usize, stream: &Stream, bar: &Progress
                 };
                 counts.read_through(cache, ids);
                 if at.is_multiple_of(LOOK) {
-                    most_held = most_held.max(cache.len());
+                    most_held = most_held.max(cache.held());
                     bar.inc(LOOK as u64);
                 }
             }

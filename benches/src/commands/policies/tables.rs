@@ -10,6 +10,12 @@ fn percent(ratio: f64) -> Cell {
     Cell::number(ratio * 100.0, 2)
 }
 
+/// The mean hit ratio of a contestant, marked if it did not keep to its capacity everywhere.
+fn mean_ratio(rows: &[&Row], contestant: usize) -> Cell {
+    let cell = percent(mean(rows.iter().map(|row| row.ratio(contestant))));
+    if rows.iter().any(|row| row.overfull(contestant)) { cell.marked() } else { cell }
+}
+
 /// A table for each capacity, with a row for each stream.
 pub fn ratios(
     rows: &[Row],
@@ -37,24 +43,30 @@ pub fn ratios(
             }));
             table.row(cells);
         }
-        let means =
-            (0..contestants.len()).map(|i| percent(mean(rows.iter().map(|row| row.ratio(i)))));
+        let means = (0..contestants.len()).map(|i| mean_ratio(&rows, i));
         table.row([Cell::text("mean"), Cell::none()].into_iter().chain(means).collect());
-        if rows.iter().any(|row| (0..contestants.len()).any(|i| row.overfull(i))) {
-            table.note("*: held more than its capacity, so it is nobody's best.");
-        }
-        for (i, contestant) in contestants.iter().enumerate() {
-            let refused: usize = rows.iter().map(|row| row.outcomes[i].refused).sum();
-            if refused > 0 {
-                table.note(format!(
-                    "{} refused {} inserts.",
-                    contestant.name,
-                    grouped(refused as u64)
-                ));
-            }
-        }
+        notes(&rows, contestants).into_iter().for_each(|note| table.note(note));
         report.add(table);
     }
+}
+
+/// What must be known of those that did not do as they were told.
+fn notes(rows: &[&Row], contestants: &[Contestant]) -> Vec<String> {
+    let mut notes = Vec::new();
+    for (i, contestant) in contestants.iter().enumerate() {
+        let name = &contestant.name;
+        let held = rows.iter().map(|row| row.held(i)).fold(0.0, f64::max);
+        if rows.iter().any(|row| row.overfull(i)) {
+            notes.push(format!(
+                "*: held more than its capacity, so it is nobody's best; {name} up to {held:.0} %."
+            ));
+        }
+        let refused: usize = rows.iter().map(|row| row.outcomes[i].refused).sum();
+        if refused > 0 {
+            notes.push(format!("{name} refused {} inserts.", grouped(refused as u64)));
+        }
+    }
+    notes
 }
 
 /// A line for each contestant: means at each capacity, and shortfalls over all of `rows`. The
@@ -66,9 +78,11 @@ pub fn summary(
     streams: &[Stream],
     contestants: &[Contestant],
 ) -> Table {
-    let at = |capacity: Capacity| rows.iter().filter(move |row| row.capacity == capacity);
+    let at = |capacity: Capacity| -> Vec<&Row> {
+        rows.iter().copied().filter(|row| row.capacity == capacity).collect()
+    };
     let capacities: Vec<Capacity> =
-        capacities.iter().copied().filter(|&capacity| at(capacity).next().is_some()).collect();
+        capacities.iter().copied().filter(|&capacity| !at(capacity).is_empty()).collect();
     let words: Vec<String> = capacities.iter().map(|capacity| capacity.words()).collect();
     let mut header = vec!["policy"];
     header.extend(words.iter().map(String::as_str));
@@ -82,10 +96,8 @@ pub fn summary(
     order.sort_by_key(|&i| contestants[i].kind == Kind::Optimum);
     for i in order {
         let mut cells = vec![Cell::text(&contestants[i].name)];
-        cells.extend(
-            capacities.iter().map(|&capacity| percent(mean(at(capacity).map(|row| row.ratio(i))))),
-        );
-        cells.push(percent(mean(rows.iter().map(|row| row.ratio(i)))));
+        cells.extend(capacities.iter().map(|&capacity| mean_ratio(&at(capacity), i)));
+        cells.push(mean_ratio(rows, i));
         let worst = rows.iter().max_by(|a, b| a.shortfall(i).total_cmp(&b.shortfall(i)));
         match worst.filter(|_| contestants[i].kind != Kind::Optimum) {
             Some(worst) => {
@@ -102,7 +114,8 @@ pub fn summary(
         table.row(cells);
     }
     table.note(format!(
-        "Means in % over {} cells; shortfall: points below the best online contestant of a cell.",
+        "Means in % over {} cells; shortfall: points below the best online contestant of a cell \
+         that kept to its capacity. *: this one did not.",
         rows.len()
     ));
     table
