@@ -89,6 +89,7 @@ fn date(seconds: u64) -> String {
 fn pinned_versions(manifest: &str) -> Vec<(String, String)> {
     manifest
         .lines()
+        .filter(|line| !line.starts_with('#'))
         .filter_map(|line| {
             let (name, rest) = line.split_once(" = ")?;
             let version = rest.split("\"=").nth(1)?.split('"').next()?;

@@ -4,8 +4,11 @@
 
 mod alloc;
 mod commands;
+mod curves;
 mod machine;
 mod measure;
+mod numbered;
+mod parallel;
 mod peers;
 mod plot;
 mod policies;
@@ -41,6 +44,8 @@ struct Cli {
 enum Command {
     /// Hit ratios of all peers and policies on traces (or on a synthetic mix), and a plot.
     Replay(commands::replay::Args),
+    /// The lab of eviction policies: reference simulators, optimum included, beside the real caches.
+    Policies(commands::policies::Args),
     /// The cost of a hit on one thread, at three sizes.
     Hit,
     /// All cores read one key.
@@ -87,6 +92,7 @@ fn run(cli: &Cli) -> Result<()> {
     let mut report = Report::new(cli.options.json);
     let outcome = match &cli.command {
         Command::Replay(args) => commands::replay::run(args, &settings, &mut report),
+        Command::Policies(args) => commands::policies::run(args, &settings, &mut report),
         Command::Hit => commands::hit::run(&settings, &mut report),
         Command::HotKey => commands::hot_key::run(&settings, &mut report),
         Command::ZipfHit(args) => commands::zipf_hit::run(args, &settings, &mut report),

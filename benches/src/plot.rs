@@ -16,7 +16,7 @@ const LEGEND_HEIGHT: u32 = 60;
 const MOST_COLUMNS: usize = 4;
 
 /// Hotset in a strong red, the others told apart without it.
-const COLOURS: [RGBColor; 10] = [
+pub const COLOURS: [RGBColor; 10] = [
     RGBColor(214, 39, 40),
     RGBColor(31, 119, 180),
     RGBColor(255, 127, 14),

@@ -72,6 +72,12 @@ pub fn grouped(value: u64) -> String {
     text
 }
 
+/// The mean; zero of none.
+pub fn mean(values: impl Iterator<Item = f64>) -> f64 {
+    let (sum, count) = values.fold((0.0, 0_u32), |(sum, count), v| (sum + v, count + 1));
+    sum / f64::from(count.max(1))
+}
+
 /// One table. Its first column is text, the others are set flush right.
 #[derive(Clone, Debug, Serialize)]
 pub struct Table {

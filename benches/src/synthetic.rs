@@ -1,4 +1,5 @@
 //! What if there is no trace? Four made ones: skew, skew broken by scans, a loop, and all in turn.
+//! And four made against caches: a hot set among floods of keys that come once or twice.
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -42,9 +43,50 @@ fn broken_by_scans(skewed: &[u64], universe: u32, seed: u64) -> Vec<u64> {
     keys
 }
 
+/// Streams against a cache of `entries`: a hot set of half as many keys, Zipf-distributed, that
+/// would fit with ease, among keys that come once or twice and never again, as half of the
+/// requests or as nine of ten.
+pub fn floods(entries: usize, requests: usize, seed: u64) -> Vec<Trace> {
+    let mut made = Vec::new();
+    for (share, words) in [(0.5, "half"), (0.9, "nine tenths")] {
+        for twice in [false, true] {
+            let times = if twice { "twice" } else { "once" };
+            let name = format!("flood {times}, {words}");
+            made.push(Trace { name, keys: flood(entries, requests, share, twice, seed) });
+        }
+    }
+    made
+}
+
+/// A key that comes twice does so again after a twentieth of the cache's entries in the flood: soon
+/// enough to look promising to every policy that watches newcomers.
+fn flood(entries: usize, requests: usize, share: f64, twice: bool, seed: u64) -> Vec<u64> {
+    let hot = (entries / 2).max(1) as u32;
+    let mut hot = zipf_numbers(hot, 0.99, requests, seed).into_iter().map(u64::from);
+    let mut rng = StdRng::seed_from_u64(seed ^ 2);
+    let gap = entries as u64 / 20 + 1;
+    let mut flooded = 0;
+    (0..requests)
+        .filter_map(|_| {
+            if !rng.random_bool(share) {
+                return hot.next();
+            }
+            flooded += 1;
+            // Of each two requests one brings a new key, the other the one of some time ago.
+            let number = match (twice, flooded % 2) {
+                (false, _) => flooded,
+                (true, 1) => flooded / 2 + gap,
+                (true, _) => flooded / 2,
+            };
+            Some(APART + number)
+        })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::numbered::Numbered;
 
     #[test]
     fn same_seed_same_traces_of_the_length_asked_for() {
@@ -59,9 +101,29 @@ mod tests {
     #[test]
     fn each_kind_is_what_it_says() {
         let made = traces(10_000, 1);
-        let unique: Vec<usize> = made.iter().map(Trace::unique).collect();
+        let unique: Vec<usize> = made.iter().map(|trace| Numbered::new(trace).unique).collect();
         assert!(unique[1] > unique[0], "scans bring new keys: {unique:?}");
         assert_eq!(unique[2], 100, "the loop has one period of keys");
         assert!(made[1].keys.iter().any(|&key| key >= 2 * APART));
+    }
+
+    #[test]
+    fn floods_bring_keys_once_or_twice() {
+        for trace in floods(1_000, 20_000, 1) {
+            assert_eq!(trace.keys.len(), 20_000);
+            let mut counts = std::collections::HashMap::new();
+            trace.keys.iter().for_each(|key| *counts.entry(key).or_insert(0) += 1);
+            let flood =
+                |times| counts.iter().filter(|(key, n)| ***key >= APART && **n == times).count();
+            let hot = counts.keys().filter(|key| ***key < APART).count();
+            assert!((300..=500).contains(&hot), "{}: {hot} hot keys", trace.name);
+            let (once, twice) = (flood(1), flood(2));
+            if trace.name.contains("twice") {
+                // The first and the last few have no partner.
+                assert!(once <= 2 * 51 && twice > 4_000, "{}: {once}, {twice}", trace.name);
+            } else {
+                assert!(once > 9_000 && twice == 0, "{}: {once}, {twice}", trace.name);
+            }
+        }
     }
 }

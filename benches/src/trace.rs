@@ -48,14 +48,15 @@ impl Trace {
         let name = name.strip_suffix(".u64").or_else(|| name.strip_suffix(".lis")).unwrap_or(name);
         Ok(Self { name: name.to_owned(), keys })
     }
+}
 
-    /// How many different keys it has.
-    pub fn unique(&self) -> usize {
-        let mut sorted = self.keys.clone();
-        sorted.sort_unstable();
-        sorted.dedup();
-        sorted.len()
-    }
+/// Reads the sizes that lie beside a trace: little-endian 32-bit numbers, one a request.
+pub fn read_sizes(path: &Path) -> Result<Vec<u32>> {
+    let bytes = File::open(path).map_err(Into::into).and_then(read_all);
+    let bytes = bytes.with_context(|| format!("sizes {}", path.display()))?;
+    let (sizes, rest) = bytes.as_chunks::<4>();
+    ensure!(rest.is_empty(), "sizes {}: the file is cut short", path.display());
+    Ok(sizes.iter().map(|&size| u32::from_le_bytes(size)).collect())
 }
 
 /// Reads to the end, and decompresses what begins like a zstd stream.
@@ -160,6 +161,10 @@ mod tests {
         trace
     }
 
+    fn unique(trace: &Trace) -> usize {
+        trace.keys.iter().collect::<std::collections::HashSet<_>>().len()
+    }
+
     fn message(result: Result<Trace>) -> String {
         format!("{:#}", result.unwrap_err())
     }
@@ -172,7 +177,7 @@ mod tests {
     fn binary_keys_plain_and_compressed() {
         let bytes = le(&[1, 2, u64::MAX, 1]);
         let trace = read("plain.u64", &bytes).unwrap();
-        assert_eq!((trace.name.as_str(), trace.unique()), ("plain", 3));
+        assert_eq!((trace.name.as_str(), unique(&trace)), ("plain", 3));
         assert_eq!(trace.keys, [1, 2, u64::MAX, 1]);
         let packed = zstd::encode_all(bytes.as_slice(), 1).unwrap();
         assert_eq!(read("packed.u64.zst", &packed).unwrap().keys, trace.keys);
@@ -231,7 +236,7 @@ mod tests {
     #[test]
     fn text_keys_are_strings() {
         let trace = read("keys.txt", "/a\n7\n/a\r\n\n07\nüñ\n".as_bytes()).unwrap();
-        assert_eq!((trace.keys.len(), trace.unique()), (5, 4));
+        assert_eq!((trace.keys.len(), unique(&trace)), (5, 4));
         assert_eq!(trace.keys[0], trace.keys[2]);
         assert_eq!(trace.name, "keys.txt");
         assert!(message(read("keys.bin", &[b'a', 0, b'b'])).contains("byte 1 is zero"));

@@ -1,12 +1,14 @@
 //! One file for each subcommand: sets contestants up, has them measured, tells the outcome.
 
 pub mod all;
+mod capacity;
 pub mod churn;
 pub mod hit;
 pub mod hot_key;
 pub mod latency;
 pub mod live;
 pub mod memory;
+pub mod policies;
 pub mod read_through;
 pub mod replay;
 pub mod zipf_hit;

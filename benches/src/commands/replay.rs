@@ -1,24 +1,21 @@
 //! How much would each cache have hit? Replays traces through peers and reference policies.
 
 use std::path::PathBuf;
-use std::str::FromStr;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use anyhow::{Context, Result, ensure};
 use indicatif::ProgressBar;
 
+use super::capacity::{Capacity, LEAST_CAPACITY};
+use crate::numbered::Numbered;
+use crate::parallel;
 use crate::peers::{Cache, Foyer, FoyerS3Fifo, Hotset, Moka, QuickCache, Scc};
 use crate::plot::{self, Panel};
 use crate::policies::{Clock, Fifo, Lru, Simulator};
-use crate::report::{Cell, Check, Report, Table, grouped, progress_bar};
+use crate::report::{Cell, Check, Report, Table, mean, progress_bar};
 use crate::settings::Settings;
 use crate::synthetic;
 use crate::trace::Trace;
 use crate::workload::key;
-
-/// Smaller caches say nothing: sharded peers would have a handful of entries in each shard.
-const LEAST_CAPACITY: usize = 20;
 
 /// Per cent of its capacity above which a cache's ratio is set apart.
 const OVERFULL: f64 = 103.0;
@@ -58,52 +55,10 @@ impl Args {
     }
 }
 
-/// A capacity as the user gave it.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Capacity {
-    Entries(usize),
-    /// Of the unique keys, in per cent.
-    Percent(f64),
-}
-
-impl Capacity {
-    fn entries(self, unique: usize) -> usize {
-        match self {
-            Self::Entries(entries) => entries,
-            Self::Percent(percent) => (unique as f64 * percent / 100.0) as usize,
-        }
-    }
-
-    fn words(self) -> String {
-        match self {
-            Self::Entries(entries) => format!("{} entries", grouped(entries as u64)),
-            Self::Percent(percent) => format!("{percent} %"),
-        }
-    }
-}
-
-impl FromStr for Capacity {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let valid = match text.strip_suffix('%') {
-            Some(number) => number.trim().parse().ok().map(Self::Percent),
-            None => text.parse().ok().map(Self::Entries),
-        };
-        let in_range = valid.filter(|capacity| match *capacity {
-            Self::Entries(entries) => (1..=100_000_000).contains(&entries),
-            Self::Percent(percent) => percent > 0.0 && percent <= 100.0,
-        });
-        in_range.ok_or_else(|| {
-            format!("{text:?} is neither a number of entries (500) nor a share of the keys (1%)")
-        })
-    }
-}
-
 /// A column of the tables.
 struct Runner {
     name: &'static str,
-    run: fn(usize, &[u64], &ProgressBar) -> Outcome,
+    run: fn(usize, &Numbered, &ProgressBar) -> Outcome,
 }
 
 /// What one cache did with one trace.
@@ -322,53 +277,40 @@ fn replay_trace(
     sections: &mut [Section],
     jobs: usize,
 ) {
-    let unique = trace.unique();
+    let trace = &Numbered::new(trace);
     let mut cells = Vec::new();
     for (i, section) in sections.iter_mut().enumerate() {
-        let entries = section.capacity.entries(unique);
+        let entries = section.capacity.entries(trace.unique);
         let asked_for = matches!(section.capacity, Capacity::Entries(_));
         if entries < LEAST_CAPACITY && !asked_for {
             continue;
         }
         section.rows.push(Row {
             trace: number,
-            requests: trace.keys.len(),
+            requests: trace.ids.len(),
             entries,
             outcomes: Vec::new(),
         });
         cells.extend(runners.iter().map(|runner| (i, runner, entries)));
     }
-    let bar = progress_bar(&trace.name, (cells.len() * trace.keys.len()) as u64);
-    let outcomes: Vec<Mutex<Option<Outcome>>> = cells.iter().map(|_| Mutex::default()).collect();
-    let next = AtomicUsize::new(0);
-    std::thread::scope(|scope| {
-        for _ in 0..jobs.min(cells.len()) {
-            scope.spawn(|| {
-                while let Some((cell, (_, runner, entries))) = {
-                    let at = next.fetch_add(1, Relaxed);
-                    cells.get(at).map(|cell| (at, cell))
-                } {
-                    let outcome = (runner.run)(*entries, &trace.keys, &bar);
-                    *outcomes[cell].lock().expect("nobody panics with it") = Some(outcome);
-                }
-            });
-        }
-    });
+    let bar = progress_bar(&trace.name, (cells.len() * trace.ids.len()) as u64);
+    let outcomes =
+        parallel::each(&cells, jobs, |(_, runner, entries)| (runner.run)(*entries, trace, &bar));
     bar.finish_and_clear();
     for ((section, ..), outcome) in cells.iter().zip(outcomes) {
-        let outcome = outcome.into_inner().expect("nobody panics with it");
         let row = sections[*section].rows.last_mut().expect("it was pushed above");
-        row.outcomes.push(outcome.expect("every cell was taken by a worker"));
+        row.outcomes.push(outcome);
     }
 }
 
-fn replay_cache<C: Cache>(entries: usize, keys: &[u64], bar: &ProgressBar) -> Outcome {
+fn replay_cache<C: Cache>(entries: usize, trace: &Numbered, bar: &ProgressBar) -> Outcome {
     let cache = C::with_capacity(entries);
     replay_with(
-        keys,
+        trace,
         bar,
-        |number| {
+        |id| {
             // One to one, so the trace stays what it is; see `key` for what is gained.
+            let number = u64::from(id);
             let hit = cache.get(key(number)).is_some();
             if !hit {
                 cache.insert(key(number), number);
@@ -379,23 +321,23 @@ fn replay_cache<C: Cache>(entries: usize, keys: &[u64], bar: &ProgressBar) -> Ou
     )
 }
 
-fn replay_simulator<S: Simulator>(entries: usize, keys: &[u64], bar: &ProgressBar) -> Outcome {
+fn replay_simulator<S: Simulator>(entries: usize, trace: &Numbered, bar: &ProgressBar) -> Outcome {
     // Both closures need it, one of them to change it.
-    let simulator = std::cell::RefCell::new(S::with_capacity(entries));
-    replay_with(keys, bar, |key| simulator.borrow_mut().request(key), || simulator.borrow().len())
+    let simulator = std::cell::RefCell::new(S::new(entries, trace));
+    replay_with(trace, bar, |id| simulator.borrow_mut().request(id), || simulator.borrow().len())
 }
 
 fn replay_with(
-    keys: &[u64],
+    trace: &Numbered,
     bar: &ProgressBar,
-    mut request: impl FnMut(u64) -> bool,
+    mut request: impl FnMut(u32) -> bool,
     held: impl Fn() -> usize,
 ) -> Outcome {
     let mut outcome = Outcome { hits: 0, most_held: 0 };
-    for keys in keys.chunks(LOOK) {
-        outcome.hits += keys.iter().filter(|&&key| request(key)).count();
+    for ids in trace.ids.chunks(LOOK) {
+        outcome.hits += ids.iter().filter(|&&id| request(id)).count();
         outcome.most_held = outcome.most_held.max(held());
-        bar.inc(keys.len() as u64);
+        bar.inc(ids.len() as u64);
     }
     outcome
 }
@@ -427,24 +369,9 @@ fn panels(replayed: &Replayed) -> Vec<Panel> {
     panels
 }
 
-fn mean(values: impl Iterator<Item = f64>) -> f64 {
-    let (sum, count) = values.fold((0.0, 0_u32), |(sum, count), v| (sum + v, count + 1));
-    sum / f64::from(count.max(1))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn capacities_are_entries_or_shares() {
-        assert_eq!("500".parse(), Ok(Capacity::Entries(500)));
-        assert_eq!("0.5%".parse(), Ok(Capacity::Percent(0.5)));
-        for text in ["0", "0%", "101%", "-1", "", "many", "1.5", "NaN%"] {
-            assert!(text.parse::<Capacity>().is_err(), "{text}");
-        }
-        assert_eq!(Capacity::Percent(10.0).entries(1_011), 101);
-    }
 
     #[test]
     fn a_small_replay_by_hand() {

@@ -1,22 +1,29 @@
 //! The cache that this is about.
 
-use hotset::{Cache as Inner, Insert};
+use hotset::{Cache as Inner, Insert, Policy};
 
 use super::{Cache, Hasher, Pinning, Reader};
 
 pub struct Hotset(Inner<u64, u64, Hasher>);
 
-impl Reader for Hotset {
-    const NAME: &'static str = "hotset";
-
-    fn with_capacity(entries: usize) -> Self {
+impl Hotset {
+    pub fn with_policy(entries: usize, policy: Policy) -> Self {
         Self(
             Inner::builder()
                 .max_entries(entries)
+                .policy(policy)
                 .hasher(Hasher::default())
                 .build()
                 .expect("every capacity that the commands accept is one that hotset accepts"),
         )
+    }
+}
+
+impl Reader for Hotset {
+    const NAME: &'static str = "hotset";
+
+    fn with_capacity(entries: usize) -> Self {
+        Self::with_policy(entries, Policy::default())
     }
 
     fn put(&mut self, key: u64, value: u64) {

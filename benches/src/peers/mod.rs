@@ -20,7 +20,7 @@ pub use self::hotset::Hotset;
 pub use self::moka::Moka;
 pub use self::mutex_lru::MutexLru;
 pub use self::papaya::Papaya;
-pub use self::quick_cache::{QuickCache, QuickCacheOwnHasher};
+pub use self::quick_cache::{QuickCache, QuickCacheOneShard, QuickCacheOwnHasher};
 pub use self::scc::Scc;
 
 /// The hasher of everybody that lets us choose: hotset's default.
@@ -57,6 +57,11 @@ pub trait Cache: Reader {
 
     /// Entries held, as the peer counts them.
     fn len(&self) -> usize;
+
+    /// Entries held, counted one by one where the peer's own count may be behind.
+    fn held(&self) -> usize {
+        self.len()
+    }
 }
 
 /// Which peers take part (`--only`).

@@ -1,7 +1,10 @@
 //! quick_cache: sharded CLOCK-Pro behind read-write locks, with our hasher and with its own.
+//!
+//! And with a single shard: nobody would use it so among threads, but it shows what its policy
+//! hits when nothing is lost to shards that fill unevenly.
 
 use quick_cache::sync::{Cache as Inner, DefaultLifecycle};
-use quick_cache::{DefaultHashBuilder, UnitWeighter};
+use quick_cache::{DefaultHashBuilder, OptionsBuilder, UnitWeighter};
 
 use super::{Cache, Hasher, Reader};
 
@@ -67,6 +70,42 @@ impl Cache for QuickCacheOwnHasher {
     fn insert(&self, key: u64, value: u64) -> bool {
         self.0.insert(key, value);
         true
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// One shard.
+pub struct QuickCacheOneShard(QuickCache);
+
+impl Reader for QuickCacheOneShard {
+    const NAME: &'static str = "quick_cache 1s";
+
+    fn with_capacity(entries: usize) -> Self {
+        let mut options = OptionsBuilder::new();
+        options.estimated_items_capacity(entries).weight_capacity(entries as u64).shards(1);
+        let options = options.build().expect("both capacities are given");
+        let hasher = Hasher::default();
+        let lifecycle = DefaultLifecycle::default();
+        Self(QuickCache(Inner::with_options(options, UnitWeighter, hasher, lifecycle)))
+    }
+
+    fn put(&mut self, key: u64, value: u64) {
+        self.0.put(key, value);
+    }
+
+    #[inline]
+    fn get(&self, key: u64) -> Option<u64> {
+        self.0.get(key)
+    }
+}
+
+impl Cache for QuickCacheOneShard {
+    #[inline]
+    fn insert(&self, key: u64, value: u64) -> bool {
+        self.0.insert(key, value)
     }
 
     fn len(&self) -> usize {

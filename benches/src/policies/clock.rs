@@ -2,46 +2,50 @@
 //!
 //! A newcomer takes its victim's place with its bit clear, and the hand goes on behind it.
 
-use std::collections::HashMap;
-
 use super::Simulator;
-use crate::peers::Hasher;
+use crate::numbered::Numbered;
 
 pub struct Clock {
-    places: HashMap<u64, usize, Hasher>,
-    ring: Vec<(u64, bool)>,
+    held: Vec<bool>,
+    referenced: Vec<bool>,
+    ring: Vec<u32>,
     hand: usize,
     capacity: usize,
 }
 
 impl Simulator for Clock {
-    fn with_capacity(entries: usize) -> Self {
-        Self { places: HashMap::default(), ring: Vec::new(), hand: 0, capacity: entries.max(1) }
+    fn new(entries: usize, trace: &Numbered) -> Self {
+        let none = vec![false; trace.unique];
+        Self {
+            held: none.clone(),
+            referenced: none,
+            ring: Vec::new(),
+            hand: 0,
+            capacity: entries.max(1),
+        }
     }
 
-    fn request(&mut self, key: u64) -> bool {
-        if let Some(&place) = self.places.get(&key) {
-            self.ring[place].1 = true;
+    fn request(&mut self, id: u32) -> bool {
+        if self.held[id as usize] {
+            self.referenced[id as usize] = true;
             return true;
         }
+        self.held[id as usize] = true;
         if self.ring.len() < self.capacity {
-            self.places.insert(key, self.ring.len());
-            self.ring.push((key, false));
+            self.ring.push(id);
             return false;
         }
-        while self.ring[self.hand].1 {
-            self.ring[self.hand].1 = false;
+        while std::mem::take(&mut self.referenced[self.ring[self.hand] as usize]) {
             self.advance();
         }
-        self.places.remove(&self.ring[self.hand].0);
-        self.places.insert(key, self.hand);
-        self.ring[self.hand] = (key, false);
+        let victim = std::mem::replace(&mut self.ring[self.hand], id);
+        self.held[victim as usize] = false;
         self.advance();
         false
     }
 
     fn len(&self) -> usize {
-        self.places.len()
+        self.ring.len()
     }
 }
 

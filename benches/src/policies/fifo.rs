@@ -1,37 +1,32 @@
 //! First in, first out: a hit changes nothing.
 
-use std::collections::{HashSet, VecDeque};
-
 use super::Simulator;
-use crate::peers::Hasher;
+use super::lists::Lists;
+use crate::numbered::Numbered;
 
 pub struct Fifo {
-    held: HashSet<u64, Hasher>,
-    order: VecDeque<u64>,
+    queue: Lists,
     capacity: usize,
 }
 
 impl Simulator for Fifo {
-    fn with_capacity(entries: usize) -> Self {
-        Self { held: HashSet::default(), order: VecDeque::new(), capacity: entries.max(1) }
+    fn new(entries: usize, trace: &Numbered) -> Self {
+        Self { queue: Lists::new(trace.unique, 1), capacity: entries.max(1) }
     }
 
-    fn request(&mut self, key: u64) -> bool {
-        if self.held.contains(&key) {
+    fn request(&mut self, id: u32) -> bool {
+        if self.queue.list_of(id).is_some() {
             return true;
         }
-        if self.order.len() == self.capacity
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.held.remove(&oldest);
+        if self.len() == self.capacity {
+            self.queue.pop_back(0);
         }
-        self.order.push_back(key);
-        self.held.insert(key);
+        self.queue.move_to_front(0, id);
         false
     }
 
     fn len(&self) -> usize {
-        self.held.len()
+        self.queue.len(0)
     }
 }
 

@@ -1,26 +1,31 @@
-//! Least recently used, by the `lru` crate.
-
-use std::num::NonZeroUsize;
-
-use lru::LruCache;
+//! Least recently used.
 
 use super::Simulator;
-use crate::peers::Hasher;
+use super::lists::Lists;
+use crate::numbered::Numbered;
 
-pub struct Lru(LruCache<u64, (), Hasher>);
+pub struct Lru {
+    /// The most recent in front.
+    recent: Lists,
+    capacity: usize,
+}
 
 impl Simulator for Lru {
-    fn with_capacity(entries: usize) -> Self {
-        let capacity = NonZeroUsize::new(entries).unwrap_or(NonZeroUsize::MIN);
-        Self(LruCache::with_hasher(capacity, Hasher::default()))
+    fn new(entries: usize, trace: &Numbered) -> Self {
+        Self { recent: Lists::new(trace.unique, 1), capacity: entries.max(1) }
     }
 
-    fn request(&mut self, key: u64) -> bool {
-        self.0.put(key, ()).is_some()
+    fn request(&mut self, id: u32) -> bool {
+        let hit = self.recent.list_of(id).is_some();
+        if !hit && self.len() == self.capacity {
+            self.recent.pop_back(0);
+        }
+        self.recent.move_to_front(0, id);
+        hit
     }
 
     fn len(&self) -> usize {
-        self.0.len()
+        self.recent.len(0)
     }
 }
 
@@ -37,8 +42,8 @@ mod tests {
 
     #[test]
     fn a_loop_one_longer_than_the_cache_never_hits() {
-        let keys: Vec<u64> = (0..100).map(|i| i % 5).collect();
-        assert_eq!(hits::<Lru>(4, &keys), 0);
-        assert_eq!(hits::<Lru>(5, &keys), 95);
+        let ids: Vec<u32> = (0..100).map(|i| i % 5).collect();
+        assert_eq!(hits::<Lru>(4, &ids), 0);
+        assert_eq!(hits::<Lru>(5, &ids), 95);
     }
 }

@@ -1,0 +1,265 @@
+//! Who takes part in the lab? Every column of its tables, and how it replays a stream.
+
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use anyhow::{Result, ensure};
+use hotset::Policy;
+use indicatif::ProgressBar;
+
+use super::stream::Stream;
+use crate::peers::{Cache, Hotset, Moka, Only, QuickCache, QuickCacheOneShard, Reader};
+use crate::policies::{Arc, Car, Clock, Fifo, Lirs, Lru, Opt, S3Fifo, Sieve, Simulator, TinyLfu};
+use crate::workload::key;
+
+/// hotset's policies; a new one is one line here, and has two columns.
+const HOTSET: &[(&str, Policy)] = &[("clock", Policy::Clock)];
+
+/// Threads of the second column of each.
+const CROWD: usize = 8;
+
+/// Requests that a thread of a crowd takes at a time: few, to keep to the order of the stream.
+const CHUNK: usize = 64;
+
+/// Requests between two looks at a cache's size.
+const LOOK: usize = 4_096;
+
+/// What one contestant did with one stream.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    /// In each slice of the stream.
+    pub hits: Vec<usize>,
+    /// The greatest size that was seen.
+    pub most_held: usize,
+    /// Inserts that it refused.
+    pub refused: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Hotset,
+    Peer,
+    Simulator,
+    /// Knows the future: nobody is measured against it.
+    Optimum,
+}
+
+type Replay = dyn Fn(usize, &Stream, &ProgressBar) -> Outcome + Send + Sync;
+
+/// A column of the tables.
+pub struct Contestant {
+    pub name: String,
+    pub kind: Kind,
+    pub replay: Box<Replay>,
+}
+
+/// Everybody, or those in `columns`, without those in `without` and the peers not in `only`. A
+/// name stands for all columns that begin with it: "hotset" for all of its policies.
+pub fn contestants(columns: &[String], without: &[String], only: &Only) -> Result<Vec<Contestant>> {
+    let mut all = everybody();
+    let named = |name: &str, of: &[String]| {
+        of.iter().any(|n| {
+            name == n || name.strip_prefix(n.as_str()).is_some_and(|rest| rest.starts_with(' '))
+        })
+    };
+    for name in columns.iter().chain(without) {
+        ensure!(
+            all.iter().any(|contestant| named(&contestant.name, std::slice::from_ref(name))),
+            "no column is called {name:?}; there are {}",
+            all.iter().map(|contestant| contestant.name.as_str()).collect::<Vec<_>>().join(", ")
+        );
+    }
+    all.retain(|contestant| {
+        let admitted = match contestant.kind {
+            Kind::Hotset => only.admits(Hotset::NAME),
+            // "quick_cache 1s" is quick_cache.
+            Kind::Peer => only.admits(contestant.name.split(' ').next().unwrap_or_default()),
+            Kind::Simulator | Kind::Optimum => true,
+        };
+        admitted
+            && (columns.is_empty() || named(&contestant.name, columns))
+            && !named(&contestant.name, without)
+    });
+    ensure!(!all.is_empty(), "nobody takes part");
+    Ok(all)
+}
+
+fn everybody() -> Vec<Contestant> {
+    let mut all: Vec<Contestant> = HOTSET
+        .iter()
+        .flat_map(|&(label, policy)| [hotset(label, policy, 1), hotset(label, policy, CROWD)])
+        .collect();
+    all.extend([
+        peer::<QuickCache>(),
+        peer::<QuickCacheOneShard>(),
+        peer::<Moka>(),
+        simulator::<Fifo>("FIFO"),
+        simulator::<Lru>("LRU"),
+        simulator::<Clock>("CLOCK"),
+        simulator::<Sieve>("SIEVE"),
+        simulator::<S3Fifo>("S3-FIFO"),
+        simulator::<Arc>("ARC"),
+        simulator::<Car>("CAR"),
+        simulator::<Lirs>("LIRS"),
+        simulator::<TinyLfu>("W-TinyLFU"),
+        Contestant { kind: Kind::Optimum, ..simulator::<Opt>("OPT") },
+    ]);
+    all
+}
+
+fn hotset(label: &str, policy: Policy, threads: usize) -> Contestant {
+    let several = if threads > 1 { format!(" {threads}t") } else { String::new() };
+    Contestant {
+        name: format!("hotset {label}{several}"),
+        kind: Kind::Hotset,
+        replay: Box::new(move |entries, stream, bar| {
+            let cache = Hotset::with_policy(entries, policy);
+            if threads > 1 {
+                by_crowd(&cache, threads, stream, bar)
+            } else {
+                alone(&cache, stream, bar)
+            }
+        }),
+    }
+}
+
+fn peer<C: Cache>() -> Contestant {
+    Contestant {
+        name: C::NAME.to_owned(),
+        kind: Kind::Peer,
+        replay: Box::new(|entries, stream, bar| alone(&C::with_capacity(entries), stream, bar)),
+    }
+}
+
+fn simulator<S: Simulator>(name: &str) -> Contestant {
+    Contestant {
+        name: name.to_owned(),
+        kind: Kind::Simulator,
+        replay: Box::new(|entries, stream, bar| simulate::<S>(entries, stream, bar)),
+    }
+}
+
+fn simulate<S: Simulator>(entries: usize, stream: &Stream, bar: &ProgressBar) -> Outcome {
+    let mut simulator = S::new(entries, &stream.trace);
+    let mut outcome = Outcome::default();
+    for range in stream.ranges() {
+        let mut hits = 0;
+        for ids in stream.trace.ids[range].chunks(LOOK) {
+            hits += ids.iter().filter(|&&id| simulator.request(id)).count();
+            outcome.most_held = outcome.most_held.max(simulator.len());
+            bar.inc(ids.len() as u64);
+        }
+        outcome.hits.push(hits);
+    }
+    outcome
+}
+
+/// What a request does: a get, and an insert on a miss.
+#[derive(Default)]
+struct Counts {
+    hits: usize,
+    refused: usize,
+}
+
+impl Counts {
+    fn read_through<C: Cache>(&mut self, cache: &C, ids: &[u32]) {
+        for &id in ids {
+            // One to one, so the trace stays what it is; see `key` for what is gained.
+            let number = u64::from(id);
+            if cache.get(key(number)).is_some() {
+                self.hits += 1;
+            } else if !cache.insert(key(number), number) {
+                self.refused += 1;
+            }
+        }
+    }
+}
+
+fn alone<C: Cache>(cache: &C, stream: &Stream, bar: &ProgressBar) -> Outcome {
+    let mut outcome = Outcome::default();
+    for range in stream.ranges() {
+        let mut counts = Counts::default();
+        for ids in stream.trace.ids[range].chunks(LOOK) {
+            counts.read_through(cache, ids);
+            outcome.most_held = outcome.most_held.max(cache.held());
+            bar.inc(ids.len() as u64);
+        }
+        outcome.hits.push(counts.hits);
+        outcome.refused += counts.refused;
+    }
+    outcome
+}
+
+/// Several threads take the stream in small turns.
+fn by_crowd<C: Cache>(cache: &C, threads: usize, stream: &Stream, bar: &ProgressBar) -> Outcome {
+    let mut outcome = Outcome::default();
+    for range in stream.ranges() {
+        let ids = &stream.trace.ids[range];
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let (mut counts, mut most_held) = (Counts::default(), 0);
+            loop {
+                let at = next.fetch_add(CHUNK, Relaxed);
+                let Some(ids) =
+                    ids.get(at..ids.len().min(at + CHUNK)).filter(|ids| !ids.is_empty())
+                else {
+                    return (counts, most_held);
+                };
+                counts.read_through(cache, ids);
+                if at.is_multiple_of(LOOK) {
+                    most_held = most_held.max(cache.held());
+                    bar.inc(LOOK as u64);
+                }
+            }
+        };
+        let done: Vec<(Counts, usize)> = std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+            workers.into_iter().map(|worker| worker.join().expect("it does not panic")).collect()
+        });
+        outcome.hits.push(done.iter().map(|(counts, _)| counts.hits).sum());
+        outcome.refused += done.iter().map(|(counts, _)| counts.refused).sum::<usize>();
+        let most_held = done.iter().map(|&(_, held)| held).max().unwrap_or(0);
+        outcome.most_held = outcome.most_held.max(most_held);
+    }
+    outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::stream::{SLICES, parts};
+    use super::*;
+    use crate::numbered::Numbered;
+
+    fn names(columns: &[&str], without: &[&str]) -> Result<Vec<String>> {
+        let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+        let found = contestants(&owned(columns), &owned(without), &Only::default())?;
+        Ok(found.into_iter().map(|contestant| contestant.name).collect())
+    }
+
+    #[test]
+    fn columns_are_chosen_by_name_or_by_its_first_word() {
+        assert_eq!(names(&["OPT", "LRU"], &[]).unwrap(), ["LRU", "OPT"]);
+        assert_eq!(names(&["hotset"], &[]).unwrap().len(), 2 * HOTSET.len());
+        let all = names(&[], &[]).unwrap().len();
+        assert_eq!(names(&[], &["hotset", "moka"]).unwrap().len(), all - 2 * HOTSET.len() - 1);
+        assert!(names(&["hot"], &[]).is_err() && names(&[], &["2Q"]).is_err());
+        assert!(names(&["OPT"], &["OPT"]).is_err());
+    }
+
+    #[test]
+    fn everybody_replays_every_request_of_every_slice() {
+        // A loop that fits: all but the first round hits, whoever replays it.
+        let ids: Vec<u32> = (0..100_000).map(|i| i % 500).collect();
+        let trace = Numbered { name: "loop".to_owned(), ids, unique: 500 };
+        let parts = parts("loop").unwrap();
+        let stream = Stream::concat("loop", &parts, &|_| Ok(trace.clone())).unwrap();
+        for contestant in everybody() {
+            let outcome = (contestant.replay)(2_000, &stream, &ProgressBar::hidden());
+            assert_eq!(outcome.hits.len(), SLICES, "{}", contestant.name);
+            let hits: usize = outcome.hits.iter().sum();
+            // Threads of a crowd may both miss what neither has put in yet.
+            let least = 99_500 - if contestant.name.ends_with('t') { 500 } else { 0 };
+            assert!((least..=99_500).contains(&hits), "{}: {hits}", contestant.name);
+            assert_eq!(outcome.refused, 0, "{}", contestant.name);
+        }
+    }
+}
