@@ -32,6 +32,24 @@ impl Hint {
     }
 }
 
+/// A 64-bit word of advice.
+#[derive(Debug, Default)]
+pub(crate) struct WideHint(AtomicU64);
+
+impl WideHint {
+    #[inline(always)]
+    pub(crate) fn get(&self) -> u64 {
+        // ORDERING: Relaxed. No partner: advice publishes nothing.
+        self.0.load(Ordering::Relaxed)
+    }
+
+    #[inline(always)]
+    pub(crate) fn set(&self, value: u64) {
+        // ORDERING: Relaxed, as above.
+        self.0.store(value, Ordering::Relaxed);
+    }
+}
+
 /// A count from which each number is drawn by one thread alone.
 #[derive(Debug, Default)]
 pub(crate) struct Tickets(AtomicU64);

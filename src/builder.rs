@@ -114,8 +114,7 @@ impl<K, V, S> Builder<K, V, S> {
         if self.slack == Some(0) {
             return Err(BuildError::ReclamationSlack);
         }
-        let Policy::Clock = self.policy;
-        let store = Store::new(max_entries, self.slack, self.listener, self.stats);
+        let store = Store::new(max_entries, self.policy, self.slack, self.listener, self.stats);
         Ok(Cache::from_parts(self.hasher, store))
     }
 }

@@ -1,32 +1,153 @@
 //! Who has been used lately? The CLOCK word of a bucket as plain arithmetic.
 //!
-//! One byte per slot. Bit 7 is AGED, the reference bit upside down: set means "not used since the
-//! hand passed". So zeroed memory is "used", a newcomer and its first hits write nothing, and the
-//! hand does all the writing. The other seven bits are reserved for the adaptive policy. The word
-//! holds advice only: an update may be lost and nothing breaks.
+//! One byte per slot:
+//!
+//! | bit | name | set by | cleared by |
+//! |---|---|---|---|
+//! | 7 | COLD | the hand that finds LUKEWARM set (`Policy::Clock`: any hand); the entry of a newcomer | a hit |
+//! | 6 | LUKEWARM | the hand of `Policy::Adaptive`; the entry of a newcomer | a hit that finds COLD clear |
+//! | 5 | NEW | the entry of a newcomer on probation | its promotion; the hand, in some turns |
+//!
+//! The first two are reference bits, upside down: set means "not used since the hand passed". So
+//! zeroed memory is "used", an entry that is used often writes nothing, and the hand does all the
+//! writing. The word holds advice only: an update may be lost and nothing breaks.
 //!
 //! `Policy::Clock`, exactly (F. J. Corbato, "A Paging Experiment with the Multics System", 1968):
-//! * a newcomer is not aged; a hit on an aged entry makes it not aged;
-//! * a hand that meets an entry which is not aged makes it aged and goes on; it evicts the first
-//!   aged one that it meets.
+//! * a newcomer is not cold; a hit on a cold entry makes it not cold;
+//! * a hand that meets an entry which is not cold makes it cold and goes on; it evicts the first
+//!   cold one that it meets.
+//!
+//! `Policy::Adaptive`: an entry has 0 to 2 uses to its credit, 0 when it comes; a hit adds one, the
+//! hand takes one away, and evicts the first that has none. It passes over the new ones, which are
+//! another queue's (`adaptive`); but every sixteenth turn makes them new no longer, so that an entry
+//! which that queue has lost sight of is the hand's in the end.
 
 #![forbid(unsafe_code)]
 
 use crate::table::tags::{HIGHS, Lane};
 
-/// The bits AGED of all slots.
-pub(crate) const ALL_AGED: u64 = HIGHS;
+const COLD: u64 = 0x80;
+const LUKEWARM: u64 = 0x40;
+const NEW: u64 = 0x20;
 
-/// The bit AGED of slot `lane`.
+/// A byte moved to `lane`, whose top bit is the lane's number.
 #[inline(always)]
-pub(crate) fn aged(lane: Lane) -> u64 {
-    1 << lane.top_bit()
+fn at(byte: u64, lane: Lane) -> u64 {
+    byte << (lane.top_bit() - 7)
 }
 
-/// Whether slot `lane` has not been used since the hand passed.
+/// Whether a hit on `lane` has anything to write.
 #[inline(always)]
-pub(crate) fn is_aged(word: u64, lane: Lane) -> bool {
-    word & aged(lane) != 0
+pub(crate) fn is_stale(word: u64, lane: Lane) -> bool {
+    word >> (lane.top_bit() - 7) & (COLD | LUKEWARM) != 0
+}
+
+/// The bits that a hit on `lane` clears.
+pub(crate) fn used(word: u64, lane: Lane) -> u64 {
+    let cold = word & at(COLD, lane);
+    if cold != 0 { cold } else { word & at(LUKEWARM, lane) }
+}
+
+/// Whether `lane` has not been used since the hand passed.
+#[inline(always)]
+pub(crate) fn is_cold(word: u64, lane: Lane) -> bool {
+    word & at(COLD, lane) != 0
+}
+
+/// Whether the entry of `lane` is on probation.
+#[inline(always)]
+pub(crate) fn is_new(word: u64, lane: Lane) -> bool {
+    word & at(NEW, lane) != 0
+}
+
+/// The word with `lane` cold, and new or not: that of a newcomer, or of one that is promoted.
+#[inline(always)]
+pub(crate) fn with_cold(word: u64, lane: Lane, new: bool) -> u64 {
+    let byte = COLD | LUKEWARM | if new { NEW } else { 0 };
+    word & !at(0xFF, lane) | at(byte, lane)
+}
+
+/// What a hand does at the entries of one bucket, `ready` telling by top bits where they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sweep {
+    /// Whom it evicts, if it comes to it.
+    pub(crate) victims: u64,
+    /// Of the others, whose bits it changes, by top bits.
+    passed: u64,
+    lukewarm: u64,
+    new: u64,
+    mode: Mode,
+}
+
+/// How a hand sweeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// One reference bit, nobody is new: `Policy::Clock`.
+    OneLevel,
+    /// Two reference bits; the new ones are passed over.
+    TwoLevels,
+    /// The same, and the new ones are new no longer.
+    Adopting,
+}
+
+/// The turns of the hand that adopt: one of so many.
+const ADOPTING: usize = 16;
+
+/// How the hand of `Policy::Adaptive` sweeps in its `turn`-th turn.
+#[inline]
+pub(crate) fn mode_of(turn: usize) -> Mode {
+    if turn % ADOPTING == ADOPTING - 1 { Mode::Adopting } else { Mode::TwoLevels }
+}
+
+impl Sweep {
+    #[inline(always)]
+    pub(crate) fn new(word: u64, ready: u64, mode: Mode) -> Self {
+        let cold = word & HIGHS;
+        if mode == Mode::OneLevel {
+            let (victims, passed) = (ready & cold, ready & !cold);
+            return Self { victims, passed, lukewarm: HIGHS, new: 0, mode };
+        }
+        let new = ready & (word << 2);
+        let old = ready & !new;
+        Self { victims: old & cold, passed: old & !cold, lukewarm: word << 1, new, mode }
+    }
+
+    /// How many entries in use the hand passes over.
+    #[inline(always)]
+    pub(crate) fn passes(&self) -> u32 {
+        self.passed.count_ones()
+    }
+
+    /// The first that is cold once the hand has passed; if none is, the first that it passed.
+    pub(crate) fn least_used(&self) -> Option<Lane> {
+        let cold = self.passed & self.lukewarm;
+        let least = if cold != 0 { cold } else { self.passed };
+        (least != 0).then(|| Lane::first_of(least))
+    }
+
+    /// The bits that change when the hand goes on to the next bucket.
+    #[inline(always)]
+    pub(crate) fn all_passed(&self) -> u64 {
+        self.flips(u64::MAX)
+    }
+
+    /// The bits that change when it stops at the victim `lane`.
+    #[inline(always)]
+    pub(crate) fn stopped_at(&self, lane: Lane) -> u64 {
+        // The bit of a victim is cleared for its successor, who is not cold under `Policy::Clock`.
+        self.flips((1 << lane.top_bit()) - 1) | at(COLD, lane)
+    }
+
+    #[inline(always)]
+    fn flips(&self, among: u64) -> u64 {
+        let passed = self.passed & among;
+        let (cold, lukewarm) = (passed & self.lukewarm, passed & !self.lukewarm);
+        match self.mode {
+            Mode::OneLevel => cold,
+            Mode::TwoLevels => cold | lukewarm >> 1,
+            Mode::Adopting => cold | lukewarm >> 1 | (self.new & among) >> 2,
+        }
+    }
 }
 
 /// In which order the hand visits rows: in eight interleaved passes over the table, so that any
@@ -68,13 +189,70 @@ const PASSES: usize = if crate::sync::MODEL { 1 } else { 8 };
 mod tests {
     use super::*;
     use crate::table::tags::SLOTS;
+    use proptest::prelude::*;
 
-    #[test]
-    fn bits_stay_in_their_byte() {
-        for slot in 0..SLOTS {
-            let others = (0..SLOTS).filter(|&other| other != slot).map(Lane::of);
-            assert!(is_aged(aged(Lane::of(slot)), Lane::of(slot)));
-            assert!(others.into_iter().all(|other| !is_aged(aged(Lane::of(slot)), other)));
+    /// The same, slot by slot, as the module tells it: what becomes of a byte that the hand meets.
+    /// `None`: it is evicted.
+    fn pass(byte: u8, mode: Mode) -> Option<u8> {
+        match (mode, byte & 0x20 != 0, byte & 0x80 != 0, byte & 0x40 != 0) {
+            (Mode::OneLevel, _, true, _) => None,
+            (Mode::OneLevel, _, false, _) => Some(byte | 0x80),
+            (Mode::TwoLevels, true, _, _) => Some(byte),
+            (Mode::Adopting, true, _, _) => Some(byte & !0x20),
+            (_, false, true, _) => None,
+            (_, false, false, true) => Some(byte | 0x80),
+            (_, false, false, false) => Some(byte | 0x40),
+        }
+    }
+
+    fn mode() -> impl Strategy<Value = Mode> {
+        prop::sample::select(vec![Mode::OneLevel, Mode::TwoLevels, Mode::Adopting])
+    }
+
+    proptest! {
+        #[test]
+        fn a_sweep_is_one_by_one(word: u64, ready: u64, mode in mode()) {
+            let word = if mode == Mode::OneLevel { word & HIGHS } else { word };
+            let sweep = Sweep::new(word, ready & HIGHS, mode);
+            let mut expected = word;
+            for lane in (0..SLOTS).map(Lane::of) {
+                if ready & at(COLD, lane) == 0 {
+                    continue;
+                }
+                let shift = lane.top_bit() - 7;
+                match pass((word >> shift) as u8, mode) {
+                    None => {
+                        prop_assert!(sweep.victims & at(COLD, lane) != 0);
+                        if sweep.victims & (at(COLD, lane) - 1) == 0 {
+                            let stopped = word ^ sweep.stopped_at(lane);
+                            prop_assert_eq!(stopped, expected ^ at(COLD, lane));
+                        }
+                    }
+                    Some(byte) => {
+                        prop_assert!(sweep.victims & at(COLD, lane) == 0);
+                        expected = expected & !at(0xFF, lane) | at(u64::from(byte), lane);
+                    }
+                }
+            }
+            prop_assert_eq!(word ^ sweep.all_passed(), expected);
+        }
+
+        #[test]
+        fn a_hit_adds_one_use_and_touches_no_other(word: u64, slot in 0..SLOTS) {
+            let lane = Lane::of(slot);
+            let after = word & !used(word, lane);
+            prop_assert_eq!((word ^ after) & !at(0xC0, lane), 0);
+            prop_assert_eq!(is_stale(word, lane), word != after);
+            prop_assert!(!is_cold(after, lane));
+            prop_assert!(!is_stale(after & !used(after, lane), lane));
+        }
+
+        #[test]
+        fn a_newcomer_is_cold_and_touches_no_other(word: u64, slot in 0..SLOTS, new: bool) {
+            let lane = Lane::of(slot);
+            let after = with_cold(word, lane, new);
+            prop_assert_eq!((word ^ after) & !at(0xFF, lane), 0);
+            prop_assert_eq!((is_cold(after, lane), is_new(after, lane)), (true, new));
         }
     }
 

@@ -6,6 +6,16 @@
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Policy {
+    /// Adapts to what is asked for: near the best of LRU, ARC, S3-FIFO, W-TinyLFU and LIRS on each
+    /// kind of workload.
+    ///
+    /// A newcomer is on probation, in a queue; at its end it leaves, unless it was hit, then it
+    /// stays, as one of those that a clock hand sweeps. A key that is asked for again soon after it
+    /// left comes back to those at once. How long probation is, from a hundredth of the bound to
+    /// nine tenths, follows from which of the two put out keys that were wanted again just after.
+    /// ARCHITECTURE.md has the details and figures against each of these policies.
+    #[default]
+    Adaptive,
     /// CLOCK with one reference bit, swept in the order of the table (Corbató, "A Paging
     /// Experiment with the Multics System", 1968).
     ///
@@ -13,7 +23,6 @@ pub enum Policy {
     /// probe, with the bit clear. When room is needed, the hand goes on from behind its last
     /// victim; where it meets an entry whose bit is set it clears the bit, and the first entry
     /// whose bit is clear leaves. Replacing a value keeps the entry's place and sets its bit.
-    #[default]
     Clock,
 }
 

@@ -69,6 +69,8 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod adaptive;
+mod advice;
 mod budget;
 mod builder;
 mod cache;

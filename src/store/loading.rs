@@ -178,12 +178,15 @@ impl<K, V: Clone> Lead<'_, K, V> {
         let loading = Word::loading(node.as_ptr());
         let admitted = if !place.holds(loading) {
             false // detached while it ran: nobody is evicted for it
-        } else if let Some(room) = owner.admit().then(|| store.reserve(&mut leaving)).flatten() {
+        } else if let Some((room, class)) =
+            owner.admit().then(|| store.reserve(&mut leaving, hash)).flatten()
+        {
             // SAFETY: kept by `_share`.
             let flight = unsafe { node.as_ref() };
             flight.enter();
             if place.exchange(loading, Word::ready(node.as_ptr())) {
                 room.occupy();
+                store.table.enter(hash, place, class);
                 true
             } else {
                 flight.not_entered();

@@ -14,8 +14,9 @@ use std::sync::Arc;
 
 use equivalent::Equivalent;
 
+use crate::adaptive::Class;
 use crate::budget::{Budget, Room};
-use crate::config::Cause;
+use crate::config::{Cause, Policy};
 use crate::hash::Hashed;
 use crate::node::{Node, NodeDomain, NodeOwner, Private, release};
 use crate::pause::{Step, reach};
@@ -107,13 +108,14 @@ impl<K, V> Drop for Leaving<'_, K, V> {
 impl<K, V> Store<K, V> {
     pub(crate) fn new(
         max_entries: usize,
+        policy: Policy,
         slack: Option<usize>,
         listener: Option<Listener<K, V>>,
         count_hits: bool,
     ) -> Self {
         Self {
             domain: Arc::new(NodeDomain::new(slack.unwrap_or_else(|| slack_for(max_entries)))),
-            table: Table::new(max_entries),
+            table: Table::new(max_entries, policy),
             budget: Budget::new(max_entries),
             listener,
             count_hits,
@@ -260,9 +262,10 @@ impl<K, V> Store<K, V> {
                 }
                 Acquired::Occupied(flight) => {
                     // The explicit write wins: the flight is detached and will not publish.
-                    let Some(room) = self.reserve(&mut leaving) else { break };
+                    let Some((room, class)) = self.reserve(&mut leaving, hash) else { break };
                     if flight.place.exchange(flight.word, Word::ready(fresh.as_ptr())) {
                         room.occupy();
+                        self.table.enter(hash, flight.place, class);
                         fresh.published();
                         drop(shield);
                         // SAFETY: the exchange gave us the slot's share of the flight's node.
@@ -272,9 +275,10 @@ impl<K, V> Store<K, V> {
                     }
                 }
                 Acquired::Claimed(claim) => {
-                    let Some(room) = self.reserve(&mut leaving) else { break };
-                    if claim.finalise(Word::ready(fresh.as_ptr())).is_some() {
+                    let Some((room, class)) = self.reserve(&mut leaving, hash) else { break };
+                    if let Some(place) = claim.finalise(Word::ready(fresh.as_ptr())) {
                         room.occupy();
+                        self.table.enter(hash, place, class);
                         fresh.published();
                         owner.local().inserts.bump();
                         return Written::New;
@@ -421,29 +425,45 @@ impl<K, V> Store<K, V> {
 
     // ---- room -------------------------------------------------------------------------------
 
-    /// Room for one entry: free, or that of a victim. `None` if nothing can be evicted.
+    /// Room for one entry, free or that of a victim, and the class in which the entry comes. `None`
+    /// if nothing can be evicted.
     #[inline]
-    fn reserve<'s>(&'s self, leaving: &mut Leaving<'_, K, V>) -> Option<Room<'s>> {
-        if let Some(room) = self.budget.take() {
-            return Some(room);
+    fn reserve<'s>(
+        &'s self,
+        leaving: &mut Leaving<'_, K, V>,
+        hash: Hashed,
+    ) -> Option<(Room<'s>, Class)> {
+        if let Some(free) = self.reserve_free(hash) {
+            return Some(free);
         }
-        if let Some(victim) = self.table.evict(&leaving.owner.local().position) {
-            if let Some(earlier) = leaving.victim.replace(victim) {
-                leaving.more.push(earlier);
+        let position = &leaving.owner.local().position;
+        match self.table.displace(hash, position, self.budget.max()) {
+            Some((victim, class)) => {
+                if let Some(earlier) = leaving.victim.replace(victim) {
+                    leaving.more.push(earlier);
+                }
+                Some((self.budget.of_unlinked(), class))
             }
-            return Some(self.budget.of_unlinked());
+            None => self.reserve_free(hash),
         }
-        self.budget.take()
+    }
+
+    #[inline]
+    fn reserve_free(&self, hash: Hashed) -> Option<(Room<'_>, Class)> {
+        let room = self.budget.take()?;
+        let (used, max) = (self.budget.used(), self.budget.max());
+        Some((room, self.table.class_while_filling(hash, used.saturating_sub(1), max)))
     }
 
     pub(crate) fn set_max_entries(&self, max: usize) {
         self.budget.set_max(max);
+        self.table.set_bound(max);
         self.domain.set_slack(self.fixed_slack.unwrap_or_else(|| slack_for(max)));
         let owner = self.domain.owner();
         while self.budget.is_over() {
             // Nothing to evict: what is over is reserved by inserts that are about to publish;
             // each of them ends, and the next turn finds their entries.
-            match self.table.evict(&owner.local().position) {
+            match self.table.evict_any(&owner.local().position) {
                 Some(victim) => {
                     drop(self.budget.of_unlinked());
                     self.tell_and_release(owner, victim, Cause::Capacity);

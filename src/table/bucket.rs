@@ -122,7 +122,7 @@ impl<N> Bucket<N> {
     /// Marks `lane` as used. Writes nothing unless the hand has passed since it was used last.
     #[inline(always)]
     pub(crate) fn touch(&self, lane: Lane) {
-        if clock::is_aged(self.clock(), lane) {
+        if clock::is_stale(self.clock(), lane) {
             self.rejuvenate(lane);
         }
     }
@@ -131,11 +131,17 @@ impl<N> Bucket<N> {
     #[inline(never)]
     fn rejuvenate(&self, lane: Lane) {
         // ORDERING: Relaxed. The clock word is advice.
-        self.clock.fetch_and(!clock::aged(lane), Ordering::Relaxed);
+        self.clock.fetch_and(!clock::used(self.clock(), lane), Ordering::Relaxed);
     }
 
-    /// Flips the bits that the hand changes in this bucket: those it passed become aged, that of
-    /// a victim is not aged for its successor. What others change in between is lost.
+    /// Marks `lane` as not used since it came. What others change in between is lost.
+    #[inline(always)]
+    pub(crate) fn chill(&self, lane: Lane, new: bool) {
+        // ORDERING: Relaxed. The clock word is advice.
+        self.clock.store(clock::with_cold(self.clock(), lane, new), Ordering::Relaxed);
+    }
+
+    /// Flips the bits that the hand changes in this bucket. What others change in between is lost.
     #[inline(always)]
     pub(crate) fn flip(&self, bits: u64) {
         // ORDERING: Relaxed. The clock word is advice, not worth a locked instruction per bucket.

@@ -63,7 +63,6 @@ impl<'t, K, V> Claim<'t, K, V> {
     pub(crate) fn finalise(self, to: Word<Node<K, V>>) -> Option<Place<'t, K, V>> {
         reach(Step::BeforeFinalise);
         let place = self.place;
-        place.touch(); // as a rule not aged already
         if !place.slot().finalise(self.word, to) {
             return None; // dropped: the counts are taken back
         }

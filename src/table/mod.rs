@@ -6,10 +6,13 @@
 //! appended, so an insert always finds a slot for its key unless hundreds of keys share one hash;
 //! nothing is ever evicted or refused because of where a key hashes to.
 //!
-//! The room answers where; it changes no slot. `claim` inserts, `sweep` evicts.
+//! The room answers where; it changes no slot. `claim` inserts, `sweep` and `classes` evict.
 
 pub(crate) mod bucket;
 pub(crate) mod claim;
+mod classes;
+mod ghost;
+mod probation;
 mod segment;
 pub(crate) mod sweep;
 pub(crate) mod tags;
@@ -19,6 +22,7 @@ use std::ptr::NonNull;
 use crossbeam_utils::CachePadded;
 use equivalent::Equivalent;
 
+use crate::config::Policy;
 use crate::hash::{self, Hashed};
 use crate::node::Node;
 use crate::reclaim::Protect;
@@ -26,6 +30,7 @@ use crate::seed::{Seed, planted};
 use crate::slot::{Slot, State, Word};
 use crate::sync::{AtomicUsize, MODEL, Ordering, prefetch};
 use bucket::Bucket;
+use classes::Classes;
 use segment::Segment;
 use tags::{Lane, SLOTS};
 
@@ -53,6 +58,8 @@ pub(crate) struct Table<K, V> {
     rows: AtomicUsize,
     /// The next bucket that a hand will take, in the order of the sweep; see `sweep`.
     hand: CachePadded<AtomicUsize>,
+    /// For `Policy::Adaptive`.
+    classes: Option<Box<Classes>>,
 }
 
 // SAFETY: a table is buckets, whose words are all atomics; who may follow the pointers in them is
@@ -138,7 +145,7 @@ pub(crate) struct Found<'t, K, V> {
 
 impl<K, V> Table<K, V> {
     /// A table for `entries` entries.
-    pub(crate) fn new(entries: usize) -> Self {
+    pub(crate) fn new(entries: usize, policy: Policy) -> Self {
         let shards = shards_for(entries);
         let buckets = buckets_for(entries.div_ceil(shards)).min(segment::MAX_BUCKETS / shards);
         let arena = NonNull::from(Box::leak(segment::allocate(shards * buckets)));
@@ -152,6 +159,17 @@ impl<K, V> Table<K, V> {
             mask: shards - 1,
             rows: AtomicUsize::new(buckets),
             hand: CachePadded::new(AtomicUsize::new(0)),
+            classes: match policy {
+                Policy::Adaptive => Some(Box::new(Classes::new(shards, entries))),
+                Policy::Clock => None,
+            },
+        }
+    }
+
+    /// The bound is `entries` now.
+    pub(crate) fn set_bound(&self, entries: usize) {
+        if let Some(classes) = &self.classes {
+            classes.set_bound(entries);
         }
     }
 
@@ -170,7 +188,22 @@ impl<K, V> Table<K, V> {
     fn home_bucket(&self, place: u32) -> &Bucket<Node<K, V>> {
         let home = hash::home(place, self.arena.len() as u32);
         // SAFETY: `home` is below the number of buckets: place / 2^32 is below 1.
-        unsafe { self.arena.as_ref().get_unchecked(home) }
+        unsafe { self.arena().get_unchecked(home) }
+    }
+
+    /// The first segments of all shards.
+    #[inline(always)]
+    fn arena(&self) -> &[Bucket<Node<K, V>>] {
+        // SAFETY: made from a box in `new`, and freed when the table is dropped.
+        unsafe { self.arena.as_ref() }
+    }
+
+    /// Which bucket of the arena this is; `None` for one of an appended segment.
+    #[inline]
+    fn arena_index(&self, bucket: &Bucket<Node<K, V>>) -> Option<usize> {
+        let (base, at) = (self.arena.cast::<u8>().addr().get(), std::ptr::from_ref(bucket).addr());
+        let index = at.wrapping_sub(base) / size_of::<Bucket<Node<K, V>>>();
+        (index < self.arena.len()).then_some(index)
     }
 
     fn shard(&self, place: u32) -> &Segment<Node<K, V>> {

@@ -35,8 +35,8 @@ struct Ends {
 impl Probation {
     /// A queue with room for `entries` numbers at least.
     pub(crate) fn new(entries: usize) -> Self {
-        let places = entries.max(2).next_power_of_two();
-        Self { ends: CachePadded::default(), places: (0..places).map(|_| Hint::default()).collect() }
+        let places = (0..entries.max(1).next_power_of_two()).map(|_| Hint::default()).collect();
+        Self { ends: CachePadded::default(), places }
     }
 
     /// How many numbers are in it, stale ones included.
@@ -74,7 +74,7 @@ impl Probation {
         }
     }
 
-    /// The number that is `ahead` behind the first.
+    /// The number that is `ahead` behind the first, if there are as many.
     #[inline]
     pub(crate) fn peek(&self, ahead: u64) -> u32 {
         self.place(self.ends.head.next().wrapping_add(ahead)).get()
@@ -98,12 +98,15 @@ mod tests {
 
     #[test]
     fn first_in_first_out_and_no_more_than_fit() {
-        let queue = Probation::new(3);
+        let queue = Probation::new(4);
         assert_eq!((queue.pop(), queue.len()), (None, 0));
         for lap in 0..5 {
             assert!((0..4).all(|n| queue.push(lap * 4 + n)));
             assert!(!queue.push(99));
-            assert_eq!(queue.iter().collect::<Vec<_>>(), (lap * 4..lap * 4 + 4).collect::<Vec<_>>());
+            assert_eq!(
+                queue.iter().collect::<Vec<_>>(),
+                (lap * 4..lap * 4 + 4).collect::<Vec<_>>()
+            );
             assert_eq!(queue.peek(2), lap * 4 + 2);
             assert_eq!((0..4).map(|_| queue.pop()).collect::<Option<Vec<_>>>().unwrap().len(), 4);
             assert_eq!((queue.pop(), queue.len()), (None, 0));

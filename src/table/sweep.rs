@@ -7,15 +7,16 @@
 //! of several threads are rarely on one line. With one thread this is exactly one hand that
 //! resumes after its victim.
 //!
-//! At an entry that is not aged the hand makes it aged and goes on; an aged one it evicts. A race
-//! that is lost is skipped, never tried again. The hand reads whole buckets from one line each and
-//! touches a node only when it has won it. Claims and flights are passed over.
+//! What it does at an entry is told in `clock`. A race that is lost is skipped, never tried again. The
+//! hand reads whole buckets from one line each and touches a node only when it has won it. Claims and
+//! flights are passed over.
 //!
 //! After two full turns without a victim the hand gives up: everything is being inserted or loaded.
 
 use std::ptr::NonNull;
 
-use crate::clock;
+use crate::adaptive;
+use crate::clock::{self, Mode, Sweep};
 use crate::counter::OwnedWord;
 use crate::node::Node;
 use crate::pause::{Step, reach};
@@ -34,6 +35,19 @@ pub(crate) struct Position {
     end: OwnedWord,
     row: OwnedWord,
     slot: OwnedWord,
+    /// In which turn of the hand.
+    turn: OwnedWord,
+}
+
+/// How far the hand goes for one victim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// Until everything was seen twice.
+    TwoTurns,
+    /// Over a bounded number of buckets; then the least used entry that was seen must do.
+    Buckets,
+    /// Over a few entries that are in use; then there is no victim.
+    Passes,
 }
 
 /// A bucket with its address: which segment of which shard, and where in it.
@@ -102,6 +116,15 @@ impl<K, V> Table<K, V> {
         clock::row_of((ordinal >> self.mask.count_ones()) % clock::steps(rows), rows)
     }
 
+    /// How the thread's hand sweeps at present.
+    #[inline]
+    fn mode(&self, position: &Position) -> Mode {
+        if self.classes.is_none() {
+            return Mode::OneLevel;
+        }
+        clock::mode_of(position.turn.get() as usize)
+    }
+
     /// The cursor of the `ordinal`-th bucket of the sweep, whose row is `row`.
     fn cursor_at(&self, ordinal: usize, row: usize) -> usize {
         (row << self.mask.count_ones()) | (ordinal & self.mask)
@@ -114,8 +137,14 @@ impl<K, V> Table<K, V> {
     }
 
     /// Unlinks the next victim. The caller takes over the slot's share of it and its room.
-    pub(crate) fn evict(&self, position: &Position) -> Option<NonNull<Node<K, V>>> {
-        let mut visited = 0;
+    #[inline]
+    pub(crate) fn evict(
+        &self,
+        position: &Position,
+        patience: Patience,
+    ) -> Option<NonNull<Node<K, V>>> {
+        let (mut visited, mut passes) = (0, 0);
+        let mut least_used = None;
         loop {
             if position.next.get() == position.end.get() {
                 if visited > self.two_turns() {
@@ -127,22 +156,67 @@ impl<K, V> Table<K, V> {
             let shard: &Segment<_> = &self.shards[position.next.get() as usize & self.mask];
             // Rows of the first segment, which is as a rule all.
             if let Some(bucket) = shard.buckets().get(row) {
-                if let Some((slot, node)) = evict_from(bucket, from) {
-                    position.slot.set(slot as u64 + 1);
-                    reach(Step::Unlinked);
-                    // SAFETY: the exchange that emptied the slot gave us its share of the node.
-                    let place = unsafe { node.as_ref() }.place();
-                    if !std::ptr::eq(bucket, self.home_bucket(place)) {
-                        Spot { shard, segment: shard, index: row }.vacated(self, place);
+                match evict_from(bucket, from, self.mode(position)) {
+                    Visit::Evicted(slot, node) => {
+                        position.slot.set(slot as u64 + 1);
+                        return Some(self.evicted(bucket, node));
                     }
-                    return Some(node);
+                    Visit::Passed(sweep) => {
+                        passes += sweep.passes();
+                        if patience == Patience::Buckets && least_used.is_none() {
+                            least_used = sweep.least_used().map(|lane| (bucket, lane));
+                        }
+                    }
                 }
             } else if let Some(node) = self.evict_appended(position) {
                 return Some(node);
             }
             visited += 1;
             self.advance(position);
+            match patience {
+                Patience::Passes if passes > adaptive::PASSES => return None,
+                Patience::Buckets if visited >= adaptive::BUCKETS => {
+                    let (bucket, lane) = least_used?;
+                    let word = bucket.slot(lane).load();
+                    if !word.is_ready() || !bucket.slot(lane).unlink(word) {
+                        return None;
+                    }
+                    return NonNull::new(word.node()).map(|node| self.evicted(bucket, node));
+                }
+                _ => {}
+            }
         }
+    }
+
+    /// After `node` was unlinked from a bucket of the arena.
+    #[inline(always)]
+    fn evicted(
+        &self,
+        bucket: &Bucket<Node<K, V>>,
+        node: NonNull<Node<K, V>>,
+    ) -> NonNull<Node<K, V>> {
+        reach(Step::Unlinked);
+        // SAFETY: the exchange that emptied the slot gave us its share of the node.
+        let place = unsafe { node.as_ref() }.place();
+        if !std::ptr::eq(bucket, self.home_bucket(place)) {
+            self.vacated_in_arena(bucket, place);
+        }
+        node
+    }
+
+    /// After a slot of `bucket`, in the arena, was emptied of a node whose key has this `place`.
+    #[inline(never)]
+    pub(crate) fn vacated_in_arena(&self, bucket: &Bucket<Node<K, V>>, place: u32) {
+        let Some(index) = self.arena_index(bucket) else { return };
+        let per_shard = self.shards[0].buckets().len();
+        let shard: &Segment<_> = &self.shards[index / per_shard];
+        Spot { shard, segment: shard, index: index % per_shard }.vacated(self, place);
+    }
+
+    /// The cursor of a bucket of the arena.
+    pub(crate) fn cursor_of(&self, index: usize) -> usize {
+        let per_shard = self.shards[0].buckets().len();
+        (index % per_shard) << self.mask.count_ones() | (index / per_shard)
     }
 
     /// `evict` from one bucket of an appended segment, if the position's shard has its row.
@@ -151,7 +225,11 @@ impl<K, V> Table<K, V> {
     fn evict_appended(&self, position: &Position) -> Option<NonNull<Node<K, V>>> {
         let (ordinal, row) = (position.next.get() as usize, position.row.get() as usize);
         let spot = self.spot(self.cursor_at(ordinal, row))?;
-        let (slot, node) = evict_from(spot.bucket(), position.slot.get() as usize)?;
+        let from = position.slot.get() as usize;
+        let Visit::Evicted(slot, node) = evict_from(spot.bucket(), from, self.mode(position))
+        else {
+            return None;
+        };
         position.slot.set(slot as u64 + 1);
         reach(Step::Unlinked);
         // SAFETY: the exchange that emptied the slot gave us its share of the node.
@@ -173,6 +251,8 @@ impl<K, V> Table<K, V> {
         position.end.set(start.wrapping_add(range) as u64);
         position.row.set(self.row_at(start) as u64);
         position.slot.set(0);
+        let turn = (start >> self.mask.count_ones()) / clock::steps(self.rows());
+        position.turn.set(turn as u64);
     }
 
     /// Goes on to the next bucket, and fetches the one after it, in time for when the hand is
@@ -249,7 +329,7 @@ impl<K, V> Table<K, V> {
         visits.push((self.cursor_at(next, row), 0..resume));
 
         let mut seen = std::collections::HashSet::new();
-        let (mut aged, mut fresh) = (Vec::new(), Vec::new());
+        let (mut cold, mut fresh) = (Vec::new(), Vec::new());
         for (cursor, slots) in visits {
             let Some(spot) = self.spot(cursor) else { continue };
             let whole = slots.len() == SLOTS;
@@ -259,25 +339,30 @@ impl<K, V> Table<K, V> {
             seen.insert(cursor);
             let bucket = spot.bucket();
             for slot in slots.filter(|&slot| bucket.slots[slot].load().is_ready()) {
-                let is_aged = clock::is_aged(bucket.clock(), Lane::of(slot));
-                let order = if is_aged { &mut aged } else { &mut fresh };
+                let is_cold = clock::is_cold(bucket.clock(), Lane::of(slot));
+                let order = if is_cold { &mut cold } else { &mut fresh };
                 order.push((cursor, slot));
             }
         }
-        aged.append(&mut fresh);
-        aged
+        cold.append(&mut fresh);
+        // Those on probation leave first, in the order of their queue.
+        let mut listed = std::collections::HashSet::new();
+        self.on_probation().into_iter().chain(cold).filter(|&at| listed.insert(at)).collect()
     }
 }
 
-/// Works through one bucket from slot `from`: ages what it passes, unlinks the first aged entry.
+/// What the hand did in one bucket.
+enum Visit<K, V> {
+    Evicted(usize, NonNull<Node<K, V>>),
+    Passed(Sweep),
+}
+
+/// Works through one bucket from slot `from`: changes the bits of what it passes, unlinks the first
+/// victim.
 #[inline]
-fn evict_from<K, V>(
-    bucket: &Bucket<Node<K, V>>,
-    from: usize,
-) -> Option<(usize, NonNull<Node<K, V>>)> {
-    let aged = bucket.clock() & clock::ALL_AGED;
-    let ready = bucket.ready_from(from);
-    let mut victims = ready & aged;
+fn evict_from<K, V>(bucket: &Bucket<Node<K, V>>, from: usize, mode: Mode) -> Visit<K, V> {
+    let sweep = Sweep::new(bucket.clock(), bucket.ready_from(from), mode);
+    let mut victims = sweep.victims;
     while victims != 0 {
         let (lane, others) = (Lane::first_of(victims), victims & (victims - 1));
         let word = bucket.slot(lane).load();
@@ -285,15 +370,17 @@ fn evict_from<K, V>(
         // the time that it is evicted.
         let next = Lane::first_of(if others == 0 { victims } else { others });
         prefetch(bucket.slot(next).load().node());
-        if word.is_ready() && bucket.slot(lane).unlink(word) {
-            let passed = ready & !aged & (clock::aged(lane) - 1);
-            bucket.flip(passed | clock::aged(lane));
-            return NonNull::new(word.node()).map(|node| (lane.slot(), node));
+        if word.is_ready()
+            && bucket.slot(lane).unlink(word)
+            && let Some(node) = NonNull::new(word.node())
+        {
+            bucket.flip(sweep.stopped_at(lane));
+            return Visit::Evicted(lane.slot(), node);
         }
         victims = others;
     }
-    bucket.flip(ready & !aged);
-    None
+    bucket.flip(sweep.all_passed());
+    Visit::Passed(sweep)
 }
 
 /// What `Store::validate` checks of the table.

@@ -12,7 +12,7 @@ use crate::policies::{Arc, Car, Clock, Fifo, Lirs, Lru, Opt, S3Fifo, Sieve, Simu
 use crate::workload::key;
 
 /// hotset's policies; a new one is one line here, and has two columns.
-const HOTSET: &[(&str, Policy)] = &[("clock", Policy::Clock)];
+const HOTSET: &[(&str, Policy)] = &[("adaptive", Policy::Adaptive), ("clock", Policy::Clock)];
 
 /// Threads of the second column of each.
 const CROWD: usize = 8;

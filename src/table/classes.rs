@@ -1,0 +1,278 @@
+//! Who leaves for whom? `Policy::Adaptive` on the table: the queues of probation, the ghosts, and the
+//! decision which of queue and hand gives up an entry. The arithmetic is in `adaptive` and `clock`.
+//!
+//! | arrow | who | by | side effect |
+//! |---|---|---|---|
+//! | a newcomer is published | its inserter | `enter`, after the slot says READY | byte in the clock word, number into the queue |
+//! | probation -> main | whoever took its number out of the queue, used | a store of the clock word | none: the queue is one shorter |
+//! | probation -> gone | whoever took its number out, not used | the slot's exchange | remembered in `early` |
+//! | main -> gone | whoever drives the hand | the slot's exchange | remembered in `late` |
+//! | queue loses sight of an entry | (its number was overtaken, or there was no room for it) | - | the hand makes it an entry of the main class |
+//!
+//! Only the slot's exchange decides anything; all else is advice (`advice`). So nothing here needs an
+//! order, and a thread that is stopped anywhere stops nobody: the worst that it leaves behind is an
+//! entry whose class is out of date, which the hand puts right within two turns.
+
+use std::ptr::NonNull;
+
+use crossbeam_utils::CachePadded;
+
+use crate::adaptive::{self, Class, Evidence, Limits};
+use crate::advice::{Hint, WideHint};
+use crate::clock;
+use crate::hash::Hashed;
+use crate::node::Node;
+use crate::pause::{Step, reach};
+use crate::sync::prefetch;
+use crate::table::bucket::Bucket;
+use crate::table::ghost::Ghosts;
+use crate::table::probation::Probation;
+use crate::table::sweep::{Patience, Position};
+use crate::table::tags::{Lane, SLOTS};
+use crate::table::{Place, Table};
+
+/// Bits of a slot's number that name it in its bucket; those above are the bucket's.
+const SLOT_BITS: u32 = SLOTS.next_power_of_two().trailing_zeros();
+
+#[inline]
+fn parts(number: u32) -> (usize, usize) {
+    ((number >> SLOT_BITS) as usize, (number & ((1 << SLOT_BITS) - 1)) as usize)
+}
+
+/// What `Policy::Adaptive` knows beside the clock words.
+pub(crate) struct Classes {
+    shards: Box<[CachePadded<Shard>]>,
+    /// Who left from probation, and who from the main class.
+    early: Ghosts,
+    late: Ghosts,
+    /// What follows from the bound for ages; the ranges of quotas follow in the rare case.
+    memory: WideHint,
+    margin: WideHint,
+}
+
+struct Shard {
+    queue: Probation,
+    /// How long the queue should be.
+    quota: Hint,
+    /// Newcomers for whom somebody had to leave.
+    arrivals: Hint,
+}
+
+impl Shard {
+    /// Whether a newcomer without a past comes to the main class all the same.
+    #[inline]
+    fn is_lucky(&self, place: u32) -> bool {
+        let arrivals = self.arrivals.get();
+        self.arrivals.set(arrivals.wrapping_add(1));
+        adaptive::is_lucky(place, arrivals)
+    }
+}
+
+impl Classes {
+    /// For a table of `shards` shards that was built for `entries` entries.
+    pub(crate) fn new(shards: usize, entries: usize) -> Self {
+        let limits = Limits::new(entries, shards);
+        let shard = |_| {
+            CachePadded::new(Shard {
+                queue: Probation::new(adaptive::longest_queue(entries.div_ceil(shards))),
+                quota: Hint::new(limits.first_quota()),
+                arrivals: Hint::default(),
+            })
+        };
+        let this = Self {
+            shards: (0..shards).map(shard).collect(),
+            early: Ghosts::new(limits.memory),
+            late: Ghosts::new(limits.margin),
+            memory: WideHint::default(),
+            margin: WideHint::default(),
+        };
+        this.set_bound(entries);
+        this
+    }
+
+    /// The bound is `entries` now.
+    pub(crate) fn set_bound(&self, entries: usize) {
+        let limits = Limits::new(entries, self.shards.len());
+        self.memory.set(limits.memory as u64);
+        self.margin.set(limits.margin as u64);
+    }
+
+    /// Whether the key with this place came back in time, and what that says of the quota.
+    #[inline]
+    fn recall(&self, place: u32) -> (bool, Option<Evidence>) {
+        let (memory, margin) = (self.memory.get() as usize, self.margin.get() as usize);
+        if let Some(age) = self.early.take(place) {
+            return (age < memory, (age < margin).then_some(Evidence::TooShort));
+        }
+        let late = self.late.take(place).filter(|&age| age < margin);
+        (false, late.map(|_| Evidence::TooLong))
+    }
+
+    #[cold]
+    fn move_quota(&self, shard: &Shard, evidence: Evidence, entries: usize) {
+        let limits = Limits::new(entries, self.shards.len());
+        shard.quota.set(limits.moved(shard.quota.get(), evidence));
+    }
+}
+
+impl<K, V> Table<K, V> {
+    /// Unlinks an entry to make room for one with this hash, and says in which class that one
+    /// comes. The caller takes over the victim's share and its room. `entries` is the bound.
+    #[inline]
+    pub(crate) fn displace(
+        &self,
+        hash: Hashed,
+        position: &Position,
+        entries: usize,
+    ) -> Option<(NonNull<Node<K, V>>, Class)> {
+        let Some(classes) = &self.classes else {
+            return Some((self.evict(position, Patience::TwoTurns)?, Class::Main));
+        };
+        let shard = &classes.shards[self.shard_index(hash.place())];
+        let (remembered, evidence) = classes.recall(hash.place());
+        if let Some(evidence) = evidence {
+            classes.move_quota(shard, evidence, entries);
+        }
+        let (waiting, quota) = (shard.queue.len(), shard.quota.get() as usize);
+        if remembered || shard.is_lucky(hash.place()) {
+            // A queue that is too long gives up one of its own for whom it put out too early.
+            let over = (remembered && waiting > quota).then(|| self.evict_early(classes, shard));
+            let victim =
+                over.flatten().or_else(|| self.evict_main(classes, position, Patience::Passes));
+            if let Some(node) = victim {
+                return Some((node, Class::Main));
+            }
+        } else if waiting < quota
+            && let Some(node) = self.evict_main(classes, position, Patience::Buckets)
+        {
+            return Some((node, Class::Probation));
+        }
+        self.evict_early(classes, shard)
+            .or_else(|| self.evict_main(classes, position, Patience::Buckets))
+            .or_else(|| classes.shards.iter().find_map(|shard| self.evict_early(classes, shard)))
+            .or_else(|| self.evict_main(classes, position, Patience::TwoTurns))
+            .map(|node| (node, Class::Probation))
+    }
+
+    /// Evicts whoever is next, for a bound that was lowered.
+    pub(crate) fn evict_any(&self, position: &Position) -> Option<NonNull<Node<K, V>>> {
+        let Some(classes) = &self.classes else {
+            return self.evict(position, Patience::TwoTurns);
+        };
+        let over = |shard: &&CachePadded<Shard>| shard.queue.len() > shard.quota.get() as usize;
+        classes
+            .shards
+            .iter()
+            .filter(over)
+            .find_map(|shard| self.evict_early(classes, shard))
+            .or_else(|| self.evict_main(classes, position, Patience::TwoTurns))
+            .or_else(|| classes.shards.iter().find_map(|shard| self.evict_early(classes, shard)))
+    }
+
+    /// In which class a newcomer with this hash comes while there is room.
+    #[inline]
+    pub(crate) fn class_while_filling(&self, hash: Hashed, used: usize, entries: usize) -> Class {
+        let Some(classes) = &self.classes else { return Class::Main };
+        let shard = &classes.shards[self.shard_index(hash.place())];
+        let quota = shard.quota.get() as usize * classes.shards.len();
+        adaptive::while_filling(used, quota, entries)
+    }
+
+    /// An entry has come into the slot at `place`.
+    #[inline]
+    pub(crate) fn enter(&self, hash: Hashed, place: Place<'_, K, V>, class: Class) {
+        let Some(classes) = &self.classes else { return place.touch() };
+        let number = match class {
+            Class::Probation => self.number(place),
+            Class::Main => None,
+        };
+        place.bucket.chill(place.lane(), number.is_some());
+        if let Some(number) = number {
+            // Without room in the queue it is the hand's, when it comes by.
+            classes.shards[self.shard_index(hash.place())].queue.push(number);
+        }
+    }
+
+    /// Evicts the first in the queue that was not used. Those that were are promoted.
+    #[inline]
+    fn evict_early(&self, classes: &Classes, shard: &Shard) -> Option<NonNull<Node<K, V>>> {
+        let mut promoted = 0;
+        for _ in 0..adaptive::STALE {
+            let (bucket, lane) = self.at_number(shard.queue.pop()?)?;
+            self.fetch_ahead(shard);
+            let (word, clock) = (bucket.slot(lane).load(), bucket.clock());
+            if !word.is_ready() || !clock::is_new(clock, lane) {
+                continue; // stale
+            }
+            if !clock::is_cold(clock, lane) && promoted < adaptive::PROMOTIONS {
+                bucket.chill(lane, false);
+                promoted += 1;
+                continue;
+            }
+            if bucket.slot(lane).unlink(word) {
+                reach(Step::Unlinked);
+                let node = NonNull::new(word.node())?;
+                // SAFETY: the exchange that emptied the slot gave us its share of the node.
+                let place = unsafe { node.as_ref() }.place();
+                if !std::ptr::eq(bucket, self.home_bucket(place)) {
+                    self.vacated_in_arena(bucket, place);
+                }
+                classes.early.add(place);
+                return Some(node);
+            }
+        }
+        None
+    }
+
+    /// Fetches what the next evictions from the queue will look at.
+    #[inline]
+    fn fetch_ahead(&self, shard: &Shard) {
+        if let Some((bucket, _)) = self.at_number(shard.queue.peek(4)) {
+            prefetch(bucket);
+        }
+        if let Some((bucket, lane)) = self.at_number(shard.queue.peek(1)) {
+            prefetch(bucket.slot(lane).load().node());
+        }
+    }
+
+    /// Drives the hand, which finds its victims in the main class.
+    #[inline]
+    fn evict_main(
+        &self,
+        classes: &Classes,
+        position: &Position,
+        patience: Patience,
+    ) -> Option<NonNull<Node<K, V>>> {
+        let node = self.evict(position, patience)?;
+        // SAFETY: unlinking gave us the slot's share of the node.
+        classes.late.add(unsafe { node.as_ref() }.place());
+        Some(node)
+    }
+
+    /// The number of a slot of the arena, if it fits; appended segments have none.
+    #[inline]
+    fn number(&self, place: Place<'_, K, V>) -> Option<u32> {
+        let index = self.arena_index(place.bucket)?;
+        u32::try_from(index << SLOT_BITS | place.lane().slot()).ok()
+    }
+
+    #[inline]
+    fn at_number(&self, number: u32) -> Option<(&Bucket<Node<K, V>>, Lane)> {
+        let (index, slot) = parts(number);
+        Some((self.arena().get(index)?, Lane::of(slot)))
+    }
+
+    /// Slots in the order in which their entries would leave from the queues, if nobody used them:
+    /// cursors and slots, as [`coldest_first`](Self::coldest_first) gives them.
+    pub(crate) fn on_probation(&self) -> Vec<(usize, usize)> {
+        let Some(classes) = &self.classes else { return Vec::new() };
+        let numbers = classes.shards.iter().flat_map(|shard| shard.queue.iter());
+        let cold = |&number: &u32| {
+            self.at_number(number).is_some_and(|(bucket, lane)| {
+                let clock = bucket.clock();
+                clock::is_new(clock, lane) && clock::is_cold(clock, lane)
+            })
+        };
+        numbers.filter(cold).map(parts).map(|(index, slot)| (self.cursor_of(index), slot)).collect()
+    }
+}
