@@ -42,6 +42,12 @@ pub enum Seed {
     TornRoom,
     /// An evicted entry's room is given back before its slot is empty.
     RoomBeforeSlot,
+    /// A handle is taken apart without a look at readers.
+    BlindHandle,
+    /// A handle is found to be the only one, and then it is looked at readers.
+    SoleFirst,
+    /// `clear` passes over a flight that becomes an entry under its hands.
+    ClearSparesFlight,
 }
 
 #[cfg(not(all(hotset_loom, feature = "loom")))]

@@ -12,8 +12,8 @@ suite! {
     sound: hit_against_evict, pinned_hit_against_evict, remove_makes_room, insert_against_clear,
         two_newcomers, lower_bound_against_insert, evict_against_remove;
     wide:;
-    widest: watched_newcomers, evict_against_insert_and_remove;
-    campaign: two_evictors;
+    widest: two_evictors, watched_newcomers, evict_against_insert_and_remove;
+    campaign:;
     seeded:
         torn_room = TornRoom in two_newcomers => "at one time",
         room_before_slot = RoomBeforeSlot in remove_makes_room => "at one time",

@@ -20,15 +20,16 @@ suite! {
         failure_is_shared_and_forgotten, insert_wins, remove_detaches, clear_detaches,
         replace_spares_the_flight, no_room_for_the_loaded, failure_against_insert,
         two_join, one_joins_one_inserts, one_joins_one_removes;
-    wide:;
-    widest:;
-    campaign: two_join_a_failure, two_join_a_panic, one_joins_one_evicts;
+    wide: one_joins_one_evicts;
+    widest: two_join_a_failure, two_join_a_panic;
+    campaign:;
     seeded:
         lost_waiter = LostWaiter in leader_and_waiter => "deadlock",
         relaxed_outcome = RelaxedOutcome in leader_and_waiter => "Causality violation",
         silent_panic = SilentPanic in leader_panics => "deadlock",
         failure_stays = FailureStays in failure_is_shared_and_forgotten => "the old failure",
         remove_spares_flight = RemoveSparesFlight in remove_detaches => "was brought back",
+        clear_spares_flight = ClearSparesFlight in clear_detaches => "was brought back",
         no_rescan = NoRescan in leader_and_waiter => "two loads",
         stale_snapshot = StaleSnapshot in leader_and_waiter => "two loads",
 }

@@ -1,17 +1,22 @@
 //! Is a block freed only when nobody can read it, and always in the end? (`src/reclaim`)
 //!
-//! The models run the domain alone, on a slot that always holds a canary. M3: each canary is
+//! Most models run the domain alone, on a slot that always holds a canary. M3: each canary is
 //! dropped once, ordered behind every read of it. M6: whoever sees a canary sees all of it. M10:
 //! what waits for readers is bounded.
 
 use std::sync::Arc;
 
 use hotset::__model::Swapped;
-use hotset_loom_tests::{Canary, Job, job, live, race, suite};
+use hotset::Removed;
+use hotset_loom_tests::{
+    Cache, Canary, Job, cache, fill, job, keys, live, race, settle, start, suite,
+};
+use loom::thread::yield_now;
 
 suite! {
     sound: hazard_against_swap, pin_against_swap, hazard_against_two_writers,
-        pin_against_two_writers, pin_across_two_swaps, slack_of_one, slack_of_two;
+        pin_against_two_writers, pin_across_two_swaps, slack_of_one, slack_of_two,
+        handle_against_hit, handle_against_pinned_hit, handle_against_joiner;
     wide:;
     widest:;
     campaign:;
@@ -21,6 +26,9 @@ suite! {
         no_validation = NoValidation in hazard_against_swap => "read after it was freed",
         ignore_hazards = IgnoreHazards in hazard_against_swap => "Causality violation",
         ignore_pins = IgnorePins in pin_against_swap => "Causality violation",
+        blind_handle = BlindHandle in handle_against_hit => "Causality violation",
+        blind_handle_pinned = BlindHandle in handle_against_pinned_hit => "Causality violation",
+        sole_first = SoleFirst in handle_against_joiner => "Causality violation",
 }
 
 type Slot = Swapped<Canary>;
@@ -116,4 +124,55 @@ fn slack_of_two() {
     let slot = bounded(2);
     assert!(slot.swap(Canary::new(9)), "there is slack again");
     slot.read(|canary| assert_eq!(canary.read(), 9));
+}
+
+/// M3: a handle gives its value away only when nobody reads it.
+fn takes_apart(other: impl FnOnce(&Cache, u64) + 'static) {
+    let cache = cache(2);
+    let [key] = keys(&cache, 0);
+    fill(&cache, [key]);
+    let remover = job(move |cache: &Cache| {
+        if let Some(Ok((found, canary))) = cache.remove(&key).map(Removed::try_into_inner) {
+            assert_eq!((found, canary.read()), (key, key));
+            drop(canary); // a read that was not over by now races with this
+        }
+    });
+    race(&cache, [remover, job(move |cache: &Cache| other(cache, key))]);
+    settle(&cache);
+}
+
+/// See [`takes_apart`].
+fn handle_against_hit() {
+    takes_apart(|cache, key| {
+        cache.with(&key, |_, canary| canary.read());
+    });
+}
+
+/// See [`takes_apart`].
+fn handle_against_pinned_hit() {
+    takes_apart(|cache, key| {
+        let pin = cache.pin();
+        pin.get(&key).map(Canary::read);
+    });
+}
+
+/// M3: as above; the entry was a flight just now, so that the other may hold a share of it.
+fn handle_against_joiner() {
+    let cache = cache(2);
+    let [key] = keys(&cache, 0);
+    let mut racing = None;
+    let load = || {
+        let joiner = job(move |cache: &Cache| {
+            assert_eq!(cache.get_or_insert_with(key, || Canary::new(key)).read(), key);
+        });
+        racing = Some(start(&cache, [joiner]));
+        yield_now(); // the joiner begins, so that to leave this thread costs no preemption
+        Canary::new(key)
+    };
+    assert_eq!(cache.get_or_insert_with(key, load).read(), key);
+    if let Some(Ok((_, canary))) = cache.remove(&key).map(Removed::try_into_inner) {
+        assert_eq!(canary.read(), key);
+    }
+    racing.expect("the loader ran").finish();
+    assert!(settle(&cache).iter().all(|&found| found == key));
 }
