@@ -26,6 +26,8 @@ pub enum Seed {
     IgnoreHazards,
     /// A collector does not look at pins.
     IgnorePins,
+    /// Of two pins a collector heeds the younger one.
+    YoungestPin,
     /// A slot is published with Relaxed.
     RelaxedSlot,
     /// A flight's outcome is made known with Relaxed, and its settling too.

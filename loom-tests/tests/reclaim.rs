@@ -4,6 +4,7 @@
 //! dropped once, ordered behind every read of it. M6: whoever sees a canary sees all of it. M10:
 //! what waits for readers is bounded.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use hotset::__model::Swapped;
@@ -11,14 +12,15 @@ use hotset::Removed;
 use hotset_loom_tests::{
     Cache, Canary, Job, cache, fill, job, keys, live, race, settle, start, suite,
 };
-use loom::thread::yield_now;
+use loom::thread::{self, yield_now};
 
 suite! {
     sound: hazard_against_swap, pin_against_swap, hazard_against_two_writers,
-        pin_against_two_writers, pin_across_two_swaps, slack_of_one, slack_of_two,
+        pin_against_two_writers, pin_across_two_swaps, young_pin_beside_an_old_one,
+        old_pin_beside_a_young_one, slack_of_one, slack_of_two,
         handle_against_hit, handle_against_pinned_hit, handle_against_joiner;
     wide:;
-    widest:;
+    widest: two_pins_against_two_writers;
     campaign:;
     seeded:
         no_hazard_fence = NoHazardFence in hazard_against_swap => "Causality violation",
@@ -26,6 +28,9 @@ suite! {
         no_validation = NoValidation in hazard_against_swap => "read after it was freed",
         ignore_hazards = IgnoreHazards in hazard_against_swap => "Causality violation",
         ignore_pins = IgnorePins in pin_against_swap => "Causality violation",
+        youngest_pin = YoungestPin in young_pin_beside_an_old_one => "read after its death",
+        youngest_pin_in_turn =
+            YoungestPin in old_pin_beside_a_young_one => "read after its death",
         blind_handle = BlindHandle in handle_against_hit => "Causality violation",
         blind_handle_pinned = BlindHandle in handle_against_pinned_hit => "Causality violation",
         sole_first = SoleFirst in handle_against_joiner => "Causality violation",
@@ -97,6 +102,55 @@ fn pin_across_two_swaps() {
     });
     race(&slot, [pinned_reader(), writer]);
     settled(&slot);
+}
+
+/// M3: what was retired between the beginnings of two pins waits for the older one, whichever
+/// collector looks. The older pin is that of the thread with the lower number.
+fn young_pin_beside_an_old_one() {
+    let slot = slot(8);
+    while_pinned(&slot, |slot| {
+        race(slot, [pinned_reader(), writer(2)]);
+    });
+    settled(&slot);
+}
+
+/// M3: as above; here the younger pin is that of the thread with the lower number.
+fn old_pin_beside_a_young_one() {
+    let slot = slot(8);
+    let young = thread::current();
+    let old = job({
+        let slot = Arc::clone(&slot);
+        move |_: &Slot| {
+            while_pinned(&slot, |slot| {
+                race(slot, [job(move |_: &Slot| young.unpark()), writer(2)]);
+            });
+        }
+    });
+    let racing = start(&slot, [old]);
+    thread::park();
+    pinned_reader()(&slot);
+    racing.finish();
+    settled(&slot);
+}
+
+/// M3: as above; here both pins may begin and end at any time.
+fn two_pins_against_two_writers() {
+    let slot = slot(8);
+    race(&slot, [pinned_reader(), pinned_reader(), writer(1), writer(2)]);
+    settled(&slot);
+}
+
+/// Pins, reads, replaces what was read and collects, then runs `body` from beginning to end under
+/// that pin, and reads again.
+fn while_pinned(slot: &Arc<Slot>, body: impl FnOnce(&Arc<Slot>)) {
+    let body = Cell::new(Some(body));
+    slot.read_pinned(|canary| {
+        canary.read();
+        if let Some(body) = body.take() {
+            writer(1)(slot);
+            body(slot);
+        }
+    });
 }
 
 /// M3, M10: a writer that meets the bound is refused, and what it brought is not lost.
