@@ -3,6 +3,7 @@
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 
+use crate::pause::{Step, reach};
 use crate::reclaim::protect::{Cover, Hazard, Pin, Protections, older};
 use crate::reclaim::record::Record;
 use crate::reclaim::{
@@ -296,6 +297,7 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
         if list.is_null() {
             return;
         }
+        reach(Step::Collecting);
         stamp(self.domain, list);
         // ORDERING: SeqCst fence. Partners: `publish_hazard` and the fence of `publish_pin`, see
         // the module. The blocks of `list` were unlinked before they were pushed, and the list
@@ -322,6 +324,7 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
             // ORDERING: Relaxed. A hint, see `sweep_kept`.
             self.domain.kept_by.store(in_use.oldest_pin, Ordering::Relaxed);
         }
+        reach(Step::Freeing);
         let mut freed = 0;
         let mut cursor = free.first;
         while let Some(block) = NonNull::new(cursor) {

@@ -21,6 +21,7 @@ use equivalent::Equivalent;
 
 use crate::hash::{self, Hashed};
 use crate::node::Node;
+use crate::pause::{Step, reach};
 use crate::reclaim::Protect;
 use crate::seed::{Seed, planted};
 use crate::slot::{Slot, State, Word};
@@ -336,6 +337,7 @@ impl<K, V> Table<K, V> {
         let spare = eighth.max(double.min(DOUBLING_BUCKETS)).max(MIN_BUCKETS);
         let len = wanted.saturating_sub(buckets).max(spare).min(segment::MAX_BUCKETS);
         last.append(Segment::new(len, ordinal));
+        reach(Step::Grown);
         // Another thread may have appended a smaller one; count what is there.
         let total = segments(self.shard(hash.place())).map(|s| s.buckets().len()).sum();
         // ORDERING: Relaxed. Hands that miss the rows do not visit them yet.
