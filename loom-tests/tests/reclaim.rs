@@ -18,7 +18,8 @@ suite! {
     sound: hazard_against_swap, pin_against_swap, hazard_against_two_writers,
         pin_against_two_writers, pin_across_two_swaps, young_pin_beside_an_old_one,
         old_pin_beside_a_young_one, slack_of_one, slack_of_two,
-        handle_against_hit, handle_against_pinned_hit, handle_against_joiner;
+        handle_against_hit, handle_against_pinned_hit, handle_against_joiner, two_handles,
+        handle_against_handle;
     wide:;
     widest: two_pins_against_two_writers;
     campaign:;
@@ -229,4 +230,39 @@ fn handle_against_joiner() {
     }
     racing.expect("the loader ran").finish();
     assert!(settle(&cache).iter().all(|&found| found == key));
+}
+
+/// A removed entry, with two handles; each thread has one.
+fn share_out(end: fn(Removed<u64, Canary>)) {
+    let cache = cache(2);
+    let [key] = keys(&cache, 0);
+    fill(&cache, [key]);
+    let first = cache.remove(&key).expect("it was inserted");
+    let handles = [first.clone(), first];
+    let mut ends = [drop as fn(Removed<u64, Canary>), end].into_iter();
+    race(
+        &cache,
+        handles.map(|handle| {
+            let end = ends.next().expect("one for each");
+            job(move |_: &Cache| {
+                assert_eq!(handle.read(), key);
+                end(handle);
+            })
+        }),
+    );
+    settle(&cache);
+}
+
+/// M3: what was read through one handle is over before the last one retires the entry.
+fn two_handles() {
+    share_out(drop);
+}
+
+/// M3: as above, before the last one takes the entry apart.
+fn handle_against_handle() {
+    share_out(|handle| {
+        if let Ok((_, canary)) = handle.try_into_inner() {
+            drop(canary);
+        }
+    });
 }
