@@ -5,7 +5,8 @@
 //! likes: the others must go on (DESIGN, invariant M9). In the model build it calls the hook of
 //! the model, if it has one (`loom-tests/src/race.rs` says why one should).
 
-/// The steps of an insert or an eviction between which a thread may be stopped.
+/// The steps of an insert, an eviction, a load, of growth or of a collection between which a
+/// thread may be stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(
     not(any(hotset_pause, all(hotset_loom, feature = "loom"))),
@@ -30,11 +31,19 @@ pub enum Step {
     Registered,
     /// A flight's outcome is visible; its value is not yet an entry.
     Settled,
+    /// A further segment is made, but not yet behind the others.
+    Growing,
+    /// A further segment is in place; the hands do not yet know of its rows.
+    Grown,
+    /// A collector has taken a list of retired blocks and not yet looked who reads them.
+    Collecting,
+    /// A collector knows which blocks nobody reads; their destructors have not yet run.
+    Freeing,
 }
 
 /// All steps, for tests that go through them.
 #[cfg(hotset_pause)]
-pub const STEPS: [Step; 9] = [
+pub const STEPS: [Step; 13] = [
     Step::Claimed,
     Step::Tagged,
     Step::Announced,
@@ -44,6 +53,10 @@ pub const STEPS: [Step; 9] = [
     Step::BeforeRetire,
     Step::Registered,
     Step::Settled,
+    Step::Growing,
+    Step::Grown,
+    Step::Collecting,
+    Step::Freeing,
 ];
 
 #[cfg(not(any(hotset_pause, all(hotset_loom, feature = "loom"))))]

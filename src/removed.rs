@@ -7,6 +7,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use crate::node::{Node, NodeDomain, release, take_entry};
+use crate::seed::{Seed, planted};
 
 /// An entry that has left the cache, owned by whoever removed or replaced it.
 ///
@@ -87,8 +88,10 @@ impl<K, V> Removed<K, V> {
         // share (`join`). Once no reader is left only owners of shares could, and if then this is
         // the only share, it stays so.
         let owner = self.domain.owner();
+        let early = planted(Seed::SoleFirst).then(|| self.entry().is_sole());
         // SAFETY: the node was unlinked before the handle was made.
-        if !unsafe { owner.is_unseen(self.node) } || !self.entry().is_sole() {
+        let unseen = planted(Seed::BlindHandle) || unsafe { owner.is_unseen(self.node) };
+        if !unseen || !early.unwrap_or_else(|| self.entry().is_sole()) {
             return Err(self);
         }
         let node = self.node;

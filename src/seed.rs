@@ -26,6 +26,8 @@ pub enum Seed {
     IgnoreHazards,
     /// A collector does not look at pins.
     IgnorePins,
+    /// Of two pins a collector heeds the younger one.
+    YoungestPin,
     /// A slot is published with Relaxed.
     RelaxedSlot,
     /// A flight's outcome is made known with Relaxed, and its settling too.
@@ -44,6 +46,12 @@ pub enum Seed {
     RoomBeforeSlot,
     /// A retired block is put into its thread's queue without ordering.
     RelaxedFresh,
+    /// A handle is taken apart without a look at readers.
+    BlindHandle,
+    /// A handle is found to be the only one, and then it is looked at readers.
+    SoleFirst,
+    /// `clear` passes over a flight that becomes an entry under its hands.
+    ClearSparesFlight,
 }
 
 #[cfg(not(all(hotset_loom, feature = "loom")))]

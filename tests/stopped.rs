@@ -1,6 +1,9 @@
 //! Does a stopped thread stop others? DESIGN, invariant M9: one of eight threads is stopped for a
-//! second at each marked step of an insert, an eviction or a load; the others must go on, on other
-//! keys and on its own.
+//! second at each marked step of an insert, an eviction, a load, of growth or of a collection; the
+//! others must go on, on other keys and on its own.
+//!
+//! To go on is to complete operations. A write may complete by being refused: a collector that is
+//! stopped keeps what it took, which counts against the slack. How many are is printed.
 //!
 //! Needs the build with pause points: `RUSTFLAGS="--cfg hotset_pause" cargo test --test stopped`.
 
@@ -14,7 +17,8 @@ fn needs_the_pause_build() {
 mod stopped {
     use std::cell::Cell;
     use std::hash::{BuildHasher, Hasher};
-    use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicU64, Ordering::SeqCst};
+    use std::ops::Range;
+    use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicU64, AtomicUsize, Ordering::SeqCst};
     use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
     use std::thread;
     use std::time::Duration;
@@ -90,8 +94,35 @@ mod stopped {
         }
     }
 
+    /// One home for all keys, so that soon a further segment is needed.
+    #[derive(Clone, Copy)]
+    struct OneHome;
+
+    struct Nothing;
+
+    impl BuildHasher for OneHome {
+        type Hasher = Nothing;
+
+        fn build_hasher(&self) -> Nothing {
+            Nothing
+        }
+    }
+
+    impl Hasher for Nothing {
+        fn write(&mut self, _: &[u8]) {}
+
+        fn finish(&self) -> u64 {
+            0
+        }
+    }
+
     const BOUND: usize = 40;
     const KEYS: u64 = 80;
+    /// With one home for all, this many keys fill the first segment's share of it twice over.
+    const BOUND_OF_GROWTH: usize = 100;
+    const KEYS_OF_GROWTH: u64 = 200;
+    /// The slots in which a first segment can keep keys of one home: 8 buckets of 6.
+    const FIRST_SLOTS: usize = 48;
     /// The key that the victim works on.
     const ITS: u64 = 3;
     const OTHERS: u64 = 7;
@@ -115,15 +146,47 @@ mod stopped {
         Counted(n, Arc::clone(live))
     }
 
+    fn grows(step: Step) -> bool {
+        matches!(step, Step::Growing | Step::Grown)
+    }
+
     struct World<S> {
         cache: Cache<u64, Counted, S>,
+        bound: usize,
+        keys: u64,
         live: Arc<AtomicIsize>,
         end: AtomicBool,
         /// Operations that each of the others has completed.
         done: Vec<AtomicU64>,
+        /// The most entries that the one who fills has seen.
+        most: AtomicUsize,
     }
 
     impl<S: BuildHasher + Sync + Send> World<S> {
+        fn new(bound: usize, keys: u64, hasher: S) -> Self {
+            Self {
+                cache: Cache::builder().max_entries(bound).hasher(hasher).build().unwrap(),
+                bound,
+                keys,
+                live: Arc::default(),
+                end: AtomicBool::new(false),
+                done: (0..OTHERS).map(|_| AtomicU64::new(0)).collect(),
+                most: AtomicUsize::new(0),
+            }
+        }
+
+        fn filled(hasher: S) -> Self {
+            let world = Self::new(BOUND, KEYS, hasher);
+            world.fill(0..KEYS);
+            world
+        }
+
+        fn fill(&self, keys: Range<u64>) {
+            for key in keys {
+                self.cache.insert(key, new(key, &self.live));
+            }
+        }
+
         /// What the victim does until it is stopped, and once more after that.
         fn victim(&self, step: Step) {
             VICTIM.set(true);
@@ -135,11 +198,13 @@ mod stopped {
                 } else {
                     self.cache.insert(ITS, value);
                 }
-                if matches!(step, Step::Unlinked | Step::BeforeRetire) {
+                match step {
                     // Fills the cache faster than the others clear it, so that something leaves.
-                    for key in KEYS..KEYS + 3 * BOUND as u64 {
-                        self.cache.insert(key, new(key, &self.live));
+                    Step::Unlinked | Step::BeforeRetire | Step::Collecting | Step::Freeing => {
+                        self.fill(self.keys..self.keys + 3 * self.bound as u64);
                     }
+                    Step::Growing | Step::Grown => self.fill(0..self.keys),
+                    _ => {}
                 }
             }
             VICTIM.set(false);
@@ -147,7 +212,7 @@ mod stopped {
 
         /// One operation of another thread, half of them on the victim's key.
         fn operate(&self, dice: u64, step: Step) {
-            let key = if dice & 1 == 0 { ITS } else { dice / 64 % KEYS };
+            let key = if dice & 1 == 0 { ITS } else { dice / 64 % self.keys };
             let (cache, value) = (&self.cache, || new(key, &self.live));
             // A thread that asks for a key that is being loaded waits for the load: the one wait
             // there is. Once the load has settled, nobody waits any more.
@@ -164,7 +229,10 @@ mod stopped {
                 18 => cache.retain(|k, _| k % 2 == 0),
                 19 => cache.iter().for_each(|(k, v)| assert_eq!(k, v.0)),
                 20 => cache.maintain(),
-                21 => cache.set_max_entries(BOUND / 2 + (dice / 64) as usize % BOUND).unwrap(),
+                21 => {
+                    let bound = self.bound / 2 + (dice / 64) as usize % self.bound;
+                    cache.set_max_entries(bound).unwrap();
+                }
                 22 => drop(cache.remove_if(&key, |k, v| *k == v.0)),
                 23 => drop(cache.coldest_first()),
                 24 => assert!(cache.pin().iter().all(|(k, v)| *k == v.0)),
@@ -174,6 +242,12 @@ mod stopped {
 
         fn other(&self, t: u64, step: Step) {
             let mut dice = (t + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+            while t == 0 && grows(step) && !self.end.load(SeqCst) {
+                // The others clear the cache all the time; one must need further segments, too.
+                self.fill(0..self.keys);
+                self.most.fetch_max(self.cache.len(), SeqCst);
+                self.done[0].fetch_add(self.keys, SeqCst);
+            }
             while !self.end.load(SeqCst) {
                 dice ^= dice << 13;
                 dice ^= dice >> 7;
@@ -188,53 +262,91 @@ mod stopped {
         }
     }
 
-    fn stop_at<S: BuildHasher + Sync + Send>(step: Step, hasher: S) {
-        let world = World {
-            cache: Cache::builder().max_entries(BOUND).hasher(hasher).build().unwrap(),
-            live: Arc::default(),
-            end: AtomicBool::new(false),
-            done: (0..OTHERS).map(|_| AtomicU64::new(0)).collect(),
-        };
-        for key in 0..KEYS {
-            world.cache.insert(key, new(key, &world.live));
+    /// Waits until the victim is stopped.
+    fn await_victim(step: Step) {
+        let mut state = gate();
+        while *state != Gate::Stopped {
+            let (next, waited) = CHANGED.wait_timeout(state, Duration::from_secs(60)).unwrap();
+            assert!(!waited.timed_out(), "the victim has never come to {step:?}");
+            state = next;
         }
+    }
+
+    /// `first`: the victim comes to its step before the others begin.
+    fn stop_at<S: BuildHasher + Sync + Send>(step: Step, first: bool, world: World<S>) {
         *gate() = Gate::Armed(step);
         thread::scope(|scope| {
             let world = &world;
             let end = End(&world.end);
             scope.spawn(move || world.victim(step));
+            if first {
+                await_victim(step);
+            }
             for t in 0..OTHERS {
                 scope.spawn(move || world.other(t, step));
             }
-            let mut state = gate();
-            while *state != Gate::Stopped {
-                let (next, waited) = CHANGED.wait_timeout(state, Duration::from_secs(60)).unwrap();
-                assert!(!waited.timed_out(), "the victim has never come to {step:?}");
-                state = next;
-            }
-            drop(state);
-            let mut before = world.counts();
-            let start: u64 = before.iter().sum();
-            for quarter in 0..4 {
-                thread::sleep(Duration::from_millis(250));
-                let now = world.counts();
-                // Whoever is stuck stays so: each of the others must go on all the time.
-                assert!(
-                    now.iter().zip(&before).all(|(now, before)| now > before),
-                    "stuck at {step:?} in quarter {quarter}: {before:?} {now:?}"
-                );
-                before = now;
-                assert!(world.cache.len() <= 2 * BOUND);
-            }
+            await_victim(step);
+            watch(world, &format!("{step:?}"));
             assert_eq!(*gate(), Gate::Stopped);
-            let done = before.iter().sum::<u64>() - start;
-            assert!(done > 2000, "{done} operations while one was stopped at {step:?}");
-            println!("{step:?}: {done} operations of the others meanwhile");
+            if grows(step) {
+                let most = world.most.load(SeqCst);
+                println!("{step:?}: up to {most} entries of one home meanwhile");
+                assert!(most > FIRST_SLOTS, "{most} entries: nobody else needed a segment");
+            }
             drop(end);
         });
-        let World { cache, live, .. } = world;
+        finish(world);
+    }
+
+    /// What is refused, and how much is done, while nobody is stopped: the others unpin and end
+    /// their loads late as well where there are more threads than cores.
+    fn stop_nobody() {
+        let world = World::filled(hotset::DefaultHashBuilder::default());
+        thread::scope(|scope| {
+            let world = &world;
+            let end = End(&world.end);
+            for t in 0..OTHERS {
+                scope.spawn(move || world.other(t, Step::Claimed));
+            }
+            watch(world, "nobody stopped");
+            drop(end);
+        });
+        finish(world);
+    }
+
+    /// The others must go on, each of them all the time.
+    fn watch<S: BuildHasher + Sync + Send>(world: &World<S>, name: &str) {
+        let (mut before, stats) = (world.counts(), world.cache.stats());
+        let start: u64 = before.iter().sum();
+        for quarter in 0..4 {
+            thread::sleep(Duration::from_millis(250));
+            let now = world.counts();
+            // Whoever is stuck stays so.
+            assert!(
+                now.iter().zip(&before).all(|(now, before)| now > before),
+                "stuck at {name} in quarter {quarter}: {before:?} {now:?}"
+            );
+            before = now;
+            assert!(world.cache.len() <= 2 * world.bound);
+        }
+        let done = before.iter().sum::<u64>() - start;
+        assert!(done > 2000, "{done} operations while one was stopped at {name}");
+        let now = world.cache.stats();
+        let refused = now.not_admitted - stats.not_admitted;
+        let written = now.inserts - stats.inserts + refused;
+        println!(
+            "{name}: {done} operations of the others meanwhile; of {written} writes {refused} \
+             refused ({:.2} %), {} blocks waiting",
+            100.0 * refused as f64 / written.max(1) as f64,
+            now.awaiting_reclamation,
+        );
+    }
+
+    /// What must hold when all threads have ended.
+    fn finish<S: BuildHasher + Sync + Send>(world: World<S>) {
+        let World { cache, live, keys, .. } = world;
         cache.validate().unwrap();
-        for key in 0..KEYS {
+        for key in 0..keys {
             assert_eq!(cache.get_or_insert_with(key, || new(key, &live)).0, key);
         }
         cache.validate().unwrap();
@@ -243,16 +355,63 @@ mod stopped {
         *gate() = Gate::Open;
     }
 
+    /// A collector is stopped that holds all that the slack allows: what a long pin had kept.
+    fn stop_with_all_that_waited(step: Step) {
+        let world = World::new(BOUND, KEYS, hotset::DefaultHashBuilder::default());
+        let pin = world.cache.pin();
+        let mut key = 0;
+        while world.cache.insert(key, new(key, &world.live)).is_admitted() {
+            key += 1;
+        }
+        drop(pin);
+        println!(
+            "{step:?}, with {} blocks that a pin had kept:",
+            world.cache.awaiting_reclamation()
+        );
+        stop_at(step, true, world);
+    }
+
+    /// What the others do not reach while the one who appended a segment has not said how long the
+    /// table is: measured, not demanded.
+    fn unseen_rows() {
+        let world = World::new(BOUND_OF_GROWTH, KEYS_OF_GROWTH, OneHome);
+        *gate() = Gate::Armed(Step::Grown);
+        thread::scope(|scope| {
+            let world = &world;
+            let end = End(&world.end);
+            scope.spawn(move || world.victim(Step::Grown));
+            await_victim(Step::Grown);
+            let key = world.keys;
+            assert!(world.cache.insert(key, new(key, &world.live)).is_admitted());
+            let listed = world.cache.iter().any(|(k, _)| k == key);
+            world.cache.clear();
+            let stays = world.cache.contains_key(&key);
+            assert!(listed && !stays, "listed: {listed}, outlives `clear`: {stays}");
+            drop(end);
+        });
+        finish(world);
+    }
+
     /// One after the other: the hook is the process's.
     #[test]
     fn a_stopped_thread_stops_no_other() {
         set_hook(reached);
+        stop_nobody();
         for step in STEPS {
-            stop_at(step, FewHomes);
+            if grows(step) {
+                // The victim is to append the segment, and no other thread before it.
+                stop_at(step, true, World::new(BOUND_OF_GROWTH, KEYS_OF_GROWTH, OneHome));
+                continue;
+            }
+            stop_at(step, false, World::filled(FewHomes));
             if step != Step::Tagged {
                 // Rarely displaced: `Tagged` might never come.
-                stop_at(step, hotset::DefaultHashBuilder::default());
+                stop_at(step, false, World::filled(hotset::DefaultHashBuilder::default()));
             }
+        }
+        unseen_rows();
+        for step in [Step::Collecting, Step::Freeing] {
+            stop_with_all_that_waited(step);
         }
     }
 }

@@ -29,7 +29,7 @@ use hotset::__model::{Seed, plant, set_step_hook, start_execution};
 
 pub use canary::{Canary, live};
 pub use keys::{Cache, Identity, cache, fill, keys, settle};
-pub use race::{Job, Racing, at_once, job, race, start, stepwise};
+pub use race::{Job, Racing, at_once, at_once_from, job, race, start, stepwise};
 
 /// Preemptions of one execution, unless the environment says otherwise.
 const BOUND: usize = 2;

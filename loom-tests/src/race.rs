@@ -12,6 +12,7 @@
 //! * [`stepwise`] puts a gate at every named step of the engine (`hotset::__model::Step`), for
 //!   models of which that is not enough. It costs executions.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -97,5 +98,28 @@ pub fn at_once<R>(body: impl FnOnce() -> R) -> R {
     loom::stop_exploring();
     let result = body();
     loom::explore();
+    result
+}
+
+// Of each thread of the model: where it is to stop exploring, and whether it has.
+loom::thread_local! {
+    static FROM: Cell<(Option<Step>, bool)> = Cell::new((None, false));
+}
+
+/// Runs `body`, from `step` on in one go, if it comes there. Nothing may wait beyond `step`.
+pub fn at_once_from<R>(step: Step, body: impl FnOnce() -> R) -> R {
+    let state = |new| FROM.with(|from| from.replace(new));
+    state((Some(step), false));
+    set_step_hook(Some(Rc::new(|reached| {
+        let begins = FROM.with(|from| from.get() == (Some(reached), false));
+        if begins {
+            FROM.with(|from| from.set((Some(reached), true)));
+            loom::stop_exploring();
+        }
+    })));
+    let result = body();
+    if state((None, false)).1 {
+        loom::explore();
+    }
     result
 }

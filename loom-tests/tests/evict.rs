@@ -10,10 +10,10 @@ use hotset_loom_tests::{Cache, Canary, Job, cache, fill, job, keys, race, settle
 
 suite! {
     sound: hit_against_evict, pinned_hit_against_evict, remove_makes_room, insert_against_clear,
-        two_newcomers, lower_bound_against_insert, evict_against_remove;
+        two_newcomers, lower_bound_against_insert, evict_against_remove, two_hands;
     wide:;
-    widest: watched_newcomers, evict_against_insert_and_remove;
-    campaign: two_evictors;
+    widest: two_evictors, watched_newcomers, evict_against_insert_and_remove;
+    campaign:;
     seeded:
         torn_room = TornRoom in two_newcomers => "at one time",
         room_before_slot = RoomBeforeSlot in remove_makes_room => "at one time",
@@ -147,7 +147,19 @@ fn evict_against_remove() {
     assert!(settle(&cache).iter().all(|&key| key == b));
 }
 
-/// M3, M5: two hands, and one entry.
+/// M3, M5: two hands, and one entry. It is aged and the next that a hand will come to, and the
+/// newcomers have buckets of their own, so that they meet where they evict and nowhere else.
+fn two_hands() {
+    let cache = cache(6);
+    let ([a], [old], [b]) = (keys(&cache, 0), keys(&cache, 1), keys(&cache, 2));
+    fill(&cache, [a, old]);
+    cache.set_max_entries(1).expect("a bound in range");
+    assert!(cache.contains_key(&old));
+    race(&cache, [insert(a), insert(b)]);
+    assert!(settle(&cache).len() <= 1);
+}
+
+/// M3, M5: as above, where all share a bucket.
 fn two_evictors() {
     let (cache, _, [b, c]) = full();
     race(&cache, [insert(b), insert(c)]);

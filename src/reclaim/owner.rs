@@ -3,6 +3,7 @@
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 
+use crate::pause::{Step, reach};
 use crate::reclaim::protect::{Cover, Hazard, Pin, Protections, older};
 use crate::reclaim::record::Record;
 use crate::reclaim::{
@@ -298,6 +299,7 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
         if batch.is_empty() {
             return;
         }
+        reach(Step::Collecting);
         // As in `sweep`, of which this is the case of one stamp for all, kept in no block unless
         // it must be kept itself.
         // ORDERING: AcqRel, as in `stamp`.
@@ -307,6 +309,7 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
         fence(Ordering::SeqCst);
         let in_use = Protections::read(&self.domain.records);
         if in_use.is_nothing() {
+            reach(Step::Freeing);
             for block in batch.iter() {
                 // SAFETY: unlinked, no share, no protection anywhere: unreachable. It is on no list
                 // any more, so it is disposed of once.
@@ -331,6 +334,7 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
         if list.is_null() {
             return;
         }
+        reach(Step::Collecting);
         stamp(self.domain, list);
         // ORDERING: SeqCst fence. Partners: `publish_hazard` and the fence of `publish_pin`, see
         // the module. The blocks of `list` were unlinked before they were pushed, and the list
@@ -358,6 +362,7 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
             // ORDERING: Relaxed. A hint, see `sweep_kept`.
             self.domain.kept_by.store(in_use.oldest_pin, Ordering::Relaxed);
         }
+        reach(Step::Freeing);
         let mut freed = 0;
         let mut cursor = free.first;
         while let Some(block) = NonNull::new(cursor) {

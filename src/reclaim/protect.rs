@@ -168,6 +168,7 @@ pub(super) enum Cover {
 pub(super) fn older(a: u64, b: u64) -> u64 {
     match (a, b) {
         (0, other) | (other, 0) => other,
+        _ if planted(Seed::YoungestPin) => a.max(b),
         _ if (a as u32).wrapping_sub(b as u32) as i32 <= 0 => a,
         _ => b,
     }

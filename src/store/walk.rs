@@ -6,6 +6,7 @@ use crate::config::Cause;
 use crate::hash::Hashed;
 use crate::node::{Node, NodeOwner, release};
 use crate::reclaim::{Pin, Protect};
+use crate::seed::{Seed, planted};
 use crate::slot::{State, Word};
 use crate::stats::Local;
 use crate::store::{Shield, Store};
@@ -37,7 +38,10 @@ impl<K, V> Store<K, V> {
                 let (place, word) = self.table.slot_at(cursor, slot);
                 // A slot that changes meanwhile was written during the call: it may stay. Unless
                 // what was loading has become an entry, since that load began before.
-                if !self.vacate(owner, cursor, place, word) && word.state() == State::Loading {
+                if !self.vacate(owner, cursor, place, word)
+                    && word.state() == State::Loading
+                    && !planted(Seed::ClearSparesFlight)
+                {
                     self.vacate(owner, cursor, place, Word::ready(word.node()));
                 }
             }

@@ -25,6 +25,7 @@ use equivalent::Equivalent;
 use crate::config::Policy;
 use crate::hash::{self, Hashed};
 use crate::node::Node;
+use crate::pause::{Step, reach};
 use crate::reclaim::Protect;
 use crate::seed::{Seed, planted};
 use crate::slot::{Slot, State, Word};
@@ -393,11 +394,12 @@ impl<K, V> Table<K, V> {
         let double = if ordinal > 1 { last.buckets().len() * 2 } else { 0 };
         let spare = eighth.max(double.min(DOUBLING_BUCKETS)).max(MIN_BUCKETS);
         let len = wanted.saturating_sub(buckets).max(spare).min(segment::MAX_BUCKETS);
+        // Before it is appended, so that whoever finds an entry in it knows its rows as well. Rows
+        // that do not exist, should another thread append a smaller one, are passed over.
+        // ORDERING: Relaxed; published by the Release exchange in `append`.
+        self.rows.fetch_max(buckets + len, Ordering::Relaxed);
         last.append(Segment::new(len, ordinal));
-        // Another thread may have appended a smaller one; count what is there.
-        let total = segments(self.shard(hash.place())).map(|s| s.buckets().len()).sum();
-        // ORDERING: Relaxed. Hands that miss the rows do not visit them yet.
-        self.rows.fetch_max(total, Ordering::Relaxed);
+        reach(Step::Grown);
         true
     }
 }

@@ -3,6 +3,7 @@
 use std::ptr::{self, NonNull};
 
 use crate::hash;
+use crate::pause::{Step, reach};
 use crate::sync::{AtomicPtr, Ordering};
 use crate::table::bucket::Bucket;
 
@@ -80,6 +81,7 @@ impl<N> Segment<N> {
     /// Adds `segment` behind this one, unless another thread already has added one.
     pub(crate) fn append(&self, segment: Segment<N>) {
         let fresh = Box::into_raw(Box::new(segment));
+        reach(Step::Growing);
         // ORDERING: Release on success. Partner: the Acquire load in `next`. Relaxed on failure:
         // the caller reads `next` itself.
         let added = self.next.compare_exchange(
