@@ -50,22 +50,21 @@ impl WideHint {
     }
 }
 
-/// A count from which each number is drawn by one thread alone.
+/// A word of advice that changes by exchange, so that no update is lost.
 #[derive(Debug, Default)]
-pub(crate) struct Tickets(AtomicU64);
+pub(crate) struct ExactHint(AtomicU64);
 
-impl Tickets {
+impl ExactHint {
     #[inline(always)]
-    pub(crate) fn next(&self) -> u64 {
-        // ORDERING: Relaxed. No partner: a ticket is only a number.
+    pub(crate) fn get(&self) -> u64 {
+        // ORDERING: Relaxed. No partner: advice publishes nothing.
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Draws ticket `ticket`, if it is the next one.
+    /// Writes `to` if the word is `from`.
     #[inline(always)]
-    pub(crate) fn draw(&self, ticket: u64) -> bool {
+    pub(crate) fn exchange(&self, from: u64, to: u64) -> bool {
         // ORDERING: Relaxed, both, as above.
-        let after = ticket.wrapping_add(1);
-        self.0.compare_exchange(ticket, after, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        self.0.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 }

@@ -14,7 +14,6 @@ use std::sync::Arc;
 
 use equivalent::Equivalent;
 
-use crate::adaptive::Class;
 use crate::budget::{Budget, Room};
 use crate::config::{Cause, Policy};
 use crate::hash::Hashed;
@@ -25,8 +24,8 @@ use crate::removed::Removed;
 use crate::seed::{Seed, planted};
 use crate::slot::Word;
 use crate::stats::{Local, Stats};
-use crate::table::Table;
 use crate::table::claim::{Acquired, Claimer};
+use crate::table::{Entrance, Table};
 
 /// A listener, as the builder takes it.
 pub(crate) type Listener<K, V> = Box<dyn Fn(&K, &V, Cause) + Send + Sync>;
@@ -88,19 +87,22 @@ struct Leaving<'s, K, V> {
     store: &'s Store<K, V>,
     owner: NodeOwner<'s, K, V>,
     victim: Option<NonNull<Node<K, V>>>,
-    /// Further victims, of an operation that had to begin again.
-    more: Vec<NonNull<Node<K, V>>>,
+}
+
+impl<K, V> Leaving<'_, K, V> {
+    /// Deals with the victim of an operation that has to begin again. Outside all protection.
+    #[inline]
+    fn settle(&mut self) {
+        if let Some(node) = self.victim.take() {
+            self.store.tell_and_release(self.owner, node, Cause::Capacity);
+        }
+    }
 }
 
 impl<K, V> Drop for Leaving<'_, K, V> {
     #[inline]
     fn drop(&mut self) {
-        if let Some(node) = self.victim.take() {
-            self.store.tell_and_release(self.owner, node, Cause::Capacity);
-        }
-        for node in self.more.drain(..) {
-            self.store.tell_and_release(self.owner, node, Cause::Capacity);
-        }
+        self.settle();
         self.owner.finish();
     }
 }
@@ -132,7 +134,7 @@ impl<K, V> Store<K, V> {
     }
 
     fn leaving<'s>(&'s self, owner: NodeOwner<'s, K, V>) -> Leaving<'s, K, V> {
-        Leaving { store: self, owner, victim: None, more: Vec::new() }
+        Leaving { store: self, owner, victim: None }
     }
 
     // ---- reading ----------------------------------------------------------------------------
@@ -248,6 +250,7 @@ impl<K, V> Store<K, V> {
         loop {
             // Room is reserved and used, or given back, within one turn: never while user code
             // (`Eq`) runs.
+            leaving.settle();
             let shield = Shield::new(owner);
             match self.acquire(owner, hash, fresh.key(), &shield) {
                 Acquired::Occupied(found) if found.word.is_ready() => {
@@ -262,10 +265,10 @@ impl<K, V> Store<K, V> {
                 }
                 Acquired::Occupied(flight) => {
                     // The explicit write wins: the flight is detached and will not publish.
-                    let Some((room, class)) = self.reserve(&mut leaving, hash) else { break };
+                    let Some((room, entrance)) = self.reserve(&mut leaving, hash) else { break };
                     if flight.place.exchange(flight.word, Word::ready(fresh.as_ptr())) {
                         room.occupy();
-                        self.table.enter(hash, flight.place, class);
+                        self.table.enter(hash, flight.place, entrance);
                         fresh.published();
                         drop(shield);
                         // SAFETY: the exchange gave us the slot's share of the flight's node.
@@ -275,10 +278,10 @@ impl<K, V> Store<K, V> {
                     }
                 }
                 Acquired::Claimed(claim) => {
-                    let Some((room, class)) = self.reserve(&mut leaving, hash) else { break };
+                    let Some((room, entrance)) = self.reserve(&mut leaving, hash) else { break };
                     if let Some(place) = claim.finalise(Word::ready(fresh.as_ptr())) {
                         room.occupy();
-                        self.table.enter(hash, place, class);
+                        self.table.enter(hash, place, entrance);
                         fresh.published();
                         owner.local().inserts.bump();
                         return Written::New;
@@ -425,34 +428,33 @@ impl<K, V> Store<K, V> {
 
     // ---- room -------------------------------------------------------------------------------
 
-    /// Room for one entry, free or that of a victim, and the class in which the entry comes. `None`
+    /// Room for one entry, free or that of a victim, and how the entry comes in. `None`
     /// if nothing can be evicted.
     #[inline]
     fn reserve<'s>(
         &'s self,
         leaving: &mut Leaving<'_, K, V>,
         hash: Hashed,
-    ) -> Option<(Room<'s>, Class)> {
+    ) -> Option<(Room<'s>, Entrance)> {
         if let Some(free) = self.reserve_free(hash) {
             return Some(free);
         }
         let position = &leaving.owner.local().position;
         match self.table.displace(hash, position, self.budget.max()) {
-            Some((victim, class)) => {
-                if let Some(earlier) = leaving.victim.replace(victim) {
-                    leaving.more.push(earlier);
-                }
-                Some((self.budget.of_unlinked(), class))
+            Some((victim, entrance)) => {
+                debug_assert!(leaving.victim.is_none(), "a victim of an earlier turn is settled");
+                leaving.victim = Some(victim);
+                Some((self.budget.of_unlinked(), entrance))
             }
             None => self.reserve_free(hash),
         }
     }
 
     #[inline]
-    fn reserve_free(&self, hash: Hashed) -> Option<(Room<'_>, Class)> {
+    fn reserve_free(&self, hash: Hashed) -> Option<(Room<'_>, Entrance)> {
         let room = self.budget.take()?;
         let (used, max) = (self.budget.used(), self.budget.max());
-        Some((room, self.table.class_while_filling(hash, used.saturating_sub(1), max)))
+        Some((room, self.table.while_filling(hash, used.saturating_sub(1), max)))
     }
 
     pub(crate) fn set_max_entries(&self, max: usize) {

@@ -33,7 +33,7 @@ use crate::seed::{Seed, planted};
 use crate::slot::{State, Word};
 use crate::sync::{MODEL, spin_loop, yield_now};
 use crate::table::tags::Tags;
-use crate::table::{Found, Place, Table, examine};
+use crate::table::{Found, LONG_PROBES, Place, Table, examine};
 
 /// Rounds for which a claimer gives way to an earlier claim of its key.
 const PATIENCE: usize = if MODEL { 1 } else { 64 };
@@ -169,6 +169,15 @@ impl<K, V> Table<K, V> {
     /// Claims the first empty slot in probe order.
     #[inline(never)]
     fn claim_in_probe(&self, hash: Hashed, claim: Word<Node<K, V>>) -> Option<Place<'_, K, V>> {
+        let home = self.home_bucket(hash.place());
+        if LONG_PROBES && home.first_empty().is_none() {
+            let second = self.second_bucket(hash.place());
+            if let Some(lane) = second.first_empty()
+                && second.slot(lane).claim(claim)
+            {
+                return Some(Place::new(second, lane, 1));
+            }
+        }
         for (step, bucket) in self.probe(hash).enumerate() {
             while let Some(lane) = bucket.first_empty() {
                 if bucket.slot(lane).claim(claim) {
@@ -199,6 +208,9 @@ impl<K, V> Table<K, V> {
     #[inline(never)]
     fn announce_displaced(&self, hash: Hashed, place: Place<'_, K, V>) -> Option<Tags> {
         reach(Step::Tagged);
+        if place.step() == 1 {
+            return Some(self.home_bucket(hash.place()).pass());
+        }
         let mut passed = self.probe(hash).take(place.step());
         let home = passed.next()?; // `step > 0`: there is one
         passed.for_each(|bucket| {
@@ -248,7 +260,22 @@ impl<K, V> Table<K, V> {
         Q: Equivalent<K> + ?Sized,
         P: Protect<Node<K, V>>,
     {
-        for (step, bucket) in self.probe(hash).enumerate() {
+        // As a rule, something passed and nothing in the home bucket looks like the key.
+        let mut first = 0;
+        let at_home = snapshot.matches(hash.tag());
+        let others = if mine.step() == 0 { at_home.without(mine.lane()) } else { at_home };
+        if LONG_PROBES && others.is_empty() {
+            let tags = self.second_bucket(hash.place()).tags();
+            let matches = tags.matches(hash.tag());
+            let others = if mine.step() == 1 { matches.without(mine.lane()) } else { matches };
+            if others.is_empty() {
+                if tags.passed() == 0 {
+                    return Rescan::Alone;
+                }
+                first = 2;
+            }
+        }
+        for (step, bucket) in self.probe(hash).enumerate().skip(first) {
             let tags = if step == 0 { snapshot } else { bucket.tags() };
             for lane in tags.matches(hash.tag()) {
                 let place = Place::new(bucket, lane, step);

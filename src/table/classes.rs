@@ -22,11 +22,10 @@ use crate::advice::{Hint, WideHint};
 use crate::clock;
 use crate::hash::Hashed;
 use crate::node::Node;
-use crate::pause::{Step, reach};
 use crate::sync::prefetch;
 use crate::table::bucket::Bucket;
 use crate::table::ghost::Ghosts;
-use crate::table::probation::Probation;
+use crate::table::probation::{Probation, Ticket};
 use crate::table::sweep::{Patience, Position};
 use crate::table::tags::{Lane, SLOTS};
 use crate::table::{Place, Table};
@@ -37,6 +36,24 @@ const SLOT_BITS: u32 = SLOTS.next_power_of_two().trailing_zeros();
 #[inline]
 fn parts(number: u32) -> (usize, usize) {
     ((number >> SLOT_BITS) as usize, (number & ((1 << SLOT_BITS) - 1)) as usize)
+}
+
+/// How an entry comes into the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Entrance {
+    Main,
+    Probation,
+    /// On probation, with a place drawn in the queue of its shard.
+    Drawn(Ticket),
+}
+
+impl From<Class> for Entrance {
+    fn from(class: Class) -> Self {
+        match class {
+            Class::Main => Self::Main,
+            Class::Probation => Self::Probation,
+        }
+    }
 }
 
 /// What `Policy::Adaptive` knows beside the clock words.
@@ -124,9 +141,9 @@ impl<K, V> Table<K, V> {
         hash: Hashed,
         position: &Position,
         entries: usize,
-    ) -> Option<(NonNull<Node<K, V>>, Class)> {
+    ) -> Option<(NonNull<Node<K, V>>, Entrance)> {
         let Some(classes) = &self.classes else {
-            return Some((self.evict(position, Patience::TwoTurns)?, Class::Main));
+            return Some((self.evict(position, Patience::TwoTurns)?, Entrance::Main));
         };
         let shard = &classes.shards[self.shard_index(hash.place())];
         let (remembered, evidence) = classes.recall(hash.place());
@@ -136,22 +153,34 @@ impl<K, V> Table<K, V> {
         let (waiting, quota) = (shard.queue.len(), shard.quota.get() as usize);
         if remembered || shard.is_lucky(hash.place()) {
             // A queue that is too long gives up one of its own for whom it put out too early.
-            let over = (remembered && waiting > quota).then(|| self.evict_early(classes, shard));
+            let over = (remembered && waiting > quota)
+                .then(|| self.evict_early(classes, shard, shard.queue.pop(), None));
             let victim =
                 over.flatten().or_else(|| self.evict_main(classes, position, Patience::Passes));
             if let Some(node) = victim {
-                return Some((node, Class::Main));
+                return Some((node, Entrance::Main));
             }
         } else if waiting < quota
             && let Some(node) = self.evict_main(classes, position, Patience::Buckets)
         {
-            return Some((node, Class::Probation));
+            return Some((node, Entrance::Probation));
         }
-        self.evict_early(classes, shard)
-            .or_else(|| self.evict_main(classes, position, Patience::Buckets))
-            .or_else(|| classes.shards.iter().find_map(|shard| self.evict_early(classes, shard)))
-            .or_else(|| self.evict_main(classes, position, Patience::TwoTurns))
-            .map(|node| (node, Class::Probation))
+        // One goes out of the queue, one comes in: both places are drawn at once.
+        let (first, own) = shard.queue.pop_and_draw().unzip();
+        let entrance = own.map_or(Entrance::Probation, Entrance::Drawn);
+        let node = self.evict_early(classes, shard, first, own).or_else(|| {
+            self.evict_main(classes, position, Patience::Buckets)
+                .or_else(|| self.evict_early_of_any(classes))
+                .or_else(|| self.evict_main(classes, position, Patience::TwoTurns))
+        })?;
+        Some((node, entrance))
+    }
+
+    fn evict_early_of_any(&self, classes: &Classes) -> Option<NonNull<Node<K, V>>> {
+        classes
+            .shards
+            .iter()
+            .find_map(|shard| self.evict_early(classes, shard, shard.queue.pop(), None))
     }
 
     /// Evicts whoever is next, for a bound that was lowered.
@@ -164,62 +193,69 @@ impl<K, V> Table<K, V> {
             .shards
             .iter()
             .filter(over)
-            .find_map(|shard| self.evict_early(classes, shard))
+            .find_map(|shard| self.evict_early(classes, shard, shard.queue.pop(), None))
             .or_else(|| self.evict_main(classes, position, Patience::TwoTurns))
-            .or_else(|| classes.shards.iter().find_map(|shard| self.evict_early(classes, shard)))
+            .or_else(|| self.evict_early_of_any(classes))
     }
 
     /// In which class a newcomer with this hash comes while there is room.
     #[inline]
-    pub(crate) fn class_while_filling(&self, hash: Hashed, used: usize, entries: usize) -> Class {
-        let Some(classes) = &self.classes else { return Class::Main };
+    pub(crate) fn while_filling(&self, hash: Hashed, used: usize, entries: usize) -> Entrance {
+        let Some(classes) = &self.classes else { return Entrance::Main };
         let shard = &classes.shards[self.shard_index(hash.place())];
         let quota = shard.quota.get() as usize * classes.shards.len();
-        adaptive::while_filling(used, quota, entries)
+        adaptive::while_filling(used, quota, entries).into()
     }
 
     /// An entry has come into the slot at `place`.
     #[inline]
-    pub(crate) fn enter(&self, hash: Hashed, place: Place<'_, K, V>, class: Class) {
+    pub(crate) fn enter(&self, hash: Hashed, place: Place<'_, K, V>, entrance: Entrance) {
         let Some(classes) = &self.classes else { return place.touch() };
-        let number = match class {
-            Class::Probation => self.number(place),
-            Class::Main => None,
-        };
-        place.bucket.chill(place.lane(), number.is_some());
-        if let Some(number) = number {
-            // Without room in the queue it is the hand's, when it comes by.
-            classes.shards[self.shard_index(hash.place())].queue.push(number);
+        if entrance == Entrance::Main {
+            return place.bucket.chill(place.lane(), false);
+        }
+        let queue = &classes.shards[self.shard_index(hash.place())].queue;
+        let ticket =
+            if let Entrance::Drawn(ticket) = entrance { Some(ticket) } else { queue.draw() };
+        // Without a place in the queue it is the hand's from the start.
+        let queued = ticket.zip(self.number(place));
+        place.bucket.chill(place.lane(), queued.is_some());
+        if let Some((ticket, number)) = queued {
+            queue.put(ticket, number);
         }
     }
 
-    /// Evicts the first in the queue that was not used. Those that were are promoted.
+    /// Evicts the first in the queue that was not used, beginning with number `first`, which was
+    /// taken out. Those that were used are promoted. `own`: a place that the caller has drawn.
     #[inline]
-    fn evict_early(&self, classes: &Classes, shard: &Shard) -> Option<NonNull<Node<K, V>>> {
+    fn evict_early(
+        &self,
+        classes: &Classes,
+        shard: &Shard,
+        first: Option<u32>,
+        own: Option<Ticket>,
+    ) -> Option<NonNull<Node<K, V>>> {
+        let mut number = first?;
         let mut promoted = 0;
         for _ in 0..adaptive::STALE {
-            let (bucket, lane) = self.at_number(shard.queue.pop()?)?;
+            let (bucket, lane) = self.at_number(number)?;
             self.fetch_ahead(shard);
             let (word, clock) = (bucket.slot(lane).load(), bucket.clock());
-            if !word.is_ready() || !clock::is_new(clock, lane) {
-                continue; // stale
-            }
-            if !clock::is_cold(clock, lane) && promoted < adaptive::PROMOTIONS {
-                bucket.chill(lane, false);
-                promoted += 1;
-                continue;
-            }
-            if bucket.slot(lane).unlink(word) {
-                reach(Step::Unlinked);
-                let node = NonNull::new(word.node())?;
-                // SAFETY: the exchange that emptied the slot gave us its share of the node.
-                let place = unsafe { node.as_ref() }.place();
-                if !std::ptr::eq(bucket, self.home_bucket(place)) {
-                    self.vacated_in_arena(bucket, place);
+            // Else the number is stale.
+            if word.is_ready() && clock::is_new(clock, lane) {
+                if !clock::is_cold(clock, lane) && promoted < adaptive::PROMOTIONS {
+                    bucket.chill(lane, false);
+                    promoted += 1;
+                } else if bucket.slot(lane).unlink(word)
+                    && let Some(node) = NonNull::new(word.node())
+                {
+                    let node = self.evicted(bucket, node);
+                    // SAFETY: the exchange that emptied the slot gave us its share of the node.
+                    classes.early.add(unsafe { node.as_ref() }.place());
+                    return Some(node);
                 }
-                classes.early.add(place);
-                return Some(node);
             }
+            number = shard.queue.pop_before(own)?;
         }
         None
     }

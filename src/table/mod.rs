@@ -32,12 +32,15 @@ use crate::slot::{Slot, State, Word};
 use crate::sync::{AtomicUsize, MODEL, Ordering, prefetch};
 use bucket::Bucket;
 use classes::Classes;
+pub(crate) use classes::Entrance;
 use segment::Segment;
 use tags::{Lane, SLOTS};
 
 /// Buckets of one segment that a probe visits. Where they are all full, which is rare at the
 /// usual load, the key goes to the next segment.
 const PROBE: usize = if MODEL { 2 } else { 8 };
+/// Whether every first segment is so long that the second bucket of a probe is another one.
+const LONG_PROBES: bool = MIN_BUCKETS > 1;
 /// Segments of one shard.
 const MAX_SEGMENTS: usize = if MODEL { 3 } else { 16 };
 /// Entries per shard at least: the hands of smaller shards would see too little to judge.
@@ -207,6 +210,15 @@ impl<K, V> Table<K, V> {
         (index < self.arena.len()).then_some(index)
     }
 
+    /// The bucket after the home bucket of `place` on its probe. Most of what is displaced is there,
+    /// so it is found without the machinery of a whole probe.
+    #[inline(always)]
+    fn second_bucket(&self, place: u32) -> &Bucket<Node<K, V>> {
+        let shard = self.shard(place);
+        let (buckets, home) = (shard.buckets(), shard.home(place));
+        &buckets[if home + 1 < buckets.len() { home + 1 } else { 0 }]
+    }
+
     fn shard(&self, place: u32) -> &Segment<Node<K, V>> {
         &self.shards[self.shard_index(place)]
     }
@@ -271,7 +283,7 @@ impl<K, V> Table<K, V> {
         Q: Equivalent<K> + ?Sized,
         P: Protect<Node<K, V>>,
     {
-        let found = self.search::<true, _, _>(hash, key, guard, 1)?;
+        let found = self.search_displaced::<true, _, _>(hash, key, guard)?;
         if touch {
             found.place.touch();
         }
@@ -312,7 +324,36 @@ impl<K, V> Table<K, V> {
                 return Some(Found { place: Place::new(bucket, lane, 0), word, node });
             }
         }
-        if tags.passed() == 0 { None } else { self.search::<false, _, _>(hash, key, guard, 1) }
+        if tags.passed() == 0 {
+            None
+        } else {
+            self.search_displaced::<false, _, _>(hash, key, guard)
+        }
+    }
+
+    /// Searches the probe of `key` beyond its home bucket.
+    #[inline(never)]
+    fn search_displaced<'t, const READY: bool, Q, P>(
+        &'t self,
+        hash: Hashed,
+        key: &Q,
+        guard: &P,
+    ) -> Option<Found<'t, K, V>>
+    where
+        Q: Equivalent<K> + ?Sized,
+        P: Protect<Node<K, V>>,
+    {
+        if !LONG_PROBES {
+            return self.search::<READY, _, _>(hash, key, guard, 1);
+        }
+        let bucket = self.second_bucket(hash.place());
+        let tags = bucket.tags();
+        for lane in tags.matches(hash.tag()) {
+            if let Some((word, node)) = examine::<READY, _, _, _, _>(bucket, lane, key, guard) {
+                return Some(Found { place: Place::new(bucket, lane, 1), word, node });
+            }
+        }
+        if tags.passed() == 0 { None } else { self.search::<READY, _, _>(hash, key, guard, 2) }
     }
 
     /// Searches the probe of `key` from its `from`-th bucket.
@@ -356,6 +397,9 @@ impl<K, V> Table<K, V> {
 
     /// Takes back the overflow counts of an entry that was `step` buckets behind its home.
     fn unpass(&self, shard: &Segment<Node<K, V>>, place: u32, step: usize) {
+        if step == 1 {
+            return self.home_bucket(place).unpass();
+        }
         for bucket in self.probe_place(shard, place).take(step) {
             bucket.unpass();
         }

@@ -9,85 +9,147 @@
 //!
 //! | word | written by | meaning |
 //! |---|---|---|
-//! | `tail` | who puts a number in, by exchange | tickets drawn for coming |
-//! | `head` | who takes one out, by exchange | tickets drawn for leaving; never beyond `tail` |
+//! | `ends`, low half | who puts a number in, by exchange | tickets drawn for coming |
+//! | `ends`, high half | who takes one out, by exchange | tickets drawn for leaving; never beyond the low half |
 //! | `places` | the one who drew the ticket for coming | a slot's number |
+//!
+//! Who takes one out in order to put another in draws both tickets by one exchange.
 
 #![forbid(unsafe_code)]
 
 use crossbeam_utils::CachePadded;
 
-use crate::advice::{Hint, Tickets};
+use crate::advice::{ExactHint, Hint};
 
 /// The newcomers of one shard.
 pub(crate) struct Probation {
-    ends: CachePadded<Ends>,
-    /// A power of two of them.
+    ends: CachePadded<ExactHint>,
+    /// A power of two of them, 2^31 at most.
     places: Box<[Hint]>,
 }
 
-#[derive(Default)]
+/// A place that was drawn for a number to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ticket(u32);
+
+/// The two counts, which wrap.
+#[derive(Clone, Copy)]
 struct Ends {
-    head: Tickets,
-    tail: Tickets,
+    head: u32,
+    tail: u32,
+}
+
+impl Ends {
+    #[inline(always)]
+    fn of(word: u64) -> Self {
+        Self { head: (word >> 32) as u32, tail: word as u32 }
+    }
+
+    #[inline(always)]
+    fn word(self) -> u64 {
+        u64::from(self.head) << 32 | u64::from(self.tail)
+    }
+
+    #[inline(always)]
+    fn len(self) -> u32 {
+        self.tail.wrapping_sub(self.head)
+    }
+
+    #[inline(always)]
+    fn moved(self, leave: u32, come: u32) -> Self {
+        Self { head: self.head.wrapping_add(leave), tail: self.tail.wrapping_add(come) }
+    }
 }
 
 impl Probation {
-    /// A queue with room for `entries` numbers at least.
+    /// A queue with room for `entries` numbers at least (2^31 at most: more are refused).
     pub(crate) fn new(entries: usize) -> Self {
-        let places = (0..entries.max(1).next_power_of_two()).map(|_| Hint::default()).collect();
-        Self { ends: CachePadded::default(), places }
+        let places = entries.clamp(1, 1 << 31).next_power_of_two();
+        Self {
+            ends: CachePadded::default(),
+            places: (0..places).map(|_| Hint::default()).collect(),
+        }
+    }
+
+    #[inline(always)]
+    fn ends(&self) -> Ends {
+        Ends::of(self.ends.get())
     }
 
     /// How many numbers are in it, stale ones included.
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.ends.tail.next().saturating_sub(self.ends.head.next()) as usize
+        self.ends().len() as usize
     }
 
-    /// Puts a number in. False if there is no room for it.
+    /// Draws a place for a number; `None` if there is no room for it.
     #[inline]
-    pub(crate) fn push(&self, slot: u32) -> bool {
+    pub(crate) fn draw(&self) -> Option<Ticket> {
         loop {
-            let ticket = self.ends.tail.next();
-            if ticket.saturating_sub(self.ends.head.next()) >= self.places.len() as u64 {
-                return false;
+            let ends = self.ends();
+            if ends.len() as usize >= self.places.len() {
+                return None;
             }
-            if self.ends.tail.draw(ticket) {
-                self.place(ticket).set(slot);
-                return true;
+            if self.ends.exchange(ends.word(), ends.moved(0, 1).word()) {
+                return Some(Ticket(ends.tail));
             }
         }
+    }
+
+    /// Puts a number where a place was drawn for it.
+    #[inline]
+    pub(crate) fn put(&self, ticket: Ticket, slot: u32) {
+        self.place(ticket.0).set(slot);
     }
 
     /// Takes the number out that came first.
     #[inline]
     pub(crate) fn pop(&self) -> Option<u32> {
+        self.pop_before(None)
+    }
+
+    /// `pop`, but not beyond a place that the caller has drawn and not yet filled.
+    #[inline]
+    pub(crate) fn pop_before(&self, own: Option<Ticket>) -> Option<u32> {
         loop {
-            let ticket = self.ends.head.next();
-            if ticket >= self.ends.tail.next() {
+            let ends = self.ends();
+            if ends.len() == 0 || own == Some(Ticket(ends.head)) {
                 return None;
             }
-            if self.ends.head.draw(ticket) {
-                return Some(self.place(ticket).get());
+            if self.ends.exchange(ends.word(), ends.moved(1, 0).word()) {
+                return Some(self.place(ends.head).get());
             }
         }
     }
 
-    /// The number that is `ahead` behind the first, if there are as many.
+    /// `pop` and `draw` at once.
     #[inline]
-    pub(crate) fn peek(&self, ahead: u64) -> u32 {
-        self.place(self.ends.head.next().wrapping_add(ahead)).get()
+    pub(crate) fn pop_and_draw(&self) -> Option<(u32, Ticket)> {
+        loop {
+            let ends = self.ends();
+            if ends.len() == 0 {
+                return None;
+            }
+            if self.ends.exchange(ends.word(), ends.moved(1, 1).word()) {
+                return Some((self.place(ends.head).get(), Ticket(ends.tail)));
+            }
+        }
+    }
+
+    /// The number that is `ahead` behind the first.
+    #[inline]
+    pub(crate) fn peek(&self, ahead: u32) -> u32 {
+        self.place(self.ends().head.wrapping_add(ahead)).get()
     }
 
     /// All numbers, first in first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = u32> {
-        let head = self.ends.head.next();
-        (0..self.len() as u64).map(move |ahead| self.place(head.wrapping_add(ahead)).get())
+        let ends = self.ends();
+        (0..ends.len()).map(move |ahead| self.place(ends.head.wrapping_add(ahead)).get())
     }
 
     #[inline(always)]
-    fn place(&self, ticket: u64) -> &Hint {
+    fn place(&self, ticket: u32) -> &Hint {
         &self.places[ticket as usize & (self.places.len() - 1)]
     }
 }
@@ -96,25 +158,31 @@ impl Probation {
 mod tests {
     use super::*;
 
+    fn push(queue: &Probation, slot: u32) -> bool {
+        queue.draw().map(|ticket| queue.put(ticket, slot)).is_some()
+    }
+
     #[test]
     fn first_in_first_out_and_no_more_than_fit() {
         let queue = Probation::new(4);
+        assert!(queue.ends.exchange(0, Ends { head: u32::MAX - 9, tail: u32::MAX - 9 }.word()));
         assert_eq!((queue.pop(), queue.len()), (None, 0));
         for lap in 0..5 {
-            assert!((0..4).all(|n| queue.push(lap * 4 + n)));
-            assert!(!queue.push(99));
-            assert_eq!(
-                queue.iter().collect::<Vec<_>>(),
-                (lap * 4..lap * 4 + 4).collect::<Vec<_>>()
-            );
-            assert_eq!(queue.peek(2), lap * 4 + 2);
-            assert_eq!((0..4).map(|_| queue.pop()).collect::<Option<Vec<_>>>().unwrap().len(), 4);
-            assert_eq!((queue.pop(), queue.len()), (None, 0));
+            assert!((0..4).all(|n| push(&queue, lap * 4 + n)));
+            assert!(!push(&queue, 99));
+            let all: Vec<_> = (lap * 4..lap * 4 + 4).collect();
+            assert_eq!((queue.iter().collect::<Vec<_>>(), queue.peek(2)), (all, lap * 4 + 2));
+            let (first, ticket) = queue.pop_and_draw().unwrap();
+            queue.put(ticket, first);
+            assert_eq!((queue.len(), first), (4, lap * 4));
+            let rest: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
+            assert_eq!(rest, [1, 2, 3, 0].map(|n| lap * 4 + n));
+            assert_eq!((queue.pop_and_draw(), queue.len()), (None, 0));
         }
     }
 
     #[test]
-    fn threads_take_out_what_they_put_in() {
+    fn threads_take_out_as_many_as_they_put_in() {
         let queue = Probation::new(64);
         let sum = std::thread::scope(|scope| {
             let work = |from: u32| {
@@ -122,7 +190,7 @@ mod tests {
                 move || {
                     let mut taken = 0;
                     for n in from..from + 10_000 {
-                        assert!(queue.push(n), "at most two are in it at a time");
+                        assert!(push(queue, n), "at most two are in it at a time");
                         taken += u64::from(queue.pop().is_some());
                     }
                     taken

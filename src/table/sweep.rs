@@ -116,13 +116,15 @@ impl<K, V> Table<K, V> {
         clock::row_of((ordinal >> self.mask.count_ones()) % clock::steps(rows), rows)
     }
 
-    /// How the thread's hand sweeps at present.
+    /// How the thread's hand sweeps at present. Who has the patience for two turns must find an entry
+    /// if there is one, hence also those that the queues have lost sight of.
     #[inline]
-    fn mode(&self, position: &Position) -> Mode {
-        if self.classes.is_none() {
-            return Mode::OneLevel;
+    fn mode(&self, position: &Position, patience: Patience) -> Mode {
+        match (&self.classes, patience) {
+            (None, _) => Mode::OneLevel,
+            (Some(_), Patience::TwoTurns) => Mode::Adopting,
+            (Some(_), _) => clock::mode_of(position.turn.get() as usize),
         }
-        clock::mode_of(position.turn.get() as usize)
     }
 
     /// The cursor of the `ordinal`-th bucket of the sweep, whose row is `row`.
@@ -156,7 +158,7 @@ impl<K, V> Table<K, V> {
             let shard: &Segment<_> = &self.shards[position.next.get() as usize & self.mask];
             // Rows of the first segment, which is as a rule all.
             if let Some(bucket) = shard.buckets().get(row) {
-                match evict_from(bucket, from, self.mode(position)) {
+                match evict_from(bucket, from, self.mode(position, patience)) {
                     Visit::Evicted(slot, node) => {
                         position.slot.set(slot as u64 + 1);
                         return Some(self.evicted(bucket, node));
@@ -168,7 +170,7 @@ impl<K, V> Table<K, V> {
                         }
                     }
                 }
-            } else if let Some(node) = self.evict_appended(position) {
+            } else if let Some(node) = self.evict_appended(position, patience) {
                 return Some(node);
             }
             visited += 1;
@@ -190,7 +192,7 @@ impl<K, V> Table<K, V> {
 
     /// After `node` was unlinked from a bucket of the arena.
     #[inline(always)]
-    fn evicted(
+    pub(super) fn evicted(
         &self,
         bucket: &Bucket<Node<K, V>>,
         node: NonNull<Node<K, V>>,
@@ -206,7 +208,7 @@ impl<K, V> Table<K, V> {
 
     /// After a slot of `bucket`, in the arena, was emptied of a node whose key has this `place`.
     #[inline(never)]
-    pub(crate) fn vacated_in_arena(&self, bucket: &Bucket<Node<K, V>>, place: u32) {
+    fn vacated_in_arena(&self, bucket: &Bucket<Node<K, V>>, place: u32) {
         let Some(index) = self.arena_index(bucket) else { return };
         let per_shard = self.shards[0].buckets().len();
         let shard: &Segment<_> = &self.shards[index / per_shard];
@@ -222,11 +224,16 @@ impl<K, V> Table<K, V> {
     /// `evict` from one bucket of an appended segment, if the position's shard has its row.
     #[cold]
     #[inline(never)]
-    fn evict_appended(&self, position: &Position) -> Option<NonNull<Node<K, V>>> {
+    fn evict_appended(
+        &self,
+        position: &Position,
+        patience: Patience,
+    ) -> Option<NonNull<Node<K, V>>> {
         let (ordinal, row) = (position.next.get() as usize, position.row.get() as usize);
         let spot = self.spot(self.cursor_at(ordinal, row))?;
         let from = position.slot.get() as usize;
-        let Visit::Evicted(slot, node) = evict_from(spot.bucket(), from, self.mode(position))
+        let Visit::Evicted(slot, node) =
+            evict_from(spot.bucket(), from, self.mode(position, patience))
         else {
             return None;
         };
