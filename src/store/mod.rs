@@ -240,6 +240,7 @@ impl<K, V> Store<K, V> {
     where
         K: Eq,
     {
+        self.table.fetch_for_write(hash);
         let owner = self.domain.owner();
         // Dropped in reverse: first the protection, then what was not published, then the rest.
         let mut leaving = self.leaving(owner);

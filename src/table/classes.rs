@@ -107,6 +107,12 @@ impl Classes {
         this
     }
 
+    /// Fetches what `recall` will look at.
+    #[inline(always)]
+    pub(crate) fn fetch(&self, place: u32) {
+        self.early.fetch(place);
+    }
+
     /// The bound is `entries` now.
     pub(crate) fn set_bound(&self, entries: usize) {
         let limits = Limits::new(entries, self.shards.len());

@@ -11,6 +11,7 @@
 
 use crate::advice::WideHint;
 use crate::hash;
+use crate::sync::prefetch;
 
 const WORDS: usize = 4;
 const PER_WORD: usize = 4;
@@ -37,8 +38,15 @@ impl Ghosts {
         Self { rows: (0..rows).map(|_| Row::default()).collect() }
     }
 
+    #[inline(always)]
     fn row(&self, place: u32) -> &Row {
         &self.rows[hash::home(place, self.rows.len() as u32)]
+    }
+
+    /// Fetches what the key with this place is looked up in.
+    #[inline(always)]
+    pub(crate) fn fetch(&self, place: u32) {
+        prefetch(self.row(place));
     }
 
     /// Remembers the key with this place.

@@ -210,6 +210,15 @@ impl<K, V> Table<K, V> {
         (index < self.arena.len()).then_some(index)
     }
 
+    /// Fetches what a write of a key with this hash will look at first.
+    #[inline(always)]
+    pub(crate) fn fetch_for_write(&self, hash: Hashed) {
+        prefetch(self.home_bucket(hash.place()));
+        if let Some(classes) = &self.classes {
+            classes.fetch(hash.place());
+        }
+    }
+
     /// The bucket after the home bucket of `place` on its probe. Most of what is displaced is there,
     /// so it is found without the machinery of a whole probe.
     #[inline(always)]
