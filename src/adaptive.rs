@@ -96,6 +96,11 @@ impl Limits {
             Evidence::TooShort => quota.saturating_add(1),
             Evidence::TooLong => quota.saturating_sub(1),
         };
+        self.clamped(quota)
+    }
+
+    /// The nearest quota in range.
+    pub(crate) fn clamped(&self, quota: u32) -> u32 {
         quota.clamp(self.least, self.most)
     }
 }

@@ -104,7 +104,7 @@ impl<K, V, S> Builder<K, V, S> {
         self
     }
 
-    /// Builds the cache. Allocates its table, about 16 bytes for each entry of the bound.
+    /// Builds the cache. Allocates its table, about 30 bytes for each entry of the bound.
     ///
     /// # Errors
     ///

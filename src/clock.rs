@@ -88,6 +88,8 @@ pub(crate) enum Mode {
     TwoLevels,
     /// The same, and the new ones are new no longer.
     Adopting,
+    /// Everybody is a victim: the last resort.
+    Anyone,
 }
 
 /// The turns of the hand that adopt: one of so many.
@@ -107,6 +109,9 @@ impl Sweep {
             let (victims, passed) = (ready & cold, ready & !cold);
             return Self { victims, passed, lukewarm: HIGHS, new: 0, mode };
         }
+        if mode == Mode::Anyone {
+            return Self { victims: ready, passed: 0, lukewarm: 0, new: 0, mode };
+        }
         let new = ready & (word << 2);
         let old = ready & !new;
         Self { victims: old & cold, passed: old & !cold, lukewarm: word << 1, new, mode }
@@ -118,11 +123,12 @@ impl Sweep {
         self.passed.count_ones()
     }
 
-    /// The first that is cold once the hand has passed; if none is, the first that it passed.
-    pub(crate) fn least_used(&self) -> Option<Lane> {
+    /// The first that is cold once the hand has passed; if none is, the first that it passed. And
+    /// whether it is cold.
+    pub(crate) fn least_used(&self) -> Option<(Lane, bool)> {
         let cold = self.passed & self.lukewarm;
         let least = if cold != 0 { cold } else { self.passed };
-        (least != 0).then(|| Lane::first_of(least))
+        (least != 0).then(|| (Lane::first_of(least), cold != 0))
     }
 
     /// The bits that change when the hand goes on to the next bucket.
@@ -144,6 +150,7 @@ impl Sweep {
         let (cold, lukewarm) = (passed & self.lukewarm, passed & !self.lukewarm);
         match self.mode {
             Mode::OneLevel => cold,
+            Mode::Anyone => 0,
             Mode::TwoLevels => cold | lukewarm >> 1,
             Mode::Adopting => cold | lukewarm >> 1 | (self.new & among) >> 2,
         }
@@ -195,7 +202,7 @@ mod tests {
     /// `None`: it is evicted.
     fn pass(byte: u8, mode: Mode) -> Option<u8> {
         match (mode, byte & 0x20 != 0, byte & 0x80 != 0, byte & 0x40 != 0) {
-            (Mode::OneLevel, _, true, _) => None,
+            (Mode::OneLevel, _, true, _) | (Mode::Anyone, ..) => None,
             (Mode::OneLevel, _, false, _) => Some(byte | 0x80),
             (Mode::TwoLevels, true, _, _) => Some(byte),
             (Mode::Adopting, true, _, _) => Some(byte & !0x20),
@@ -206,7 +213,7 @@ mod tests {
     }
 
     fn mode() -> impl Strategy<Value = Mode> {
-        prop::sample::select(vec![Mode::OneLevel, Mode::TwoLevels, Mode::Adopting])
+        prop::sample::select(vec![Mode::OneLevel, Mode::TwoLevels, Mode::Adopting, Mode::Anyone])
     }
 
     proptest! {

@@ -33,7 +33,7 @@ pub enum Step {
     Settled,
     /// A further segment is made, but not yet behind the others.
     Growing,
-    /// A further segment is in place; the hands do not yet know of its rows.
+    /// A further segment is in place.
     Grown,
     /// A collector has taken a list of retired blocks and not yet looked who reads them.
     Collecting,

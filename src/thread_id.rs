@@ -100,22 +100,36 @@ mod seats {
         ticket
     }
 
+    /// Takes the free seat with the lowest number: caches have records for all numbers up to the
+    /// highest that has used them.
     fn find_free() -> Option<&'static Seat> {
-        // ORDERING: Acquire. Partner: the Release exchange in `add`; the seat's fields are seen.
-        let mut cursor: *const Seat = SEATS.load(Ordering::Acquire);
-        // SAFETY: seats are leaked boxes: once in the list they live for ever, and `next` is
-        // written before they enter it.
-        while let Some(seat) = unsafe { cursor.as_ref() } {
-            // ORDERING: Acquire on success. Partner: the Release store in `Leave::drop`. Relaxed
-            // on failure: nothing is read from a seat that somebody else holds.
+        loop {
+            let seat = lowest_free()?;
+            // ORDERING: Acquire on success. Partner: the Release store in `leave`. Relaxed on
+            // failure: nothing is read from a seat that somebody else holds.
             let claim =
                 seat.taken.compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed);
             if claim.is_ok() {
                 return Some(seat);
             }
+        }
+    }
+
+    fn lowest_free() -> Option<&'static Seat> {
+        // ORDERING: Acquire. Partner: the Release exchange in `add`; the seat's fields are seen.
+        let mut cursor: *const Seat = SEATS.load(Ordering::Acquire);
+        let mut lowest: Option<&Seat> = None;
+        // SAFETY: seats are leaked boxes: once in the list they live for ever, and `next` is
+        // written before they enter it.
+        while let Some(seat) = unsafe { cursor.as_ref() } {
+            // ORDERING: Relaxed. Confirmed by the exchange in `find_free`.
+            let free = !seat.taken.load(Ordering::Relaxed);
+            if free && lowest.is_none_or(|lowest| seat.index < lowest.index) {
+                lowest = Some(seat);
+            }
             cursor = seat.next;
         }
-        None
+        lowest
     }
 
     fn add() -> &'static Seat {

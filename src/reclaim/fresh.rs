@@ -20,8 +20,8 @@ use crate::reclaim::BATCH;
 use crate::seed::{Seed, planted};
 use crate::sync::{AtomicPtr, AtomicU64, MODEL, Ordering};
 
-/// Blocks that the queue can hold: more than a thread retires before it collects.
-const LEN: usize = if MODEL { 2 } else { 2 * BATCH };
+/// Blocks that the queue can hold: as many as a thread retires before it collects.
+const LEN: usize = if MODEL { 2 } else { BATCH };
 
 /// The queue of one thread. See the module.
 pub(super) struct Fresh<N> {

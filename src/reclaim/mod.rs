@@ -47,6 +47,10 @@ pub(crate) use protect::{Hazard, Pin, Protect};
 
 /// In a published pin: the low 32 bits are an era.
 const PINNED: u64 = 1 << 32;
+/// Eras after which a pin is so old that none may begin; half of what distances can tell.
+const AGES: u32 = 1 << 30;
+/// Eras between two looks at the oldest pin. A divisor of 2^32.
+const LOOK: u32 = 1 << 16;
 /// Low bits of a retired block's link. `RETIRED` is also what a settled flight leaves there, so a
 /// late joiner that reads the link of a retired block sees "settled" (see `load`).
 pub(crate) const RETIRED: usize = 0b01;
@@ -158,6 +162,35 @@ impl<N: Block, L: Default> Domain<N, L> {
     pub(crate) fn is_closed(&self) -> bool {
         // ORDERING: Relaxed, as in `close`.
         self.closed.load(Ordering::Relaxed) != 0
+    }
+
+    /// The era with which what was unlinked before this call is stamped; the next one begins.
+    ///
+    /// Eras are compared by their distance, so none may begin while one as old as `AGES` is pinned:
+    /// then the present one goes on, which keeps blocks longer and frees none too early. It is looked
+    /// at pins once in `LOOK` eras.
+    pub(crate) fn next_era(&self) -> u32 {
+        // ORDERING: Relaxed. The exchange confirms it.
+        let mut era = self.era.load(Ordering::Relaxed);
+        loop {
+            if era.is_multiple_of(LOOK) && era != 0 {
+                let oldest = protect::oldest_pin(&self.records);
+                if oldest != 0 && era.wrapping_sub(oldest as u32) >= AGES {
+                    return era;
+                }
+            }
+            // ORDERING: AcqRel. Partner: the Acquire load in `publish_pin`. Release: a pin that reads
+            // the new era sees the unlinking of what the old one is stamped on.
+            match self.era.compare_exchange_weak(
+                era,
+                era.wrapping_add(1),
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return era,
+                Err(now) => era = now,
+            }
+        }
     }
 
     /// How many blocks wait. Exact in quiet moments, else a close estimate.

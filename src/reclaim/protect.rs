@@ -99,6 +99,15 @@ impl<N: Block, L: Default> Drop for Pin<'_, N, L> {
     }
 }
 
+/// The oldest era that is pinned, by users or nested operations, as published; 0 if none is.
+pub(super) fn oldest_pin<N: Block, L: Default>(records: &Records<N, L>) -> u64 {
+    records.iter().fold(0, |oldest, record| {
+        // ORDERING: Relaxed, both. A pin that is missed here began just now.
+        let pins = [&record.pin, &record.nested].map(|pin| pin.load(Ordering::Relaxed));
+        older(older(oldest, pins[0]), pins[1])
+    })
+}
+
 /// What readers protect, as of one moment after a fence.
 pub(super) struct Protections<N> {
     hazards: Vec<*mut N>,
@@ -163,8 +172,7 @@ pub(super) enum Cover {
 
 /// The older of two published eras, 0 meaning none.
 ///
-/// Eras wrap; their distances do not: while a pin lasts, every stamp needs a block that then waits,
-/// so far fewer than 2^31 are given.
+/// Eras wrap; their distances do not: see `Domain::next_era`.
 pub(super) fn older(a: u64, b: u64) -> u64 {
     match (a, b) {
         (0, other) | (other, 0) => other,

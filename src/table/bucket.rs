@@ -3,15 +3,15 @@
 use crate::clock;
 use crate::slot::{Slot, Word};
 use crate::sync::{AtomicU64, Ordering};
-use crate::table::tags::{Lane, PASSED, SLOTS, Tags};
+use crate::table::tags::{Lane, SLOTS, Tags};
 
 /// One cache line of the table. All words zero is the empty bucket.
 ///
 /// | word | written by | partner of its orderings |
 /// |---|---|---|
 /// | `tags`, a tag byte | the claimer of the slot, by exchange of the whole word | readers' Acquire; other announcers' RMW |
-/// | `tags`, overflow count | claimers that pass, add; whoever empties a displaced slot, subtract | the same |
-/// | `clock` | readers (used), the hand (aged) | none: advice |
+/// | `tags`, overflow count | claimers that pass, one more; whoever empties a displaced slot, one less; by exchange | the same |
+/// | `clock` | readers (used), the hand, who publishes or promotes an entry | none: advice |
 /// | `slots` | see `slot` | see `slot` |
 #[repr(C, align(64))]
 pub(crate) struct Bucket<N> {
@@ -32,10 +32,10 @@ impl<N> Bucket<N> {
 
     #[inline(always)]
     pub(crate) fn slot(&self, lane: Lane) -> &Slot<N> {
-        const SIZE: usize = size_of::<usize>();
         // What is subtracted is a constant, and a lane is eight times its slot, plus seven: where
         // slots have eight bytes, nothing is left to compute.
-        let offset = if SIZE == 8 { lane.top_bit() as usize } else { lane.slot() * SIZE + 7 };
+        let size = size_of::<Slot<N>>();
+        let offset = if size == 8 { lane.top_bit() as usize } else { lane.slot() * size + 7 };
         // SAFETY: `offset - 7` is the size of a slot times its number, which is below `SLOTS`.
         unsafe { &*self.slots.as_ptr().byte_add(offset).byte_sub(7) }
     }
@@ -78,16 +78,29 @@ impl<N> Bucket<N> {
 
     /// Counts an entry that is placed beyond this bucket. For the home bucket this announces.
     pub(crate) fn pass(&self) -> Tags {
-        // ORDERING: AcqRel, as in `write_tag`: on the home word this is the announcement.
-        Tags(self.tags.fetch_add(PASSED, Ordering::AcqRel) + PASSED)
+        // ORDERING: AcqRel, as in `write_tag`: on the home word this is the announcement, also where
+        // the count stays what it is.
+        self.recount(Tags::with_one_more, Ordering::AcqRel)
     }
 
     /// Takes back a `pass`, after the entry's slot was emptied.
     pub(crate) fn unpass(&self) {
         // ORDERING: Relaxed. A reader that sees the lower count misses only the entry that is
         // already gone. The RMW continues the release sequences that it stands in.
-        let before = self.tags.fetch_sub(PASSED, Ordering::Relaxed);
-        debug_assert!(Tags(before).passed() > 0, "overflow count below zero");
+        self.recount(Tags::with_one_less, Ordering::Relaxed);
+    }
+
+    fn recount(&self, change: impl Fn(Tags) -> Tags, order: Ordering) -> Tags {
+        // ORDERING: Relaxed, here and on failure. The exchange confirms what was read.
+        let mut seen = self.tags.load(Ordering::Relaxed);
+        loop {
+            let new = change(Tags(seen));
+            // ORDERING: the caller's.
+            match self.tags.compare_exchange_weak(seen, new.0, order, Ordering::Relaxed) {
+                Ok(_) => return new,
+                Err(now) => seen = now,
+            }
+        }
     }
 
     #[inline(always)]

@@ -11,7 +11,7 @@
 //!
 //! Only the slot's exchange decides anything; all else is advice (`advice`). So nothing here needs an
 //! order, and a thread that is stopped anywhere stops nobody: the worst that it leaves behind is an
-//! entry whose class is out of date, which the hand puts right within two turns.
+//! entry whose class is out of date, which the hand puts right in its next adopting turn (`clock`).
 
 use std::ptr::NonNull;
 
@@ -118,6 +118,9 @@ impl Classes {
         let limits = Limits::new(entries, self.shards.len());
         self.memory.set(limits.memory as u64);
         self.margin.set(limits.margin as u64);
+        for shard in &self.shards {
+            shard.quota.set(limits.clamped(shard.quota.get()));
+        }
     }
 
     /// Whether the key with this place came back in time, and what that says of the quota.
@@ -243,7 +246,10 @@ impl<K, V> Table<K, V> {
     ) -> Option<NonNull<Node<K, V>>> {
         let mut number = first?;
         let mut promoted = 0;
-        for _ in 0..adaptive::STALE {
+        for turn in 0..adaptive::STALE {
+            if turn > 0 {
+                number = shard.queue.pop_before(own)?;
+            }
             let (bucket, lane) = self.at_number(number)?;
             self.fetch_ahead(shard);
             let (word, clock) = (bucket.slot(lane).load(), bucket.clock());
@@ -261,7 +267,6 @@ impl<K, V> Table<K, V> {
                     return Some(node);
                 }
             }
-            number = shard.queue.pop_before(own)?;
         }
         None
     }
@@ -301,7 +306,7 @@ impl<K, V> Table<K, V> {
     #[inline]
     fn at_number(&self, number: u32) -> Option<(&Bucket<Node<K, V>>, Lane)> {
         let (index, slot) = parts(number);
-        Some((self.arena().get(index)?, Lane::of(slot)))
+        Some((self.arena().get(index)?, (slot < SLOTS).then(|| Lane::of(slot))?))
     }
 
     /// Slots in the order in which their entries would leave from the queues, if nobody used them:

@@ -10,9 +10,9 @@
 //! A tag is the fingerprint of the slot's last occupant: seven hash bits, the top bit clear; 0 in a
 //! slot that was never used, where it means nothing. Tags of empty slots are arbitrary. The overflow
 //! count is the number of entries (and claims) whose probe passed this bucket: where it is 0, a search
-//! may stop. It cannot overflow: entries of one home that lie beyond it are at most the slots of
-//! their probe, and each thread adds at most one claim (`MAX_SEGMENTS * PROBE * SLOTS` plus the
-//! threads that insert one home at one instant).
+//! may stop. A count that has once reached its maximum stays there: how many passed is no longer known
+//! then, and searches go on. It takes 65,535 keys of one home to get there, or a bound that was raised by
+//! a factor of thousands, when all keys of the later segments pass the few buckets of the first.
 
 #![forbid(unsafe_code)]
 
@@ -21,8 +21,9 @@ use crate::sync::MODEL;
 /// Slots in a bucket: a tag word, a clock word and six slots fill a cache line.
 pub(crate) const SLOTS: usize = if MODEL { 2 } else { 6 };
 
-/// One entry more that passed.
-pub(crate) const PASSED: u64 = 1 << 48;
+/// One entry more that passed, and as many as can be counted.
+const PASSED: u64 = 1 << 48;
+pub(crate) const MOST_PASSED: u64 = 0xFFFF;
 
 /// The lowest and the highest bit of each slot's byte.
 pub(crate) const LOWS: u64 = 0x0101_0101_0101_0101 & ((1 << (8 * SLOTS)) - 1);
@@ -47,6 +48,21 @@ impl Tags {
     #[inline(always)]
     pub(crate) fn passed(self) -> u64 {
         self.0 >> 48
+    }
+
+    /// The word after one more entry has passed.
+    pub(crate) fn with_one_more(self) -> Self {
+        if self.passed() == MOST_PASSED { self } else { Self(self.0 + PASSED) }
+    }
+
+    /// The word after one that had passed has left.
+    pub(crate) fn with_one_less(self) -> Self {
+        debug_assert!(self.passed() > 0, "overflow count below zero");
+        if self.passed() == MOST_PASSED || self.passed() == 0 {
+            self
+        } else {
+            Self(self.0 - PASSED)
+        }
     }
 
     #[inline]
@@ -170,6 +186,17 @@ mod tests {
         assert_eq!(slots(Tags(0x0001).matches(0x01)), [0]);
         assert_eq!(slots(Tags(0x7F7F_7F7F_7F7F).matches(0)), []);
         assert_eq!(slots(Tags(u64::MAX << 48).matches(0)), (0..SLOTS).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_count_at_its_maximum_stays() {
+        let mut tags = Tags(0x7F).with_one_more();
+        assert_eq!((tags.passed(), tags.with_one_less()), (1, Tags(0x7F)));
+        for _ in 0..70_000 {
+            tags = tags.with_one_more();
+        }
+        assert_eq!((tags.passed(), tags.tag(0)), (MOST_PASSED, 0x7F));
+        assert_eq!(tags.with_one_less(), tags);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::{Barrier, mpsc};
 use std::thread;
 use std::time::Instant;
 
-use hotset::{Cache, Cause, Insert};
+use hotset::{Cache, Cause, Insert, Policy};
 
 use crate::common::{Random, Stop, check, logged, stress_time, times};
 
@@ -165,4 +165,55 @@ fn resting(cache: &Cache<u64, u64>, threads: u64, entries: u64) -> usize {
         all_done.wait();
         refused
     })
+}
+
+/// A bound raised by a factor of thousands: more entries pass the first buckets than a count can hold.
+#[test]
+fn a_bound_raised_by_far_loses_and_doubles_nothing() {
+    for policy in [Policy::Adaptive, Policy::Clock] {
+        let cache: Cache<u64, u64> =
+            Cache::builder().max_entries(10).policy(policy).build().unwrap();
+        let bound = 150_000;
+        cache.set_max_entries(bound as usize).unwrap();
+        for key in 0..bound {
+            assert!(matches!(cache.insert(key, key), Insert::New));
+        }
+        assert!((0..bound).all(|key| cache.contains_key(&key)), "{policy:?}");
+        assert_eq!(cache.iter().count(), bound as usize);
+        cache.validate().unwrap();
+        cache.clear();
+        assert_eq!(cache.iter().count(), 0);
+    }
+}
+
+/// Nothing is pinned and nobody else writes: there is always somebody who can leave, whatever came,
+/// was used and was removed before.
+#[test]
+fn one_thread_without_pins_is_never_refused() {
+    for policy in [Policy::Adaptive, Policy::Clock] {
+        for bound in 1..=6_u64 {
+            let cache: Cache<u64, u64> =
+                Cache::builder().max_entries(bound as usize).policy(policy).build().unwrap();
+            let mut random = Random::new(bound);
+            for _ in 0..times(40_000) {
+                let key = random.below(bound + 3);
+                match random.below(4) {
+                    0 | 1 => assert!(cache.insert(key, key).is_admitted(), "{policy:?} {bound}"),
+                    2 => drop(cache.remove(&key)),
+                    _ => drop(cache.get(&key)),
+                }
+            }
+        }
+        // All are in use when the bound falls.
+        let cache: Cache<u64, u64> =
+            Cache::builder().max_entries(1000).policy(policy).build().unwrap();
+        for round in 0..20 {
+            cache.clear();
+            cache.set_max_entries(1000).unwrap();
+            (0..1000).for_each(|key| drop(cache.insert(key, key)));
+            (0..3).for_each(|_| assert!((0..1000).all(|key| cache.get(&key).is_some())));
+            cache.set_max_entries(1).unwrap();
+            assert!(cache.insert(5000 + round, 0).is_admitted(), "{policy:?}");
+        }
+    }
 }

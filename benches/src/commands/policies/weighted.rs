@@ -8,7 +8,7 @@ use indicatif::ProgressBar;
 use crate::commands::capacity::Capacity;
 use crate::numbered::Weighted;
 use crate::parallel;
-use crate::policies::weighted::{Gdsf, Lru, S3Fifo, Simulator};
+use crate::policies::weighted::{Adaptive, Gdsf, Lru, S3Fifo, Simulator};
 use crate::report::{Cell, Report, Table, mean, progress_bar};
 
 /// Requests between two steps of the bar.
@@ -18,8 +18,12 @@ type Replay = fn(u64, &Weighted, &ProgressBar) -> Outcome;
 
 /// Who takes part. hotset joins them when it bounds weights: a function like [`simulate`] that
 /// builds the cache with `bytes` and a weigher, and a line here.
-const CONTESTANTS: [(&str, Replay); 3] =
-    [("LRU", simulate::<Lru>), ("GDSF", simulate::<Gdsf>), ("S3-FIFO", simulate::<S3Fifo>)];
+const CONTESTANTS: [(&str, Replay); 4] = [
+    ("hotset adaptive (simulated)", simulate::<Adaptive>),
+    ("LRU", simulate::<Lru>),
+    ("GDSF", simulate::<Gdsf>),
+    ("S3-FIFO", simulate::<S3Fifo>),
+];
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Outcome {

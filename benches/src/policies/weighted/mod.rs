@@ -2,10 +2,12 @@
 //!
 //! As in the unweighted ones a miss puts the key in, unless it alone is larger than the cache.
 
+mod adaptive;
 mod gdsf;
 mod lru;
 mod s3_fifo;
 
+pub use self::adaptive::Adaptive;
 pub use self::gdsf::Gdsf;
 pub use self::lru::Lru;
 pub use self::s3_fifo::S3Fifo;
@@ -55,5 +57,6 @@ mod tests {
         keeps_to_its_bytes::<Lru>();
         keeps_to_its_bytes::<Gdsf>();
         keeps_to_its_bytes::<S3Fifo>();
+        keeps_to_its_bytes::<Adaptive>();
     }
 }
