@@ -4,18 +4,21 @@
 //!
 //! | bit | name | set by | cleared by |
 //! |---|---|---|---|
-//! | 7 | COLD | the hand that finds LUKEWARM set (`Policy::Clock`: any hand); the entry of a newcomer | a hit |
-//! | 6 | LUKEWARM | the hand of `Policy::Adaptive`; the entry of a newcomer | a hit that finds COLD clear |
+//! | 7 | LUKEWARM | the hand; the entry of a newcomer | a hit that finds COLD clear |
+//! | 6 | COLD | the hand that finds LUKEWARM set; the entry of a newcomer | a hit |
 //! | 5 | NEW | the entry of a newcomer on probation | its promotion; the hand, in some turns |
+//!
+//! `Policy::Clock` has the first bit only. Where COLD is set LUKEWARM is, too (but for a lost update), so
+//! that a hit looks at one bit to know whether it has anything to write.
 //!
 //! The first two are reference bits, upside down: set means "not used since the hand passed". So
 //! zeroed memory is "used", an entry that is used often writes nothing, and the hand does all the
 //! writing. The word holds advice only: an update may be lost and nothing breaks.
 //!
 //! `Policy::Clock`, exactly (F. J. Corbato, "A Paging Experiment with the Multics System", 1968):
-//! * a newcomer is not cold; a hit on a cold entry makes it not cold;
-//! * a hand that meets an entry which is not cold makes it cold and goes on; it evicts the first
-//!   cold one that it meets.
+//! * a newcomer is not lukewarm; a hit on a lukewarm entry makes it not lukewarm;
+//! * a hand that meets an entry which is not lukewarm makes it so and goes on; it evicts the first
+//!   lukewarm one that it meets.
 //!
 //! `Policy::Adaptive`: an entry has 0 to 2 uses to its credit, 0 when it comes; a hit adds one, the
 //! hand takes one away, and evicts the first that has none. It passes over the new ones, which are
@@ -26,8 +29,8 @@
 
 use crate::table::tags::{HIGHS, Lane};
 
-const COLD: u64 = 0x80;
-const LUKEWARM: u64 = 0x40;
+const LUKEWARM: u64 = 0x80;
+const COLD: u64 = 0x40;
 const NEW: u64 = 0x20;
 
 /// A byte moved to `lane`, whose top bit is the lane's number.
@@ -39,19 +42,25 @@ fn at(byte: u64, lane: Lane) -> u64 {
 /// Whether a hit on `lane` has anything to write.
 #[inline(always)]
 pub(crate) fn is_stale(word: u64, lane: Lane) -> bool {
-    word >> (lane.top_bit() - 7) & (COLD | LUKEWARM) != 0
+    word & at(LUKEWARM, lane) != 0
 }
 
-/// The bits that a hit on `lane` clears.
+/// The bit that a hit on `lane` clears.
 pub(crate) fn used(word: u64, lane: Lane) -> u64 {
     let cold = word & at(COLD, lane);
     if cold != 0 { cold } else { word & at(LUKEWARM, lane) }
 }
 
-/// Whether `lane` has not been used since the hand passed.
+/// Whether the entry of `lane` has no use to its credit (`Policy::Adaptive`).
 #[inline(always)]
 pub(crate) fn is_cold(word: u64, lane: Lane) -> bool {
     word & at(COLD, lane) != 0
+}
+
+/// Whether a hand evicts `lane` the next time it comes there.
+pub(crate) fn is_next(word: u64, lane: Lane, one_level: bool) -> bool {
+    let bits = if one_level { LUKEWARM } else { LUKEWARM | COLD };
+    word & at(bits, lane) == at(bits, lane)
 }
 
 /// Whether the entry of `lane` is on probation.
@@ -104,17 +113,18 @@ pub(crate) fn mode_of(turn: usize) -> Mode {
 impl Sweep {
     #[inline(always)]
     pub(crate) fn new(word: u64, ready: u64, mode: Mode) -> Self {
-        let cold = word & HIGHS;
-        if mode == Mode::OneLevel {
-            let (victims, passed) = (ready & cold, ready & !cold);
-            return Self { victims, passed, lukewarm: HIGHS, new: 0, mode };
+        let (lukewarm, cold, new) = (word, word << 1, ready & (word << 2));
+        match mode {
+            Mode::OneLevel => {
+                let (victims, passed) = (ready & lukewarm, ready & !lukewarm);
+                Self { victims, passed, lukewarm: 0, new: 0, mode }
+            }
+            Mode::TwoLevels | Mode::Adopting => {
+                let (old, none) = (ready & !new, lukewarm & cold);
+                Self { victims: old & none, passed: old & !none, lukewarm, new, mode }
+            }
+            Mode::Anyone => Self { victims: ready, passed: 0, lukewarm: 0, new: 0, mode },
         }
-        if mode == Mode::Anyone {
-            return Self { victims: ready, passed: 0, lukewarm: 0, new: 0, mode };
-        }
-        let new = ready & (word << 2);
-        let old = ready & !new;
-        Self { victims: old & cold, passed: old & !cold, lukewarm: word << 1, new, mode }
     }
 
     /// How many entries in use the hand passes over.
@@ -140,8 +150,12 @@ impl Sweep {
     /// The bits that change when it stops at the victim `lane`.
     #[inline(always)]
     pub(crate) fn stopped_at(&self, lane: Lane) -> u64 {
-        // The bit of a victim is cleared for its successor, who is not cold under `Policy::Clock`.
-        self.flips((1 << lane.top_bit()) - 1) | at(COLD, lane)
+        let before = self.flips((1 << lane.top_bit()) - 1);
+        match self.mode {
+            // The bit of a victim is cleared for its successor, who is not lukewarm.
+            Mode::OneLevel => before | at(LUKEWARM, lane),
+            Mode::TwoLevels | Mode::Adopting | Mode::Anyone => before,
+        }
     }
 
     #[inline(always)]
@@ -149,10 +163,8 @@ impl Sweep {
         let passed = self.passed & among;
         let (cold, lukewarm) = (passed & self.lukewarm, passed & !self.lukewarm);
         match self.mode {
-            Mode::OneLevel => cold,
-            Mode::Anyone => 0,
-            Mode::TwoLevels => cold | lukewarm >> 1,
-            Mode::Adopting => cold | lukewarm >> 1 | (self.new & among) >> 2,
+            Mode::OneLevel | Mode::TwoLevels | Mode::Anyone => lukewarm | cold >> 1,
+            Mode::Adopting => lukewarm | cold >> 1 | (self.new & among) >> 2,
         }
     }
 }
@@ -206,9 +218,9 @@ mod tests {
             (Mode::OneLevel, _, false, _) => Some(byte | 0x80),
             (Mode::TwoLevels, true, _, _) => Some(byte),
             (Mode::Adopting, true, _, _) => Some(byte & !0x20),
-            (_, false, true, _) => None,
-            (_, false, false, true) => Some(byte | 0x80),
-            (_, false, false, false) => Some(byte | 0x40),
+            (_, false, true, true) => None,
+            (_, false, true, false) => Some(byte | 0x40),
+            (_, false, false, _) => Some(byte | 0x80),
         }
     }
 
@@ -223,20 +235,21 @@ mod tests {
             let sweep = Sweep::new(word, ready & HIGHS, mode);
             let mut expected = word;
             for lane in (0..SLOTS).map(Lane::of) {
-                if ready & at(COLD, lane) == 0 {
+                if ready & at(LUKEWARM, lane) == 0 {
                     continue;
                 }
                 let shift = lane.top_bit() - 7;
                 match pass((word >> shift) as u8, mode) {
                     None => {
-                        prop_assert!(sweep.victims & at(COLD, lane) != 0);
-                        if sweep.victims & (at(COLD, lane) - 1) == 0 {
+                        prop_assert!(sweep.victims & at(LUKEWARM, lane) != 0);
+                        if sweep.victims & (at(LUKEWARM, lane) - 1) == 0 {
                             let stopped = word ^ sweep.stopped_at(lane);
-                            prop_assert_eq!(stopped, expected ^ at(COLD, lane));
+                            let bit = if mode == Mode::OneLevel { at(LUKEWARM, lane) } else { 0 };
+                            prop_assert_eq!(stopped, expected ^ bit);
                         }
                     }
                     Some(byte) => {
-                        prop_assert!(sweep.victims & at(COLD, lane) == 0);
+                        prop_assert!(sweep.victims & at(LUKEWARM, lane) == 0);
                         expected = expected & !at(0xFF, lane) | at(u64::from(byte), lane);
                     }
                 }
@@ -247,6 +260,7 @@ mod tests {
         #[test]
         fn a_hit_adds_one_use_and_touches_no_other(word: u64, slot in 0..SLOTS) {
             let lane = Lane::of(slot);
+            let word = if is_cold(word, lane) { word | at(LUKEWARM, lane) } else { word };
             let after = word & !used(word, lane);
             prop_assert_eq!((word ^ after) & !at(0xC0, lane), 0);
             prop_assert_eq!(is_stale(word, lane), word != after);

@@ -348,8 +348,9 @@ impl<K, V> Table<K, V> {
             seen.insert(cursor);
             let bucket = spot.bucket();
             for slot in slots.filter(|&slot| bucket.slots[slot].load().is_ready()) {
-                let is_cold = clock::is_cold(bucket.clock(), Lane::of(slot));
-                let order = if is_cold { &mut cold } else { &mut fresh };
+                let one_level = self.classes.is_none();
+                let is_next = clock::is_next(bucket.clock(), Lane::of(slot), one_level);
+                let order = if is_next { &mut cold } else { &mut fresh };
                 order.push((cursor, slot));
             }
         }
