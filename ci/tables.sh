@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # All tables and plots of README.md and benches/RESULTS.md, from one command.
 #
-#   ci/tables.sh [PART ...] [OPTION ...]
-#     PART            policies, replay, speed, memory; none: all of them
+#   ci/tables.sh [PART ...] [insert] [OPTION ...]
+#     PART            policies, replay, speed, memory, or all; none: all
+#     insert          puts what was made into README.md and benches/, in place of what is there; alone,
+#                     without measuring anything
 #     OPTION          for every command of hotset-bench: --quick, --rounds=7
 #     HOTSET_TRACES   the folder with the traces; without it a synthetic mix [../shared/traces]
 #     HOTSET_TABLES   where the output goes [target/tables]
@@ -15,18 +17,21 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-parts=() options=()
+{ # Read to its end before anything runs: an edit during the hour that it takes does no harm.
+parts=() options=() insert=false
 for argument in "$@"; do
     case $argument in
     policies | replay | speed | memory) parts+=("$argument") ;;
+    all) parts=(policies replay speed memory) ;;
+    insert) insert=true ;;
     -*) options+=("$argument") ;;
     *)
-        echo "ci/tables.sh: no part is called \"$argument\"; there are policies, replay, speed, memory" >&2
+        echo "ci/tables.sh: no part is called \"$argument\"; there are policies, replay, speed, memory, and insert" >&2
         exit 2
         ;;
     esac
 done
-[ ${#parts[@]} -gt 0 ] || parts=(policies replay speed memory)
+[ ${#parts[@]} -gt 0 ] || $insert || parts=(policies replay speed memory)
 
 out=${HOTSET_TABLES:-target/tables}
 traces=${HOTSET_TRACES:-../shared/traces}
@@ -38,7 +43,7 @@ files=("$traces"/*.u64.zst)
 # Kept out of all tuning, see issue 3.
 holdout=(scarab-recs w106 lirs-multi1 p2-extents)
 
-cargo build --release --quiet -p hotset-bench
+[ ${#parts[@]} -eq 0 ] || cargo build --release --quiet -p hotset-bench
 bench=${CARGO_TARGET_DIR:-target}/release/hotset-bench
 
 have() {
@@ -170,16 +175,57 @@ readme_speed() {
     speeds 'most values alive at a bound of 1,000, 8 writers' '' memory 'Live values' 'most alive' live '' '8 [|] +none'
 }
 
+# The summary over all traces, then hotset's lines of the summaries of the two halves.
+readme_policies() {
+    awk '
+        /^#### / { title = $0; inside = title == "#### Policies: summary" && !seen++ }
+        inside && /^20[0-9-]* · / { print $0 "\n" }
+        inside && /^[|]/
+        inside && /^Means/ { print "\n" $0; inside = 0 }
+        /^[|] policy/ { header = $0; sub(/policy/, "hotset adaptive over", header) }
+        /^[|] hotset adaptive +[|]/ && title ~ /summary of the/ {
+            of = title; sub(/.*summary of /, "", of); sub(/^[|] hotset adaptive +[|]/, "| " of " |")
+            lines = lines $0 "\n"; head = header
+        }
+        END {
+            if (lines != "") {
+                rule = head; gsub(/[^|]/, "-", rule)
+                printf "\n%s\n%s\n%s", head, rule, lines
+            }
+        }
+    ' "$out/parts/policies.md"
+}
+
 # The tables of README.md, from whatever parts there are.
 readme() {
-    echo '<!-- hit ratio -->'
-    if [ -e "$out/parts/policies.md" ]; then
-        sed -n '/^#### Policies: summary$/,/^####\|^    cargo\|^## /{/^20[0-9-]* · \|^|\|^Means/p}' "$out/parts/policies.md" |
-            sed '1s/$/\n/; s/^Means/\nMeans/'
-    fi
-    echo '<!-- speed -->'
+    echo '<!-- tables: hit ratio -->'
+    if [ -e "$out/parts/policies.md" ]; then readme_policies; fi
+    echo '<!-- tables: speed -->'
     if [ -e "$out/parts/speed.md" ] && [ -e "$out/parts/memory.md" ]; then readme_speed; fi
-    echo '<!-- end -->'
+    echo '<!-- tables end -->'
+}
+
+# put FILE NAME: standard input takes the place of what is between <!-- tables: NAME --> and the
+# next <!-- tables end --> of FILE; nothing leaves it as it is.
+put() {
+    local body
+    body=$(cat)
+    [ -n "$body" ] || return 0
+    grep -qxF "<!-- tables: $2 -->" "$1"
+    # What is read first is the body; as a variable awk would take its backslashes away.
+    awk -v name="<!-- tables: $2 -->" '
+        FNR == NR { body = body $0 "\n"; next }
+        /^<!-- tables end -->$/ { inside = 0 }
+        !inside
+        $0 == name { printf "\n%s\n", body; inside = 1 }
+    ' <(echo "$body") "$1" >"$out/parts/put"
+    cat "$out/parts/put" >"$1"
+    rm "$out/parts/put"
+}
+
+# between NAME: that part of readme.md.
+between() {
+    sed -n "/^<!-- tables: $1 -->\$/,/^<!-- tables/{/^<!-- tables/d;p}" "$out/readme.md"
 }
 
 for part in "${parts[@]}"; do
@@ -193,3 +239,13 @@ for part in policies replay speed memory; do
 done >"$out/tables.md"
 readme >"$out/readme.md"
 echo "written: $out/tables.md, $out/readme.md" >&2
+
+if $insert; then
+    between 'hit ratio' | put README.md 'hit ratio'
+    between speed | put README.md speed
+    put benches/RESULTS.md all <"$out/tables.md"
+    [ ! -e "$out/replay.svg" ] || cp "$out/replay.svg" benches/hit-ratio.svg
+    echo "inserted into README.md and benches/" >&2
+fi
+exit
+}
