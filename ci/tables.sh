@@ -40,7 +40,7 @@ shopt -s nullglob
 files=("$traces"/*.u64.zst)
 [ ${#files[@]} -gt 0 ] || echo "ci/tables.sh: no traces in $traces, so a synthetic mix" >&2
 
-# Kept out of all tuning, see issue 3.
+# Summed up apart from the rest, to tell a policy that suits the kind from one that suits the file.
 holdout=(scarab-recs w106 lirs-multi1 p2-extents)
 
 [ ${#parts[@]} -eq 0 ] || cargo build --release --quiet -p hotset-bench
@@ -67,6 +67,7 @@ tables() {
         fi
         line+=" $word"
     done
+    line+="${options[*]:+ ${options[*]}}"
     echo "$line" >&2
     printf '\n    %s\n' "$line"
     "$bench" "$@" "${options[@]}" | sed 's/^## /#### /'
