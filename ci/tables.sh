@@ -42,12 +42,16 @@ files=("$traces"/*.u64.zst)
 
 # Summed up apart from the rest, to tell a policy that suits the kind from one that suits the file.
 holdout=(scarab-recs w106 lirs-multi1 p2-extents)
+# Those of which `policies --check` knows what others measured.
+known_figures=(oltp p3 w106 orm-night web07 scarab-recs corda web-sized lirs-loop lirs-multi1 lirs-gli)
 
 [ ${#parts[@]} -eq 0 ] || cargo build --release --quiet -p hotset-bench
 bench=${CARGO_TARGET_DIR:-target}/release/hotset-bench
 
+# Whether all of these traces are there.
 have() {
-    [ -e "$traces/$1.u64.zst" ]
+    local name
+    for name in "$@"; do [ -e "$traces/$name.u64.zst" ] || return 1; done
 }
 
 # Runs one command of hotset-bench; prints it as anyone can type it, then its tables.
@@ -80,8 +84,8 @@ policies() {
         for name in "${holdout[@]}"; do ! have "$name" || known+=("$name"); done
         tables policies "${files[@]}" --svg "$out/curves" \
             ${known[0]:+--holdout "$(IFS=,; echo "${known[*]}")"}
-        if have oltp; then tables policies --check --traces "$traces"; fi
-        if have corda && have lirs-loop; then tables policies --shift --traces "$traces"; fi
+        if have "${known_figures[@]}"; then tables policies --check --traces "$traces"; fi
+        if have corda lirs-loop; then tables policies --shift --traces "$traces"; fi
         for name in "${files[@]}"; do
             [ ! -e "${name%.u64.zst}.size.u32.zst" ] || sized+=("$name")
         done
