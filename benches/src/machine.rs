@@ -62,6 +62,7 @@ fn command(arguments: &[String]) -> String {
         let shown = if run.len() > FILES_SHOWN + 1 { FILES_SHOWN } else { run.len() };
         words.extend(run[..shown].iter().map(|argument| match argument.rsplit_once('/') {
             Some((_, name)) if is_file(argument) => format!(".../{name}"),
+            _ if argument.contains(' ') => format!("\"{argument}\""),
             _ => argument.clone(),
         }));
         if shown < run.len() {
@@ -116,6 +117,8 @@ mod tests {
         assert_eq!(of(""), "hotset-bench");
         assert_eq!(of("hit --rounds 3"), "hotset-bench hit --rounds 3");
         assert_eq!(of("replay /a/b.u64 c.txt"), "hotset-bench replay .../b.u64 c.txt");
+        let only = ["churn", "--only", "hotset,hotset clock"].map(str::to_owned);
+        assert_eq!(command(&only), "hotset-bench churn --only \"hotset,hotset clock\"");
         let many = of("replay d/1 d/2 d/3 d/4 --svg plots/x.svg");
         assert_eq!(many, "hotset-bench replay .../1 .../2 (and 2 more) --svg .../x.svg");
     }

@@ -48,6 +48,16 @@ impl Contestant {
         }
     }
 
+    /// One whose rounds are a fixed piece of work, whatever time it takes.
+    pub fn piece_of_work(
+        name: impl Into<String>,
+        threads: usize,
+        work: impl Fn() -> Sample + 'static,
+    ) -> Self {
+        let run = Box::new(move |_budget| work());
+        Self { name: name.into(), threads, remark: String::new(), run }
+    }
+
     pub fn remark(mut self, remark: impl Into<String>) -> Self {
         self.remark = remark.into();
         self

@@ -148,7 +148,12 @@ impl Check {
 
 /// The table of all targets.
 pub fn targets(checks: &[Check]) -> Table {
-    let mut table = Table::new("Targets", &["what", "target", "measured", "verdict"]);
+    verdicts("Targets", checks)
+}
+
+/// A table of targets of one kind.
+pub fn verdicts(title: &str, checks: &[Check]) -> Table {
+    let mut table = Table::new(title, &["what", "target", "measured", "verdict"]);
     for check in checks {
         let verdict = match check.met {
             Some(true) => "met",

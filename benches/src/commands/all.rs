@@ -46,9 +46,10 @@ pub fn run(args: &Args, settings: &Settings, report: &mut Report) -> Result<()> 
     checks.extend(hot_key::checks(&board));
 
     let through_args = read_through::Args::for_all(&[1, 2, 8]);
-    let board = read_through::measure(&through_args, settings);
-    read_through::show(&through_args, settings, &board, report);
-    checks.extend(read_through::checks(&through_args, &board));
+    let load = through_args.load(settings)?;
+    let board = read_through::measure(&through_args, &load, settings);
+    read_through::show(&through_args, &load, &board, report);
+    checks.extend(read_through::checks(&through_args, &load, &board));
 
     for capacity in [10_000, 100_000] {
         let board = churn::measure(capacity, settings);

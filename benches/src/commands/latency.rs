@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use hdrhistogram::Histogram;
 
 use crate::measure::median;
-use crate::peers::{Cache, CacheVisitor, each_cache};
+use crate::peers::{Cache, CacheVisitor, each_cache, is_hotset};
 use crate::report::{Cell, Check, Report, Table, grouped, progress_bar};
 use crate::settings::Settings;
 use crate::workload::{
@@ -114,7 +114,7 @@ pub fn checks(args: &Args, rows: &[Row]) -> Vec<Check> {
     let own = rows.iter().find(|row| row.name == "hotset").map(|row| row.percentiles[P9999]);
     let best = rows
         .iter()
-        .filter(|row| row.name != "hotset")
+        .filter(|row| !is_hotset(row.name))
         .min_by(|a, b| a.percentiles[P9999].total_cmp(&b.percentiles[P9999]));
     let both = own.zip(best);
     vec![Check::new(

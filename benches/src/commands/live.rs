@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use hotset::Policy;
 
-use crate::peers::Hasher;
+use crate::peers::{Hasher, is_hotset};
 use crate::report::{Cell, Check, Report, Table, grouped, progress_bar};
 use crate::settings::Settings;
 use crate::workload::key;
@@ -80,8 +81,8 @@ pub fn show(rows: &[Row], report: &mut Report) {
 
 /// An error if hotset broke its word in any row.
 pub fn verdict(rows: &[Row]) -> Result<()> {
-    for row in rows.iter().filter(|row| row.name == Hotset::NAME) {
-        let place = format!("{} writers, reader {}", row.writers, row.reader.words());
+    for row in rows.iter().filter(|row| is_hotset(row.name)) {
+        let place = format!("{}, {} writers, reader {}", row.name, row.writers, row.reader.words());
         let limit = row.limit().unwrap_or(i64::MAX);
         ensure!(row.most_alive <= limit, "{place}: {} values alive of {limit}", row.most_alive);
         ensure!(row.most_len <= MAX_ENTRIES, "{place}: len() was {}", row.most_len);
@@ -93,11 +94,16 @@ pub fn verdict(rows: &[Row]) -> Result<()> {
 
 pub fn checks(rows: &[Row]) -> Vec<Check> {
     rows.iter()
-        .filter(|row| row.name == Hotset::NAME)
+        .filter(|row| is_hotset(row.name))
         .map(|row| {
             let limit = row.limit().unwrap_or(i64::MAX);
             Check::new(
-                &format!("live values, {} writers, reader {}", row.writers, row.reader.words()),
+                &format!(
+                    "live values, {}, {} writers, reader {}",
+                    row.name,
+                    row.writers,
+                    row.reader.words()
+                ),
                 &format!("<= {}", grouped(limit as u64)),
                 grouped(row.most_alive.max(0) as u64),
                 Some(row.most_alive <= limit),
@@ -109,11 +115,13 @@ pub fn checks(rows: &[Row]) -> Vec<Check> {
 pub fn measure(args: &Args, settings: &Settings) -> Vec<Row> {
     let time = args.row_time(settings);
     let readers = [Reader::None, Reader::Brief, Reader::Forever];
-    let bar = progress_bar("live values", 10);
+    let bar = progress_bar("live values", 16);
     let mut rows = Vec::new();
     for writers in [2, 8] {
         for reader in readers {
             rows.extend(row::<Hotset>(writers, reader, time, settings));
+            bar.inc(1);
+            rows.extend(row::<HotsetClock>(writers, reader, time, settings));
             bar.inc(1);
         }
         rows.extend(row::<QuickCache>(writers, Reader::None, time, settings));
@@ -160,7 +168,7 @@ pub struct Row {
 impl Row {
     fn limit(&self) -> Option<i64> {
         let threads = self.writers + usize::from(self.reader != Reader::None);
-        (self.name == Hotset::NAME).then_some((MAX_ENTRIES + SLACK + 2 * threads) as i64)
+        is_hotset(self.name).then_some((MAX_ENTRIES + SLACK + 2 * threads) as i64)
     }
 
     fn refused_share(&self) -> f64 {
@@ -296,15 +304,22 @@ fn hold_pins<H: Holder>(cache: &H, reader: Reader, stop: &AtomicBool) {
 
 struct Hotset(hotset::Cache<u64, Counted, Hasher>);
 
+impl Hotset {
+    fn with_policy(policy: Policy) -> Self {
+        let cache = hotset::Cache::<u64, Counted>::builder()
+            .max_entries(MAX_ENTRIES)
+            .policy(policy)
+            .hasher(Hasher::default())
+            .build();
+        Self(cache.expect("1,000 entries are no invalid bound"))
+    }
+}
+
 impl Holder for Hotset {
     const NAME: &'static str = "hotset";
 
     fn new() -> Self {
-        let cache = hotset::Cache::<u64, Counted>::builder()
-            .max_entries(MAX_ENTRIES)
-            .hasher(Hasher::default())
-            .build();
-        Self(cache.expect("1,000 entries are no invalid bound"))
+        Self::with_policy(Policy::default())
     }
 
     fn insert(&self, key: u64, value: Counted) -> bool {
@@ -325,6 +340,32 @@ impl Holder for Hotset {
         self.0.clear();
         self.0.maintain();
         AtRest { retired: Some(self.0.awaiting_reclamation()) }
+    }
+}
+
+struct HotsetClock(Hotset);
+
+impl Holder for HotsetClock {
+    const NAME: &'static str = "hotset clock";
+
+    fn new() -> Self {
+        Self(Hotset::with_policy(Policy::Clock))
+    }
+
+    fn insert(&self, key: u64, value: Counted) -> bool {
+        self.0.insert(key, value)
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn pinned(&self, hold: impl FnOnce()) {
+        self.0.pinned(hold);
+    }
+
+    fn empty(&self) -> AtRest {
+        self.0.empty()
     }
 }
 

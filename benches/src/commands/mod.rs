@@ -14,10 +14,17 @@ pub mod replay;
 pub mod zipf_hit;
 
 use crate::measure::{Board, Series};
-use crate::report::{Cell, REMARK, Table};
+use crate::peers::{Hotset, HotsetClock, Reader as _};
+use crate::report::{Cell, Check, REMARK, Table};
 
 /// The peer that others are measured against: the fastest with a policy worth the name.
 const BASE: &str = "quick_cache";
+
+/// What the default policy may cost: a twentieth of the throughput with CLOCK, on the same keys.
+fn price_of_policy(what: &str, board: &Board, threads: usize) -> Check {
+    let ratio = board.ratio(Hotset::NAME, HotsetClock::NAME, threads);
+    Check::at_least(&format!("{what}, {threads} thread(s)"), HotsetClock::NAME, 0.95, ratio)
+}
 
 /// The rows in which a pin is held over many reads.
 fn pinned(name: &str) -> String {
@@ -86,6 +93,9 @@ fn throughput_table(title: String, board: &Board, threads: usize, columns: Colum
             row.push(Cell::text(&series.remark));
         }
         table.row(row);
+    }
+    if let Some(ratio) = board.ratio(Hotset::NAME, HotsetClock::NAME, threads) {
+        table.note(format!("{}: {ratio:.2} x {}.", Hotset::NAME, HotsetClock::NAME));
     }
     table.note(if threads == 1 {
         "Time: the thread's own on the processor. Medians over the rounds; ratios within them."

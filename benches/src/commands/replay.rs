@@ -8,7 +8,9 @@ use indicatif::ProgressBar;
 use super::capacity::{Capacity, LEAST_CAPACITY};
 use crate::numbered::Numbered;
 use crate::parallel;
-use crate::peers::{Cache, Foyer, FoyerS3Fifo, Hotset, Moka, QuickCache, Scc};
+use crate::peers::{
+    Cache, Foyer, FoyerS3Fifo, Hotset, HotsetClock, Moka, QuickCache, Scc, is_hotset,
+};
 use crate::plot::{self, Panel};
 use crate::policies::{Clock, Fifo, Lru, Simulator};
 use crate::report::{Cell, Check, Report, Table, mean, progress_bar};
@@ -217,7 +219,8 @@ pub fn checks(replayed: &Replayed) -> Vec<Check> {
     for section in &replayed.sections {
         let mean_of = |runner| mean(section.rows.iter().map(|row| row.ratio(runner))) * 100.0;
         let peers = (0..replayed.names.len())
-            .filter(|&runner| runner != own && section.keeps_to_it(runner))
+            .filter(|&runner| section.keeps_to_it(runner))
+            .filter(|&runner| !is_hotset(replayed.names[runner]))
             .filter(|&runner| !REFERENCES.contains(&replayed.names[runner]));
         let best = peers.max_by(|&a, &b| mean_of(a).total_cmp(&mean_of(b)));
         checks.push(Check::new(
@@ -254,6 +257,7 @@ fn runners(settings: &Settings) -> Vec<Runner> {
     }
     let all = [
         peer::<Hotset>(),
+        peer::<HotsetClock>(),
         peer::<QuickCache>(),
         peer::<Moka>(),
         peer::<Foyer>(),
@@ -317,7 +321,7 @@ fn replay_cache<C: Cache>(entries: usize, trace: &Numbered, bar: &ProgressBar) -
             }
             hit
         },
-        || cache.len(),
+        || cache.held(),
     )
 }
 

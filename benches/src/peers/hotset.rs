@@ -40,6 +40,41 @@ impl Reader for Hotset {
     }
 }
 
+/// The same with [`Policy::Clock`]: what the default policy costs and gains.
+pub struct HotsetClock(Hotset);
+
+impl Reader for HotsetClock {
+    const NAME: &'static str = "hotset clock";
+
+    fn with_capacity(entries: usize) -> Self {
+        Self(Hotset::with_policy(entries, Policy::Clock))
+    }
+
+    fn put(&mut self, key: u64, value: u64) {
+        self.0.put(key, value);
+    }
+
+    #[inline]
+    fn get(&self, key: u64) -> Option<u64> {
+        self.0.get(key)
+    }
+
+    fn settle(&self) {
+        self.0.settle();
+    }
+}
+
+impl Cache for HotsetClock {
+    #[inline]
+    fn insert(&self, key: u64, value: u64) -> bool {
+        self.0.insert(key, value)
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
 impl Pinning for Hotset {
     #[inline]
     fn get_under_one_pin(&self, reads: u64, mut next: impl FnMut() -> u64) -> u64 {

@@ -16,7 +16,7 @@ use anyhow::{Result, bail};
 
 pub use self::floor::Floor;
 pub use self::foyer::{Foyer, FoyerS3Fifo};
-pub use self::hotset::Hotset;
+pub use self::hotset::{Hotset, HotsetClock};
 pub use self::moka::Moka;
 pub use self::mutex_lru::MutexLru;
 pub use self::papaya::Papaya;
@@ -149,12 +149,18 @@ pub fn each_cache(only: &Only, visitor: &mut impl CacheVisitor) {
         }
     }
     show::<Hotset>(only, visitor);
+    show::<HotsetClock>(only, visitor);
     show::<QuickCache>(only, visitor);
     show::<QuickCacheOwnHasher>(only, visitor);
     show::<Moka>(only, visitor);
     show::<Scc>(only, visitor);
     show::<Foyer>(only, visitor);
     show::<MutexLru>(only, visitor);
+}
+
+/// Whether this is one of hotset's policies: no peer that hotset is measured against.
+pub fn is_hotset(name: &str) -> bool {
+    [Hotset::NAME, HotsetClock::NAME].contains(&name)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod churn;
 mod gets;
 mod keys;
 mod read_through;
+mod replayed;
 mod rng;
 mod threads;
 
@@ -17,6 +18,7 @@ pub use self::churn::Churn;
 pub use self::gets::{Gets, PinnedGets, READS_PER_PIN, fill_all};
 pub use self::keys::{Hot, KeySource, Listed, Uniform, key, zipf_numbers};
 pub use self::read_through::{ReadThrough, read_through};
+pub use self::replayed::replayed;
 pub use self::rng::Rng;
 pub use self::threads::{Deadline, Took, until_deadline};
 
