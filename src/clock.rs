@@ -27,7 +27,7 @@
 
 #![forbid(unsafe_code)]
 
-use crate::table::tags::{HIGHS, Lane};
+use crate::table::tags::Lane;
 
 const LUKEWARM: u64 = 0x80;
 const COLD: u64 = 0x40;
@@ -207,7 +207,7 @@ const PASSES: usize = if crate::sync::MODEL { 1 } else { 8 };
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::table::tags::SLOTS;
+    use crate::table::tags::{HIGHS, SLOTS};
     use proptest::prelude::*;
 
     /// The same, slot by slot, as the module tells it: what becomes of a byte that the hand meets.
