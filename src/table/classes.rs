@@ -23,6 +23,7 @@ use crate::clock;
 use crate::hash::Hashed;
 use crate::node::Node;
 use crate::pause::{Step, reach};
+use crate::reclaim::Protect;
 use crate::sync::prefetch;
 use crate::table::bucket::Bucket;
 use crate::table::ghost::Ghosts;
@@ -274,5 +275,20 @@ impl<K, V> Table<K, V> {
             })
         };
         numbers.filter(cold).map(parts).map(|(index, slot)| (self.cursor_of(index), slot)).collect()
+    }
+
+    /// Whether the entry of `key` is on probation, and the uses to its credit.
+    pub(crate) fn class_of<P: Protect<Node<K, V>>>(
+        &self,
+        hash: Hashed,
+        key: &K,
+        guard: &P,
+    ) -> Option<(bool, u32)>
+    where
+        K: Eq,
+    {
+        let found = self.locate(hash, key, guard).filter(|found| found.word.is_ready())?;
+        let (clock, lane) = (found.place.bucket.clock(), found.place.lane());
+        Some((clock::is_new(clock, lane), clock::uses(clock, lane)))
     }
 }
