@@ -46,6 +46,8 @@ pub enum Seed {
     RoomBeforeSlot,
     /// A retired block is put into its thread's queue without ordering.
     RelaxedFresh,
+    /// Who empties a thread's queue of retired blocks does not make sure that nobody else has.
+    UnconfirmedTake,
     /// A handle is taken apart without a look at readers.
     BlindHandle,
     /// A handle is found to be the only one, and then it is looked at readers.
