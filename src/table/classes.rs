@@ -182,6 +182,7 @@ impl<K, V> Table<K, V> {
     /// An entry has come into the slot at `place`.
     #[inline]
     pub(crate) fn enter(&self, hash: Hashed, place: Place<'_, K, V>, class: Class) {
+        reach(Step::Entering);
         let Some(classes) = &self.classes else { return place.touch() };
         let number = match class {
             Class::Probation => self.number(place),
@@ -200,6 +201,7 @@ impl<K, V> Table<K, V> {
         let mut promoted = 0;
         for _ in 0..adaptive::STALE {
             let (bucket, lane) = self.at_number(shard.queue.pop()?)?;
+            reach(Step::Popped);
             self.fetch_ahead(shard);
             let (word, clock) = (bucket.slot(lane).load(), bucket.clock());
             if !word.is_ready() || !clock::is_new(clock, lane) {

@@ -18,6 +18,7 @@
 use crossbeam_utils::CachePadded;
 
 use crate::advice::{Hint, Tickets};
+use crate::pause::{Step, reach};
 
 /// The newcomers of one shard.
 pub(crate) struct Probation {
@@ -54,6 +55,7 @@ impl Probation {
                 return false;
             }
             if self.ends.tail.draw(ticket) {
+                reach(Step::Drawn);
                 self.place(ticket).set(slot);
                 return true;
             }
