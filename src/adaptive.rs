@@ -52,8 +52,8 @@ const CHANCE: u32 = 512;
 pub(crate) const PROMOTIONS: u32 = 8;
 /// Stale numbers that one eviction takes out of the queue at most.
 pub(crate) const STALE: u32 = 64;
-/// Buckets that the hand visits for one eviction at most, after which it takes the least used entry
-/// that it saw.
+/// Buckets that the hand visits for one eviction at most, after which it takes the least used entry of
+/// the first bucket in which it passed over any.
 pub(crate) const BUCKETS: usize = 64;
 
 /// So many thousandths of `entries`, and one at least.

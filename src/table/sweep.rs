@@ -12,6 +12,8 @@
 //! flights are passed over.
 //!
 //! After two full turns without a victim the hand gives up: everything is being inserted or loaded.
+//! Under `Policy::Adaptive` it first makes four turns in which it adopts whom it meets: entries may be
+//! new and in no queue, and all others may have two uses to their credit.
 
 use std::ptr::NonNull;
 
@@ -35,18 +37,19 @@ pub(crate) struct Position {
     end: OwnedWord,
     row: OwnedWord,
     slot: OwnedWord,
-    /// In which turn of the hand.
+    /// In which turn of the hand the first of the buckets was that were taken with `next`.
     turn: OwnedWord,
 }
 
 /// How far the hand goes for one victim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Patience {
-    /// Until everything was seen twice.
+    /// Until everything was seen twice; under `Policy::Adaptive` more often, the last times adopting.
     TwoTurns,
-    /// Over a bounded number of buckets; then the least used entry that was seen must do.
+    /// Over a bounded number of buckets; then the least used entry must do of the first bucket in
+    /// which any was passed over.
     Buckets,
-    /// Over a few entries that are in use; then there is no victim.
+    /// Over buckets with a few entries in use in all; then there is no victim.
     Passes,
 }
 
@@ -145,18 +148,23 @@ impl<K, V> Table<K, V> {
     ) -> Option<NonNull<Node<K, V>>> {
         let (mut visited, mut passes) = (0, 0);
         let mut least_used = None;
+        let mut adopts = false;
         loop {
             if position.next.get() == position.end.get() {
                 if visited > self.two_turns() {
-                    return None;
+                    adopts = self.classes.is_some() && patience == Patience::TwoTurns;
+                    if !adopts || visited > 3 * self.two_turns() {
+                        return None;
+                    }
                 }
                 self.take_buckets(position);
             }
+            let mode = if adopts { Mode::Adopting } else { self.mode(position) };
             let (row, from) = (position.row.get() as usize, position.slot.get() as usize);
             let shard: &Segment<_> = &self.shards[position.next.get() as usize & self.mask];
             // Rows of the first segment, which is as a rule all.
             if let Some(bucket) = shard.buckets().get(row) {
-                match evict_from(bucket, from, self.mode(position)) {
+                match evict_from(bucket, from, mode) {
                     Visit::Evicted(slot, node) => {
                         position.slot.set(slot as u64 + 1);
                         return Some(self.evicted(bucket, node));

@@ -227,12 +227,17 @@ impl Model {
         let per_pass = buckets.div_ceil(8);
         let turn = per_pass * 8 * shards;
         let (mut visited, mut passed) = (0, 0);
-        let mut least_used = None;
+        let (mut least_used, mut last_resort) = (None, false);
         loop {
-            if visited > 2 * turn {
-                return None;
+            // A few buckets are taken from the hand at a time: they are all of the turn of the first.
+            let range = (buckets * shards / 64).clamp(1, 8);
+            if (self.hand.0 % range, self.hand.1) == (0, 0) && visited > 2 * turn {
+                last_resort = until == Until::TwoTurns;
+                if !last_resort || visited > 6 * turn {
+                    return None;
+                }
             }
-            let adopts = self.hand.0 / turn % 16 == 15;
+            let adopts = last_resort || self.hand.0 / range * range / turn % 16 == 15;
             let (step, shard) = (self.hand.0 / shards, self.hand.0 % shards);
             let (pass, row) = (step / per_pass % 8, step % per_pass);
             let row = row * 8 + [0, 4, 2, 6, 1, 5, 3, 7][pass];
@@ -519,6 +524,8 @@ fn long_run(bound: usize, operations: usize) {
 #[test]
 fn a_long_run_with_one_shard() {
     long_run(300, times(60_000));
+    // The buckets of a turn are not a multiple of what is taken from the hand at a time.
+    long_run(1400, times(300_000).max(20_000));
 }
 
 #[test]
@@ -572,6 +579,28 @@ fn tiny_caches_keep_what_is_used() {
             assert!(cache.len() <= bound);
         }
         check(&cache);
+    }
+}
+
+/// Numbers of entries that were removed fill the queue, so that newcomers are in no queue at all.
+#[test]
+fn nobody_is_refused_because_the_queue_is_full() {
+    for bound in 1..=8 {
+        for first in 0..10_u64 {
+            let (cache, key) = (small(bound), |n: u64| 1000 * first + n);
+            for n in 0..100 {
+                assert!(
+                    cache.insert(key(n), key(n)).is_admitted() && cache.remove(&key(n)).is_some()
+                );
+            }
+            for n in 100..200 {
+                let admitted = cache.insert(key(n), key(n)).is_admitted();
+                assert!(admitted, "{bound} entries, insert {}", key(n));
+                ratio(&cache, [key(n); 2]);
+            }
+            cache.set_max_entries(1).unwrap();
+            check(&cache);
+        }
     }
 }
 
