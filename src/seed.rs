@@ -52,6 +52,8 @@ pub enum Seed {
     BlindHandle,
     /// A handle is found to be the only one, and then it is looked at readers.
     SoleFirst,
+    /// Who takes a number out of the queue of probation gives its entry up without having unlinked it.
+    QueueDecides,
     /// `clear` passes over a flight that becomes an entry under its hands.
     ClearSparesFlight,
 }

@@ -79,6 +79,25 @@ pub fn keys<const N: usize>(cache: &Cache, home: usize) -> [u64; N] {
     std::array::from_fn(|_| found.next().expect("keys without end"))
 }
 
+/// Entries that are certainly in the table at one time: what a pinned thread sees in two looks one
+/// after the other was there between the two, since under a pin no node comes back.
+pub fn crowd(cache: &Cache) -> usize {
+    let pin = cache.pin();
+    let look = || pin.iter().map(|(key, canary)| (*key, std::ptr::from_ref(canary)));
+    let first: Vec<_> = look().collect();
+    look().filter(|entry| first.contains(entry)).count()
+}
+
+/// M5.
+///
+/// # Panics
+/// If there are more entries than the bound allows.
+pub fn keeps_the_bound(cache: &Cache) {
+    let crowd = crowd(cache);
+    assert!(crowd <= cache.capacity(), "{crowd} entries at one time, {}", cache.capacity());
+    assert!(cache.len() <= cache.capacity(), "{} entries counted", cache.len());
+}
+
 /// What must hold of a cache that nobody uses any more: M8 (`validate`), M1 and M8 (each entry is
 /// found by its key, and is in the table once), M5 (the bound). Gives the keys, in order.
 pub fn settle(cache: &Cache) -> Vec<u64> {

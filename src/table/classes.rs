@@ -24,6 +24,7 @@ use crate::hash::Hashed;
 use crate::node::Node;
 use crate::pause::{Step, reach};
 use crate::reclaim::Protect;
+use crate::seed::{Seed, planted};
 use crate::sync::prefetch;
 use crate::table::bucket::Bucket;
 use crate::table::ghost::Ghosts;
@@ -212,7 +213,7 @@ impl<K, V> Table<K, V> {
                 promoted += 1;
                 continue;
             }
-            if bucket.slot(lane).unlink(word) {
+            if bucket.slot(lane).unlink(word) || planted(Seed::QueueDecides) {
                 reach(Step::Unlinked);
                 let node = NonNull::new(word.node())?;
                 // SAFETY: the exchange that emptied the slot gave us its share of the node.
