@@ -634,7 +634,8 @@ fn flooded(bound: usize, newcomers: u64, times: u64, gap: u64) -> f64 {
         hits += u32::from(ask(&cache, n % hot));
         for _ in 0..newcomers {
             next += 1;
-            (0..times).for_each(|nth| drop(ask(&cache, next - nth * gap)));
+            (0..times)
+                .for_each(|nth| assert!(ask(&cache, next - nth * gap) || nth == 0 || gap > 0));
         }
     }
     f64::from(hits) / requests as f64
