@@ -265,6 +265,20 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         self.store.clock_home(self.hash(key))
     }
 
+    /// The 32 bits of `key`'s hash from which all that `Policy::Adaptive` remembers of it follows,
+    /// for tests with a reference model.
+    #[doc(hidden)]
+    pub fn adaptive_place<Q: Hash + ?Sized>(&self, key: &Q) -> u32 {
+        self.hash(key).place()
+    }
+
+    /// Whether the entry of `key` is on probation, and the uses to its credit, for tests with a
+    /// reference model.
+    #[doc(hidden)]
+    pub fn adaptive_class(&self, key: &K) -> Option<(bool, u32)> {
+        self.store.adaptive_class(self.hash(key), key)
+    }
+
     /// A clone of the value of `key`, which is marked as used.
     ///
     /// Takes constant time, takes no lock, never waits. Writes nothing that is shared if the

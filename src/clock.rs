@@ -69,6 +69,11 @@ pub(crate) fn is_new(word: u64, lane: Lane) -> bool {
     word & at(NEW, lane) != 0
 }
 
+/// The uses to the credit of the entry of `lane`.
+pub(crate) fn uses(word: u64, lane: Lane) -> u32 {
+    2 - (word & (at(COLD, lane) | at(LUKEWARM, lane))).count_ones()
+}
+
 /// The word with `lane` cold, and new or not: that of a newcomer, or of one that is promoted.
 #[inline(always)]
 pub(crate) fn with_cold(word: u64, lane: Lane, new: bool) -> u64 {

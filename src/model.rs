@@ -50,7 +50,9 @@ unsafe impl<T> Block for Cell<T> {
     unsafe fn dispose(this: NonNull<Self>) {
         // Dropped in its place, so that a reader who should not be there finds it dead.
         // SAFETY: by contract nobody else reaches the payload.
-        unsafe { *this.as_ref().payload.get() = None };
+        let payload = unsafe { &mut *this.as_ref().payload.get() };
+        assert!(payload.is_some(), "a block is disposed of twice");
+        *payload = None;
     }
 }
 

@@ -23,6 +23,12 @@ pub enum Step {
     BeforeFinalise,
     /// The entry is visible; its inserter has not yet returned.
     Finalised,
+    /// An entry is visible; its class is not yet written down.
+    Entering,
+    /// A newcomer's place in the queue of probation is drawn; its number is not yet there.
+    Drawn,
+    /// A number is out of that queue; its slot has not been looked at.
+    Popped,
     /// A victim is unlinked; its overflow counts are not yet taken back.
     Unlinked,
     /// A victim is about to be retired.
@@ -43,12 +49,15 @@ pub enum Step {
 
 /// All steps, for tests that go through them.
 #[cfg(hotset_pause)]
-pub const STEPS: [Step; 13] = [
+pub const STEPS: [Step; 16] = [
     Step::Claimed,
     Step::Tagged,
     Step::Announced,
     Step::BeforeFinalise,
     Step::Finalised,
+    Step::Entering,
+    Step::Drawn,
+    Step::Popped,
     Step::Unlinked,
     Step::BeforeRetire,
     Step::Registered,

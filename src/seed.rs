@@ -46,10 +46,14 @@ pub enum Seed {
     RoomBeforeSlot,
     /// A retired block is put into its thread's queue without ordering.
     RelaxedFresh,
+    /// Who empties a thread's queue of retired blocks does not make sure that nobody else has.
+    UnconfirmedTake,
     /// A handle is taken apart without a look at readers.
     BlindHandle,
     /// A handle is found to be the only one, and then it is looked at readers.
     SoleFirst,
+    /// Who takes a number out of the queue of probation gives its entry up without having unlinked it.
+    QueueDecides,
     /// `clear` passes over a flight that becomes an entry under its hands.
     ClearSparesFlight,
 }

@@ -200,7 +200,12 @@ mod stopped {
                 }
                 match step {
                     // Fills the cache faster than the others clear it, so that something leaves.
-                    Step::Unlinked | Step::BeforeRetire | Step::Collecting | Step::Freeing => {
+                    Step::Drawn
+                    | Step::Popped
+                    | Step::Unlinked
+                    | Step::BeforeRetire
+                    | Step::Collecting
+                    | Step::Freeing => {
                         self.fill(self.keys..self.keys + 3 * self.bound as u64);
                     }
                     Step::Growing | Step::Grown => self.fill(0..self.keys),

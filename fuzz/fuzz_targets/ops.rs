@@ -9,13 +9,15 @@ use std::sync::atomic::{AtomicIsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
 use arbitrary::Arbitrary;
-use hotset::{Cache, Cause, Insert};
+use hotset::{Cache, Cause, Insert, Policy};
 use libfuzzer_sys::fuzz_target;
 
 #[derive(Arbitrary, Debug)]
 struct Input {
     bound: u8,
     slack: Option<u8>,
+    /// `Policy::Clock`, else the default.
+    clock: bool,
     /// How many different hashes there are.
     hashes: u8,
     ops: Vec<Op>,
@@ -152,6 +154,7 @@ fuzz_target!(|input: Input| {
     let log = Arc::clone(&told);
     let mut builder = Cache::builder()
         .max_entries(1 + usize::from(input.bound))
+        .policy(if input.clock { Policy::Clock } else { Policy::Adaptive })
         .hasher(Few(input.hashes))
         .on_evict(move |k: &u8, v: &Value, cause| log.lock().unwrap().push((*k, *v.0, cause)));
     if let Some(slack) = input.slack {

@@ -4,6 +4,7 @@ use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
 use hotset::__model::tag_of;
+use hotset::Policy;
 
 use crate::Canary;
 
@@ -40,10 +41,20 @@ impl Hasher for Itself {
     }
 }
 
-/// An empty cache with this bound. In the model build it has `max_entries / 2` buckets, rounded
-/// up, of two slots each, and every thread collects after each retirement.
+/// An empty cache with this bound and `Policy::Clock`, which needs fewer steps than the other one. In
+/// the model build it has `max_entries / 2` buckets, rounded up, of two slots each, and every thread
+/// collects after each retirement.
 pub fn cache(max_entries: usize) -> Arc<Cache> {
-    let builder = hotset::Cache::<u64, Canary>::builder().hasher(Identity);
+    cache_of(max_entries, Policy::Clock)
+}
+
+/// The same with `Policy::Adaptive`. Its queues and its memory of who left are invisible to loom.
+pub fn adaptive(max_entries: usize) -> Arc<Cache> {
+    cache_of(max_entries, Policy::Adaptive)
+}
+
+fn cache_of(max_entries: usize, policy: Policy) -> Arc<Cache> {
+    let builder = hotset::Cache::<u64, Canary>::builder().hasher(Identity).policy(policy);
     Arc::new(builder.max_entries(max_entries).build().expect("a bound of 1 or more"))
 }
 
@@ -66,6 +77,25 @@ pub fn keys<const N: usize>(cache: &Cache, home: usize) -> [u64; N] {
         fits
     });
     std::array::from_fn(|_| found.next().expect("keys without end"))
+}
+
+/// Entries that are certainly in the table at one time: what a pinned thread sees in two looks one
+/// after the other was there between the two, since under a pin no node comes back.
+pub fn crowd(cache: &Cache) -> usize {
+    let pin = cache.pin();
+    let look = || pin.iter().map(|(key, canary)| (*key, std::ptr::from_ref(canary)));
+    let first: Vec<_> = look().collect();
+    look().filter(|entry| first.contains(entry)).count()
+}
+
+/// M5.
+///
+/// # Panics
+/// If there are more entries than the bound allows.
+pub fn keeps_the_bound(cache: &Cache) {
+    let crowd = crowd(cache);
+    assert!(crowd <= cache.capacity(), "{crowd} entries at one time, {}", cache.capacity());
+    assert!(cache.len() <= cache.capacity(), "{} entries counted", cache.len());
 }
 
 /// What must hold of a cache that nobody uses any more: M8 (`validate`), M1 and M8 (each entry is

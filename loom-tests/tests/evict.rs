@@ -6,7 +6,9 @@
 
 use std::sync::Arc;
 
-use hotset_loom_tests::{Cache, Canary, Job, cache, fill, job, keys, race, settle, suite};
+use hotset_loom_tests::{
+    Cache, Canary, Job, cache, crowd, fill, job, keeps_the_bound, keys, race, settle, suite,
+};
 
 suite! {
     sound: hit_against_evict, pinned_hit_against_evict, remove_makes_room, insert_against_clear,
@@ -21,22 +23,6 @@ suite! {
         ignore_pins = IgnorePins in pinned_hit_against_evict => "Causality violation",
         no_hazard_fence = NoHazardFence in hit_against_evict => "Causality violation",
         no_validation = NoValidation in hit_against_evict => "read after its death",
-}
-
-/// Entries that are certainly in the table at one time: what a pinned thread sees in two looks one
-/// after the other was there between the two, since under a pin no node comes back.
-fn crowd(cache: &Cache) -> usize {
-    let pin = cache.pin();
-    let look = || pin.iter().map(|(key, canary)| (*key, std::ptr::from_ref(canary)));
-    let first: Vec<_> = look().collect();
-    look().filter(|entry| first.contains(entry)).count()
-}
-
-/// M5.
-fn keeps_the_bound(cache: &Cache) {
-    let crowd = crowd(cache);
-    assert!(crowd <= cache.capacity(), "{crowd} entries at one time, {}", cache.capacity());
-    assert!(cache.len() <= cache.capacity(), "{} entries counted", cache.len());
 }
 
 /// Inserts a key, or is refused.

@@ -19,7 +19,7 @@ suite! {
         pin_against_two_writers, pin_across_two_swaps, young_pin_beside_an_old_one,
         old_pin_beside_a_young_one, slack_of_one, slack_of_two,
         handle_against_hit, handle_against_pinned_hit, handle_against_joiner, two_handles,
-        handle_against_handle;
+        handle_against_handle, collector_against_retirement, two_collectors;
     wide:;
     widest: two_pins_against_two_writers;
     campaign:;
@@ -34,6 +34,9 @@ suite! {
             YoungestPin in old_pin_beside_a_young_one => "read after its death",
         blind_handle = BlindHandle in handle_against_hit => "Causality violation",
         blind_handle_pinned = BlindHandle in handle_against_pinned_hit => "Causality violation",
+        relaxed_fresh = RelaxedFresh in collector_against_retirement =>
+            "before its block is put in",
+        unconfirmed_take = UnconfirmedTake in collector_against_retirement => "disposed of twice",
         sole_first = SoleFirst in handle_against_joiner => "Causality violation",
 }
 
@@ -152,6 +155,27 @@ fn while_pinned(slot: &Arc<Slot>, body: impl FnOnce(&Arc<Slot>)) {
             body(slot);
         }
     });
+}
+
+/// Frees what waits, whoever retired it.
+fn collector() -> Job<Slot> {
+    job(|slot: &Slot| slot.collect_all())
+}
+
+/// M3: what a thread retires is freed by that thread or by another one, and once.
+fn collector_against_retirement() {
+    let slot = slot(8);
+    race(&slot, [writer(1), collector()]);
+    settled(&slot);
+}
+
+/// M3: as above; two others are after a block that its thread left to them.
+fn two_collectors() {
+    let slot = slot(8);
+    slot.read(|_| writer(1)(&slot));
+    assert_eq!(slot.waiting(), 1);
+    race(&slot, [collector(), collector()]);
+    settled(&slot);
 }
 
 /// M3, M10: a writer that meets the bound is refused, and what it brought is not lost.

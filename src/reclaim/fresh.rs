@@ -81,7 +81,7 @@ impl<N> Fresh<N> {
             // loop reads again.
             let moved =
                 self.start.compare_exchange(start, end, Ordering::AcqRel, Ordering::Relaxed);
-            if moved.is_ok() {
+            if moved.is_ok() || planted(Seed::UnconfirmedTake) {
                 batch.len = count.min(LEN);
                 return batch;
             }
@@ -106,9 +106,12 @@ impl<N> Batch<N> {
 
     pub(super) fn iter(&self) -> impl Iterator<Item = NonNull<N>> {
         // SAFETY: `take` wrote the first `len`; what it read was put in by `push`, so is not null.
-        self.blocks[..self.len]
-            .iter()
-            .map(|block| unsafe { NonNull::new_unchecked(block.assume_init()) })
+        self.blocks[..self.len].iter().map(|block| unsafe {
+            let block = block.assume_init();
+            // A planted bug makes a model fail here and not somewhere later.
+            assert!(!MODEL || !block.is_null(), "a place is read before its block is put in");
+            NonNull::new_unchecked(block)
+        })
     }
 }
 

@@ -179,6 +179,14 @@ impl<K, V> Store<K, V> {
         self.table.home_of(hash)
     }
 
+    pub(crate) fn adaptive_class(&self, hash: Hashed, key: &K) -> Option<(bool, u32)>
+    where
+        K: Eq,
+    {
+        let shield = Shield::new(self.domain.owner());
+        self.table.class_of(hash, key, &shield)
+    }
+
     /// Checks the whole structure. Only meaningful while no other thread uses the cache.
     pub(crate) fn validate(&self) -> Result<(), String>
     where

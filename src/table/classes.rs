@@ -22,6 +22,9 @@ use crate::advice::{Hint, WideHint};
 use crate::clock;
 use crate::hash::Hashed;
 use crate::node::Node;
+use crate::pause::{Step, reach};
+use crate::reclaim::Protect;
+use crate::seed::{Seed, planted};
 use crate::sync::prefetch;
 use crate::table::bucket::Bucket;
 use crate::table::ghost::Ghosts;
@@ -154,7 +157,7 @@ impl<K, V> Table<K, V> {
         let Some(classes) = &self.classes else {
             return Some((self.evict(position, Patience::TwoTurns)?, Entrance::Main));
         };
-        let shard = &classes.shards[self.shard_index(hash.place())];
+        let shard: &Shard = &classes.shards[self.shard_index(hash.place())];
         let (remembered, evidence) = classes.recall(hash.place());
         if let Some(evidence) = evidence {
             classes.move_quota(shard, evidence, entries);
@@ -179,16 +182,21 @@ impl<K, V> Table<K, V> {
         let entrance = own.map_or(Entrance::Probation, Entrance::Drawn);
         let node = self.evict_early(classes, shard, first, own).or_else(|| {
             self.evict_main(classes, position, Patience::Buckets)
-                .or_else(|| self.evict_early_of_any(classes))
+                .or_else(|| self.evict_early_of_others(classes, Some(shard)))
                 .or_else(|| self.evict_main(classes, position, Patience::TwoTurns))
         })?;
         Some((node, entrance))
     }
 
-    fn evict_early_of_any(&self, classes: &Classes) -> Option<NonNull<Node<K, V>>> {
-        classes
-            .shards
-            .iter()
+    /// Evicts from any queue but `but`, in which the caller may have a place that is not yet filled.
+    fn evict_early_of_others(
+        &self,
+        classes: &Classes,
+        but: Option<&Shard>,
+    ) -> Option<NonNull<Node<K, V>>> {
+        let others = classes.shards.iter().map(|shard| &**shard);
+        others
+            .filter(|shard| but.is_none_or(|but| !std::ptr::eq(*shard, but)))
             .find_map(|shard| self.evict_early(classes, shard, shard.queue.pop(), None))
     }
 
@@ -204,7 +212,7 @@ impl<K, V> Table<K, V> {
             .filter(over)
             .find_map(|shard| self.evict_early(classes, shard, shard.queue.pop(), None))
             .or_else(|| self.evict_main(classes, position, Patience::TwoTurns))
-            .or_else(|| self.evict_early_of_any(classes))
+            .or_else(|| self.evict_early_of_others(classes, None))
     }
 
     /// In which class a newcomer with this hash comes while there is room.
@@ -219,6 +227,7 @@ impl<K, V> Table<K, V> {
     /// An entry has come into the slot at `place`.
     #[inline]
     pub(crate) fn enter(&self, hash: Hashed, place: Place<'_, K, V>, entrance: Entrance) {
+        reach(Step::Entering);
         let Some(classes) = &self.classes else { return place.touch() };
         if entrance == Entrance::Main {
             return place.bucket.chill(place.lane(), false);
@@ -230,6 +239,7 @@ impl<K, V> Table<K, V> {
         let queued = ticket.zip(self.number(place));
         place.bucket.chill(place.lane(), queued.is_some());
         if let Some((ticket, number)) = queued {
+            reach(Step::Drawn);
             queue.put(ticket, number);
         }
     }
@@ -251,6 +261,7 @@ impl<K, V> Table<K, V> {
                 number = shard.queue.pop_before(own)?;
             }
             let (bucket, lane) = self.at_number(number)?;
+            reach(Step::Popped);
             self.fetch_ahead(shard);
             let (word, clock) = (bucket.slot(lane).load(), bucket.clock());
             // Else the number is stale.
@@ -258,7 +269,7 @@ impl<K, V> Table<K, V> {
                 if !clock::is_cold(clock, lane) && promoted < adaptive::PROMOTIONS {
                     bucket.chill(lane, false);
                     promoted += 1;
-                } else if bucket.slot(lane).unlink(word)
+                } else if (bucket.slot(lane).unlink(word) || planted(Seed::QueueDecides))
                     && let Some(node) = NonNull::new(word.node())
                 {
                     let node = self.evicted(bucket, node);
@@ -321,5 +332,20 @@ impl<K, V> Table<K, V> {
             })
         };
         numbers.filter(cold).map(parts).map(|(index, slot)| (self.cursor_of(index), slot)).collect()
+    }
+
+    /// Whether the entry of `key` is on probation, and the uses to its credit.
+    pub(crate) fn class_of<P: Protect<Node<K, V>>>(
+        &self,
+        hash: Hashed,
+        key: &K,
+        guard: &P,
+    ) -> Option<(bool, u32)>
+    where
+        K: Eq,
+    {
+        let found = self.locate(hash, key, guard).filter(|found| found.word.is_ready())?;
+        let (clock, lane) = (found.place.bucket.clock(), found.place.lane());
+        Some((clock::is_new(clock, lane), clock::uses(clock, lane)))
     }
 }

@@ -35,7 +35,7 @@ pub(crate) struct Position {
     end: OwnedWord,
     row: OwnedWord,
     slot: OwnedWord,
-    /// In which turn of the hand.
+    /// In which turn of the hand the first of the buckets was that were taken with `next`.
     turn: OwnedWord,
 }
 

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicIsize, Ordering::SeqCst};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hotset::Cache;
+use hotset::{Cache, Policy};
 
-use crate::common::{Ledger, Random, Stop, Tracked, check, stress_time};
+use crate::common::{Ledger, POLICIES, Random, Stop, Tracked, check, stress_time, with_policy};
 
 const BOUND: usize = 1000;
 /// As `Builder::reclamation_slack` documents: an eighth of the bound, 1,024 at least.
@@ -29,10 +29,11 @@ fn run(
     writers: usize,
     reader: Reader,
     in_hand: usize,
+    policy: Policy,
     write: impl Fn(&Cache<u64, Tracked>, &mut dyn FnMut() -> Tracked, &mut Random) + Sync,
 ) {
     let ledger = Ledger::new();
-    let cache: Cache<u64, Tracked> = Cache::new(BOUND);
+    let cache: Cache<u64, Tracked> = with_policy(BOUND, policy);
     let stop = Stop::default();
     let most = AtomicIsize::new(0);
     // Two for each thread: writers, the reader, this one. A loader's caller also holds a clone.
@@ -137,7 +138,9 @@ macro_rules! bounds {
     (in hand $in_hand:literal; $($name:ident: $write:ident by $writers:literal beside $reader:ident;)*) => {
         $(#[test]
         fn $name() {
-            run($writers, Reader::$reader, $in_hand, $write);
+            for policy in POLICIES {
+                run($writers, Reader::$reader, $in_hand, policy, $write);
+            }
         })*
     };
 }

@@ -13,10 +13,21 @@ pub(crate) fn times(n: usize) -> usize {
     if cfg!(miri) { (n / 50).max(2) } else { n }
 }
 
-/// How long a stress test runs.
+/// How long a stress test runs, with each policy.
 pub(crate) fn stress_time() -> Duration {
     let seconds = std::env::var("HOTSET_STRESS_SECONDS").ok().and_then(|s| s.parse().ok());
-    Duration::from_secs_f64(seconds.unwrap_or(if cfg!(miri) { 0.01 } else { 1.0 }))
+    Duration::from_secs_f64(seconds.unwrap_or(if cfg!(miri) { 0.01 } else { 0.6 }))
+}
+
+/// For what must hold whoever leaves.
+pub(crate) const POLICIES: [Policy; 2] = [Policy::Adaptive, Policy::Clock];
+
+/// A cache with this bound and this policy.
+pub(crate) fn with_policy<K, V>(max_entries: usize, policy: Policy) -> Cache<K, V>
+where
+    K: std::hash::Hash + Eq,
+{
+    Cache::builder().max_entries(max_entries).policy(policy).build().unwrap()
 }
 
 /// Tells other threads to stop, also when a test fails.

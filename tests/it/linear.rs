@@ -11,9 +11,9 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::thread;
 
-use hotset::{Cache, Insert};
+use hotset::{Cache, Insert, Policy};
 
-use crate::common::{Random, check, times};
+use crate::common::{POLICIES, Random, check, times, with_policy};
 
 /// What one operation did, with the tickets of its begin and end.
 #[derive(Clone, Debug)]
@@ -139,10 +139,14 @@ fn operate(cache: &Cache<u64, u64>, random: &mut Random, value: u64, other: u64)
 
 #[test]
 fn one_hot_key() {
+    POLICIES.into_iter().for_each(one_hot_key_by);
+}
+
+fn one_hot_key_by(policy: Policy) {
     const THREADS: usize = 4;
     let start = Barrier::new(THREADS);
-    for round in 0..times(400) as u64 {
-        let cache = Cache::new(2);
+    for round in 0..times(300) as u64 {
+        let cache = with_policy(2, policy);
         let threads: Vec<Vec<Event>> = thread::scope(|scope| {
             let all: Vec<_> = (0..THREADS as u64)
                 .map(|t| {

@@ -5,6 +5,7 @@
 
 mod common;
 
+mod adaptive;
 mod autotraits;
 mod basic;
 mod bound;

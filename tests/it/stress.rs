@@ -6,9 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::thread;
 use std::time::Instant;
 
-use hotset::{Cache, Insert, LoadError};
+use hotset::{Cache, Insert, LoadError, Policy};
 
-use crate::common::{Ledger, OneHash, Random, Stop, Tracked, boom, booms, check, stress_time};
+use crate::common::{
+    Ledger, OneHash, POLICIES, Random, Stop, Tracked, boom, booms, check, stress_time, with_policy,
+};
 
 const THREADS: u64 = if cfg!(miri) { 3 } else { 12 };
 
@@ -27,19 +29,28 @@ struct World<S> {
 }
 
 impl<S: std::hash::BuildHasher + Send + Sync> World<S> {
-    fn new(entries: usize, keys: u64, resize: bool, slack: Option<usize>, hasher: S) -> Self {
+    fn new(
+        entries: usize,
+        keys: u64,
+        resize: bool,
+        slack: Option<usize>,
+        hasher: S,
+        policy: Policy,
+    ) -> Self {
         let told = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&told);
-        let mut builder =
-            Cache::builder().max_entries(entries).hasher(hasher).stats(true).on_evict(
-                move |k: &u64, v: &Tracked, _| {
-                    assert_eq!(*k, v.n());
-                    count.fetch_add(1, SeqCst);
-                    if k % 5 == 4 {
-                        boom();
-                    }
-                },
-            );
+        let mut builder = Cache::builder()
+            .max_entries(entries)
+            .policy(policy)
+            .hasher(hasher)
+            .stats(true)
+            .on_evict(move |k: &u64, v: &Tracked, _| {
+                assert_eq!(*k, v.n());
+                count.fetch_add(1, SeqCst);
+                if k % 5 == 4 {
+                    boom();
+                }
+            });
         if let Some(slack) = slack {
             builder = builder.reclamation_slack(slack);
         }
@@ -246,49 +257,69 @@ fn fast() -> hotset::DefaultHashBuilder {
 
 #[test]
 fn one_entry() {
-    World::new(1, 3, false, None, fast()).run(2);
+    for policy in POLICIES {
+        World::new(1, 3, false, None, fast(), policy).run(2);
+    }
 }
 
 #[test]
 fn few_keys_few_entries() {
-    World::new(4, 8, false, None, fast()).run(1);
+    for policy in POLICIES {
+        World::new(4, 8, false, None, fast(), policy).run(1);
+    }
 }
 
 #[test]
 fn all_keys_fit() {
-    World::new(16, 10, false, None, fast()).run(2);
+    for policy in POLICIES {
+        World::new(16, 10, false, None, fast(), policy).run(2);
+    }
 }
 
 #[test]
 fn with_a_bound_that_changes() {
-    World::new(10, 20, true, None, fast()).run(1);
+    for policy in POLICIES {
+        World::new(10, 20, true, None, fast(), policy).run(1);
+    }
 }
 
 #[test]
 fn with_a_slack_of_a_few() {
-    World::new(8, 16, false, Some(2), fast()).run(2);
+    for policy in POLICIES {
+        World::new(8, 16, false, Some(2), fast(), policy).run(2);
+    }
 }
 
 #[test]
 fn one_hash() {
-    World::new(6, 12, true, None, OneHash).run(1);
+    for policy in POLICIES {
+        World::new(6, 12, true, None, OneHash, policy).run(1);
+    }
 }
 
 #[test]
 fn more_entries() {
-    World::new(300, 600, false, None, fast()).run(2);
+    for policy in POLICIES {
+        World::new(300, 600, false, None, fast(), policy).run(2);
+    }
 }
 
 #[test]
 fn growth_by_one_hash() {
     // More keys of one hash than one probe has slots: segments are appended while others read.
-    World::new(120, 200, false, None, OneHash).run(2);
+    for policy in POLICIES {
+        World::new(120, 200, false, None, OneHash, policy).run(2);
+    }
 }
 
 #[test]
 fn threads_that_come_and_go() {
+    POLICIES.into_iter().for_each(threads_that_come_and_go_by);
+}
+
+fn threads_that_come_and_go_by(policy: Policy) {
     let ledger = Ledger::new();
-    let cache = Arc::new(Cache::new(50));
+    let cache = Arc::new(with_policy(50, policy));
     let end = Instant::now() + stress_time() / 2;
     let mut turn = 0;
     while Instant::now() < end {
@@ -324,9 +355,13 @@ fn threads_that_come_and_go() {
 
 #[test]
 fn lowering_the_bound_while_others_insert() {
+    POLICIES.into_iter().for_each(lowering_the_bound_while_others_insert_by);
+}
+
+fn lowering_the_bound_while_others_insert_by(policy: Policy) {
     // When `set_max_entries` has returned, the bound holds: also against an insert that had
     // looked at the old bound and not yet taken its room.
-    let cache = Cache::new(64);
+    let cache: Cache<u64, u64> = with_policy(64, policy);
     let stop = Stop::default();
     thread::scope(|scope| {
         for t in 0..3 {
@@ -360,9 +395,13 @@ fn lowering_the_bound_while_others_insert() {
 
 #[test]
 fn handles_are_taken_apart_while_waiters_join() {
+    POLICIES.into_iter().for_each(handles_are_taken_apart_while_waiters_join_by);
+}
+
+fn handles_are_taken_apart_while_waiters_join_by(policy: Policy) {
     // `try_into_inner` must see a waiter that has just joined the flight whose entry it is.
     let ledger = Ledger::new();
-    let cache = Cache::new(4);
+    let cache = with_policy(4, policy);
     let stop = Stop::default();
     thread::scope(|scope| {
         for t in 0..6 {

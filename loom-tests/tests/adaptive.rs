@@ -1,0 +1,207 @@
+//! Does `Policy::Adaptive` decide nothing but who leaves? (`src/table/classes`, `src/table/probation`)
+//!
+//! Its queues and its memory are advice, and invisible to loom on purpose: what is modelled is that
+//! whoever acts on a number out of the queue, however old, does so by the slot's exchange. M3, M6: the
+//! canaries. M5: `keeps_the_bound`. M1, M8: `settle`.
+
+use std::sync::Arc;
+
+use hotset_loom_tests::{
+    Cache, Canary, Job, adaptive, fill, job, keeps_the_bound, keys, race, settle, suite,
+};
+
+suite! {
+    sound: hit_against_queue, pinned_hit_against_queue, remove_against_queue,
+        replace_against_queue, promotion_against_hit, promotion_against_remove,
+        promotion_against_replace, number_of_another_entry;
+    wide: two_newcomers_one_entry, lower_bound_against_newcomer;
+    widest: two_newcomers_one_room, two_promotions;
+    campaign: number_of_another_entry_and_a_hand;
+    seeded:
+        ignore_hazards = IgnoreHazards in hit_against_queue => "Causality violation",
+        ignore_pins = IgnorePins in pinned_hit_against_queue => "Causality violation",
+        no_validation = NoValidation in hit_against_queue => "read after its death",
+        torn_room = TornRoom in two_newcomers_one_room => "at one time",
+        queue_decides = QueueDecides in remove_against_queue => "dies twice",
+}
+
+/// The entries of a full cache for two, `main` and, on probation, `new`, and keys of others. Those are
+/// at home where there is room for them.
+struct Full {
+    cache: Arc<Cache>,
+    main: u64,
+    new: u64,
+    others: [u64; 2],
+}
+
+fn full() -> Full {
+    let cache = adaptive(4);
+    cache.set_max_entries(2).expect("a bound in range");
+    let [main, new] = keys(&cache, 0);
+    fill(&cache, [main, new]);
+    let class = |key| cache.adaptive_class(&key).map(|class| class.0);
+    assert_eq!((class(main), class(new)), (Some(false), Some(true)));
+    let others = keys(&cache, 1);
+    Full { cache, main, new, others }
+}
+
+/// The same, where the one on probation was used, so that its turn in the queue promotes it.
+fn full_and_used() -> Full {
+    let full = full();
+    full.cache.with(&full.new, |_, canary| assert_eq!(canary.read(), full.new));
+    full
+}
+
+fn insert(key: u64) -> Job<Cache> {
+    job(move |cache: &Cache| {
+        assert!(cache.insert(key, Canary::new(key)).is_admitted());
+    })
+}
+
+fn insert_and_look(key: u64) -> Job<Cache> {
+    job(move |cache: &Cache| {
+        cache.insert(key, Canary::new(key));
+        keeps_the_bound(cache);
+    })
+}
+
+fn remove(key: u64) -> Job<Cache> {
+    job(move |cache: &Cache| {
+        if let Some(old) = cache.remove(&key) {
+            assert_eq!((*old.key(), old.read()), (key, key));
+        }
+    })
+}
+
+fn replace(key: u64) -> Job<Cache> {
+    job(move |cache: &Cache| {
+        if let Ok(old) = cache.replace(key, Canary::new(key)) {
+            assert_eq!((*old.key(), old.read()), (key, key));
+        }
+    })
+}
+
+fn hit(key: u64) -> Job<Cache> {
+    job(move |cache: &Cache| {
+        cache.with(&key, |_, canary| assert_eq!(canary.read(), key));
+    })
+}
+
+/// M3, M6: one on probation is evicted, or promoted, under its reader.
+fn hit_against_queue() {
+    let Full { cache, main, new, others: [b, _] } = full();
+    race(&cache, [hit(new), insert(b)]);
+    let left = settle(&cache);
+    assert!(left == [main, b] || left == [new, b] || left == [b, main] || left == [b, new]);
+}
+
+/// M3, M6: as above, and what was read stays readable.
+fn pinned_hit_against_queue() {
+    let Full { cache, new, others: [b, _], .. } = full();
+    let reader = job(move |cache: &Cache| {
+        let pin = cache.pin();
+        let (first, other) = (pin.get(&new), pin.get(&b));
+        assert!(first.is_none_or(|canary| canary.read() == new));
+        assert!(other.is_none_or(|canary| canary.read() == b));
+    });
+    race(&cache, [reader, insert(b)]);
+    assert!(settle(&cache).contains(&b));
+}
+
+/// M3, M5: two want to unlink one that is on probation.
+fn remove_against_queue() {
+    let Full { cache, new, others: [b, _], .. } = full();
+    race(&cache, [remove(new), insert_and_look(b)]);
+    let left = settle(&cache);
+    assert!(left.contains(&b) && !left.contains(&new));
+}
+
+/// M3: one replaces the value of the entry that the other evicts.
+fn replace_against_queue() {
+    let Full { cache, new, others: [b, _], .. } = full();
+    race(&cache, [replace(new), insert(b)]);
+    assert!(settle(&cache).contains(&b));
+}
+
+/// M3, M7: the entry at the end of the queue is promoted while it is read.
+fn promotion_against_hit() {
+    let Full { cache, main, new, others: [b, _] } = full_and_used();
+    race(&cache, [hit(new), insert(b)]);
+    let left = settle(&cache);
+    assert!(left.contains(&b) && (left.contains(&main) || left.contains(&new)));
+}
+
+/// M3, M5: it is promoted while it is removed.
+fn promotion_against_remove() {
+    let Full { cache, new, others: [b, _], .. } = full_and_used();
+    race(&cache, [remove(new), insert_and_look(b)]);
+    let left = settle(&cache);
+    assert!(left.contains(&b) && !left.contains(&new));
+}
+
+/// M3, M7: it is promoted while its value is replaced.
+fn promotion_against_replace() {
+    let Full { cache, new, others: [b, _], .. } = full_and_used();
+    race(&cache, [replace(new), insert(b)]);
+    assert!(settle(&cache).contains(&b));
+}
+
+/// M5: two newcomers, and room for one.
+fn two_newcomers_one_room() {
+    let cache = adaptive(2);
+    cache.set_max_entries(1).expect("a bound in range");
+    let [a, b] = keys(&cache, 0);
+    race(&cache, [insert_and_look(a), insert_and_look(b)]);
+    assert!(settle(&cache).len() <= 1);
+}
+
+/// M3, M5: two newcomers, for one of whom the only entry on probation leaves.
+fn two_newcomers_one_entry() {
+    let Full { cache, others: [b, c], .. } = full();
+    race(&cache, [insert_and_look(b), insert_and_look(c)]);
+    assert!(settle(&cache).len() <= 2);
+}
+
+/// M3, M5: as above, where it would be promoted.
+fn two_promotions() {
+    let Full { cache, others: [b, c], .. } = full_and_used();
+    race(&cache, [insert(b), insert(c)]);
+    assert!(settle(&cache).len() <= 2);
+}
+
+/// M5: who is evicted for a bound that falls is on probation, and somebody comes.
+fn lower_bound_against_newcomer() {
+    let Full { cache, others: [b, _], .. } = full();
+    let lower = job(|cache: &Cache| {
+        cache.set_max_entries(1).expect("a bound in range");
+        keeps_the_bound(cache);
+    });
+    let insert = job(move |cache: &Cache| drop(cache.insert(b, Canary::new(b))));
+    race(&cache, [lower, insert]);
+    assert!(settle(&cache).len() <= 1);
+}
+
+/// M1, M5, M8: a number out of the queue is that of an entry that has been removed, and of another
+/// one that has come in its place, or not yet.
+fn number_of_another_entry() {
+    let Full { cache, new, others: [b, _], .. } = full();
+    let again = job(move |cache: &Cache| {
+        remove(new)(cache);
+        cache.insert(new, Canary::new(new));
+    });
+    race(&cache, [again, insert_and_look(b)]);
+    assert!(settle(&cache).len() <= 2);
+}
+
+/// M1, M5, M8: as above; a third one evicts as well.
+fn number_of_another_entry_and_a_hand() {
+    let Full { cache, new, others: [b, c], .. } = full();
+    let again = job(move |cache: &Cache| {
+        remove(new)(cache);
+        cache.insert(new, Canary::new(new));
+    });
+    let third = job(move |cache: &Cache| drop(cache.insert(c, Canary::new(c))));
+    let second = job(move |cache: &Cache| drop(cache.insert(b, Canary::new(b))));
+    race(&cache, [again, second, third]);
+    assert!(settle(&cache).len() <= 2);
+}
