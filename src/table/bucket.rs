@@ -140,11 +140,13 @@ impl<N> Bucket<N> {
         }
     }
 
+    /// What others change in between is lost, as in `chill` and `flip`: a use that is not counted is
+    /// cheaper than a locked instruction for each that is.
     #[cold]
     #[inline(never)]
     fn rejuvenate(&self, lane: Lane) {
         // ORDERING: Relaxed. The clock word is advice.
-        self.clock.fetch_and(!clock::used(self.clock(), lane), Ordering::Relaxed);
+        self.clock.store(self.clock() & !clock::used(self.clock(), lane), Ordering::Relaxed);
     }
 
     /// Marks `lane` as not used since it came. What others change in between is lost.

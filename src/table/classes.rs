@@ -114,6 +114,7 @@ impl Classes {
     #[inline(always)]
     pub(crate) fn fetch(&self, place: u32) {
         self.early.fetch(place);
+        self.late.fetch(place);
     }
 
     /// The bound is `entries` now.
