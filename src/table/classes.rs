@@ -74,7 +74,7 @@ struct Shard {
     queue: Probation,
     /// How long the queue should be.
     quota: Hint,
-    /// Newcomers for whom somebody had to leave.
+    /// Newcomers without a past for whom somebody had to leave.
     arrivals: Hint,
 }
 
