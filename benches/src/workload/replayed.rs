@@ -54,8 +54,10 @@ mod tests {
         for threads in [1, 3] {
             let cache = MutexLru::with_capacity(2_000);
             let sample = replayed(&cache, &ids, 3, threads);
-            assert_eq!((sample.tally.ops, sample.tally.inserts), (3_000, 1_000));
-            assert_eq!(sample.tally.hits, 2_000);
+            let tally = sample.tally;
+            assert_eq!((tally.ops, tally.hits + tally.inserts), (3_000, 3_000));
+            // A thread that lags behind with a key while another is there in the next pass: both miss.
+            assert!(tally.inserts == 1_000 || threads > 1 && tally.inserts > 1_000);
         }
     }
 }
