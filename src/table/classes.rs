@@ -74,18 +74,6 @@ struct Shard {
     queue: Probation,
     /// How long the queue should be.
     quota: Hint,
-    /// Newcomers without a past for whom somebody had to leave.
-    arrivals: Hint,
-}
-
-impl Shard {
-    /// Whether a newcomer without a past comes to the main class all the same.
-    #[inline]
-    fn is_lucky(&self, place: u32) -> bool {
-        let arrivals = self.arrivals.get();
-        self.arrivals.set(arrivals.wrapping_add(1));
-        adaptive::is_lucky(place, arrivals)
-    }
 }
 
 impl Classes {
@@ -96,7 +84,6 @@ impl Classes {
             CachePadded::new(Shard {
                 queue: Probation::new(adaptive::longest_queue(entries.div_ceil(shards))),
                 quota: Hint::new(limits.first_quota()),
-                arrivals: Hint::default(),
             })
         };
         let this = Self {
@@ -164,7 +151,7 @@ impl<K, V> Table<K, V> {
             classes.move_quota(shard, evidence, entries);
         }
         let (waiting, quota) = (shard.queue.len(), shard.quota.get() as usize);
-        if remembered || shard.is_lucky(hash.place()) {
+        if remembered || adaptive::is_lucky(hash.place(), shard.queue.arrivals()) {
             // A queue that is too long gives up one of its own for whom it put out too early.
             let over = (remembered && waiting > quota)
                 .then(|| self.evict_early(classes, shard, shard.queue.pop(), None));

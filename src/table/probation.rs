@@ -82,6 +82,12 @@ impl Probation {
         self.ends().len() as usize
     }
 
+    /// How many places were drawn so far; it wraps.
+    #[inline]
+    pub(crate) fn arrivals(&self) -> u32 {
+        self.ends().tail
+    }
+
     /// Draws a place for a number; `None` if there is no room for it.
     #[inline]
     pub(crate) fn draw(&self) -> Option<Ticket> {

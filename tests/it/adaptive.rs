@@ -142,7 +142,7 @@ impl Model {
             let (victim, waits) = self.displace(shard, place);
             (Some(victim), waits)
         };
-        let queue = &mut self.shards[shard].queue;
+        let Shard { queue, arrivals, .. } = &mut self.shards[shard];
         let new = match waits {
             Waits::Never => false,
             Waits::IfThereIsRoom => queue.len() < self.longest,
@@ -150,6 +150,7 @@ impl Model {
         };
         if new {
             queue.push_back(at);
+            *arrivals = arrivals.wrapping_add(1);
         }
         self.slots[at] = Slot { key: Some(key), new, uses: 0 };
         self.at.insert(key, at);
@@ -174,11 +175,7 @@ impl Model {
         }
         let quota = *quota;
         let waiting = self.shards[shard].queue.len();
-        let lucky = !remembered && {
-            let arrivals = &mut self.shards[shard].arrivals;
-            *arrivals = arrivals.wrapping_add(1);
-            (place ^ (*arrivals - 1)).is_multiple_of(512)
-        };
+        let lucky = (place ^ self.shards[shard].arrivals).is_multiple_of(512);
         if remembered || lucky {
             let own = if remembered && waiting > quota { self.evict_early(shard) } else { None };
             if let Some(victim) = own.or_else(|| self.evict_late(Until::Passed(4))) {
