@@ -48,20 +48,8 @@ impl WideHint {
         // ORDERING: Relaxed, as above.
         self.0.store(value, Ordering::Relaxed);
     }
-}
 
-/// A word of advice that changes by exchange, so that no update is lost.
-#[derive(Debug, Default)]
-pub(crate) struct ExactHint(AtomicU64);
-
-impl ExactHint {
-    #[inline(always)]
-    pub(crate) fn get(&self) -> u64 {
-        // ORDERING: Relaxed. No partner: advice publishes nothing.
-        self.0.load(Ordering::Relaxed)
-    }
-
-    /// Writes `to` if the word is `from`.
+    /// Writes `to` if the word is `from`, where no update may be lost.
     #[inline(always)]
     pub(crate) fn exchange(&self, from: u64, to: u64) -> bool {
         // ORDERING: Relaxed, both, as above.

@@ -26,7 +26,7 @@ pub(crate) const MODEL: bool = cfg!(all(hotset_loom, feature = "loom"));
 
 /// Makes `value` visible in `cell` before any later `SeqCst` load of this thread.
 ///
-/// ORDERING: `SeqCst` swap. Partner: the `fence(SeqCst)` of `Domain::collect`. A reader swaps and
+/// ORDERING: `SeqCst` swap. Partner: the `fence(SeqCst)` of `Owner::protections`. A reader swaps and
 /// then loads the slot with `SeqCst`; a collector has unlinked and then fences. In the single
 /// total order either the reader's load comes after the fence and sees the unlinking, or the
 /// collector's load of this cell comes after the swap and sees the hazard. A `Release` store

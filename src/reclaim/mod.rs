@@ -245,13 +245,13 @@ const FREE_BLOCKS: usize = if MODEL { 1 } else { 2 * BATCH };
 
 impl<N: Block, L: Default> Drop for Domain<N, L> {
     fn drop(&mut self) {
-        for block in
-            self.records.iter().flat_map(|record| record.fresh.take().iter().collect::<Vec<_>>())
-        {
-            // SAFETY: as below.
-            unsafe {
-                N::dispose(block);
-                drop(Box::from_raw(block.as_ptr()));
+        for batch in self.records.iter().map(|record| record.fresh.take()) {
+            for block in batch.iter() {
+                // SAFETY: as below.
+                unsafe {
+                    N::dispose(block);
+                    drop(Box::from_raw(block.as_ptr()));
+                }
             }
         }
         let lists = self.records.iter().map(|record| &record.retired).chain([&*self.kept]);

@@ -82,7 +82,7 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
             // value and never the 0 that ended the thread's previous pin.
             word.store(PINNED | u64::from(era), Ordering::Release);
             if !planted(Seed::NoPinFence) {
-                // ORDERING: SeqCst. Partner: the fence in `sweep`: either the collector sees this
+                // ORDERING: SeqCst. Partner: the fence in `protections`: either the collector sees this
                 // pin, or every slot that is read from here on shows what that collector's blocks had
                 // been unlinked from.
                 fence(Ordering::SeqCst);
@@ -301,6 +301,15 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
         }
     }
 
+    /// What readers hold that could see a block which was unlinked before this call: where a list or a
+    /// queue is taken first, with Acquire, the unlinking of what is in it is before the fence.
+    fn protections(self) -> Protections<N> {
+        // ORDERING: SeqCst fence. Partners: `publish_hazard` and the fence of `publish_pin`, see the
+        // module.
+        fence(Ordering::SeqCst);
+        Protections::read(&self.domain.records)
+    }
+
     /// Frees what can be freed of what one thread has retired.
     fn sweep_record(self, record: &Record<N, L>) {
         self.sweep(take_list(&record.retired));
@@ -312,10 +321,7 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
         // As in `sweep`, of which this is the case of one stamp for all, kept in no block unless
         // it must be kept itself.
         let era = self.domain.next_era();
-        // ORDERING: SeqCst fence. Partners as in `sweep`: the blocks were unlinked before they were
-        // put in, and taken out with Acquire.
-        fence(Ordering::SeqCst);
-        let in_use = Protections::read(&self.domain.records);
+        let in_use = self.protections();
         if in_use.is_nothing() {
             reach(Step::Freeing);
             for block in batch.iter() {
@@ -344,12 +350,7 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
         }
         reach(Step::Collecting);
         stamp(self.domain, list);
-        // ORDERING: SeqCst fence. Partners: `publish_hazard` and the fence of `publish_pin`, see
-        // the module. The blocks of `list` were unlinked before they were pushed, and the list
-        // was taken with Acquire, so their unlinking is before this fence.
-        fence(Ordering::SeqCst);
-        let in_use = Protections::read(&self.domain.records);
-
+        let in_use = self.protections();
         let mut sorted = Sorted::new();
         let mut cursor = list;
         while let Some(block) = NonNull::new(cursor) {
@@ -393,9 +394,7 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
     /// The block is unlinked, and the unlinking happened before this call.
     pub(crate) unsafe fn is_unseen(self, block: NonNull<N>) -> bool {
         // The block is not stamped. Any pin may be older than its unlinking, so none may exist.
-        // ORDERING: SeqCst fence. Partners as in `sweep`.
-        fence(Ordering::SeqCst);
-        Protections::read(&self.domain.records).none_over(block)
+        self.protections().none_over(block)
     }
 }
 

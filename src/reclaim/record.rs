@@ -120,7 +120,7 @@ impl<N, L: Default> Records<N, L> {
         let fresh: Box<[Record<N, L>]> = (0..1 << chunk).map(|_| Record::new()).collect();
         let fresh = Box::into_raw(fresh).cast::<Record<N, L>>();
         // ORDERING: SeqCst on success. Partners: the Acquire load in `mine` (initialisation), and
-        // the fence of `Domain::collect`: a collector that misses this chunk has fenced before
+        // the fence of `Owner::protections`: a collector that misses this chunk has fenced before
         // this exchange, hence before any hazard that is published in it, whose owner therefore
         // sees the unlinking. Acquire on failure, to use the other thread's chunk.
         match self.chunks[chunk].compare_exchange(

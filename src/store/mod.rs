@@ -218,6 +218,7 @@ impl<K, V> Store<K, V> {
         P: Protect<Node<K, V>>,
     {
         let counts = trace == Trace::Use && self.count_hits;
+        // Two arms, each with its own count: so a hit is not asked a second time whether it is one.
         match self.table.find(hash, key, guard, trace == Trace::Use) {
             Some(node) => {
                 if counts {

@@ -32,7 +32,7 @@ use crate::reclaim::Protect;
 use crate::seed::{Seed, planted};
 use crate::slot::{State, Word};
 use crate::sync::{MODEL, spin_loop, yield_now};
-use crate::table::tags::Tags;
+use crate::table::tags::{Matches, Tags};
 use crate::table::{Found, LONG_PROBES, Place, Table, examine};
 
 /// Rounds for which a claimer gives way to an earlier claim of its key.
@@ -237,9 +237,7 @@ impl<K, V> Table<K, V> {
         if planted(Seed::NoRescan) {
             return Rescan::Alone;
         }
-        let matches = snapshot.matches(hash.tag());
-        let others = if mine.step() == 0 { matches.without(mine.lane()) } else { matches };
-        if others.is_empty() && snapshot.passed() == 0 {
+        if others(snapshot, 0, hash, mine).is_empty() && snapshot.passed() == 0 {
             return Rescan::Alone;
         }
         self.rescan_probe(hash, key, guard, mine, snapshot, impatient)
@@ -262,13 +260,9 @@ impl<K, V> Table<K, V> {
     {
         // As a rule, something passed and nothing in the home bucket looks like the key.
         let mut first = 0;
-        let at_home = snapshot.matches(hash.tag());
-        let others = if mine.step() == 0 { at_home.without(mine.lane()) } else { at_home };
-        if LONG_PROBES && others.is_empty() {
+        if LONG_PROBES && others(snapshot, 0, hash, mine).is_empty() {
             let tags = self.second_bucket(hash.place()).tags();
-            let matches = tags.matches(hash.tag());
-            let others = if mine.step() == 1 { matches.without(mine.lane()) } else { matches };
-            if others.is_empty() {
+            if others(tags, 1, hash, mine).is_empty() {
                 if tags.passed() == 0 {
                     return Rescan::Alone;
                 }
@@ -277,11 +271,8 @@ impl<K, V> Table<K, V> {
         }
         for (step, bucket) in self.probe(hash).enumerate().skip(first) {
             let tags = if step == 0 { snapshot } else { bucket.tags() };
-            for lane in tags.matches(hash.tag()) {
+            for lane in others(tags, step, hash, mine) {
                 let place = Place::new(bucket, lane, step);
-                if place.at == mine.at {
-                    continue;
-                }
                 match rival(hash, key, guard, place, impatient || place.at > mine.at) {
                     Rescan::Alone => {}
                     other => return other,
@@ -293,6 +284,13 @@ impl<K, V> Table<K, V> {
         }
         Rescan::Alone
     }
+}
+
+/// The slots of the `step`-th bucket of a probe whose tag is that of `hash`, but for the one at `mine`.
+#[inline(always)]
+fn others<K, V>(tags: Tags, step: usize, hash: Hashed, mine: Place<'_, K, V>) -> Matches {
+    let matches = tags.matches(hash.tag());
+    if mine.step() == step { matches.without(mine.lane()) } else { matches }
 }
 
 /// Looks at one slot whose tag matches ours. A claim of the same key there is aborted if `abort`.

@@ -34,7 +34,7 @@ use bucket::Bucket;
 use classes::Classes;
 pub(crate) use classes::Entrance;
 use segment::Segment;
-use tags::{Lane, SLOTS};
+use tags::{Lane, SLOTS, Tags};
 
 /// Buckets of one segment that a probe visits. Where they are all full, which is rare at the
 /// usual load, the key goes to the next segment.
@@ -328,13 +328,9 @@ impl<K, V> Table<K, V> {
         P: Protect<Node<K, V>>,
     {
         let tags = bucket.tags();
-        for lane in tags.matches(hash.tag()) {
-            if let Some((word, node)) = examine::<false, _, _, _, _>(bucket, lane, key, guard) {
-                return Some(Found { place: Place::new(bucket, lane, 0), word, node });
-            }
-        }
-        if tags.passed() == 0 {
-            None
+        let found = examine_all::<false, _, _, _, _>(bucket, 0, tags, hash, key, guard);
+        if found.is_some() || tags.passed() == 0 {
+            found
         } else {
             self.search_displaced::<false, _, _>(hash, key, guard)
         }
@@ -357,12 +353,12 @@ impl<K, V> Table<K, V> {
         }
         let bucket = self.second_bucket(hash.place());
         let tags = bucket.tags();
-        for lane in tags.matches(hash.tag()) {
-            if let Some((word, node)) = examine::<READY, _, _, _, _>(bucket, lane, key, guard) {
-                return Some(Found { place: Place::new(bucket, lane, 1), word, node });
-            }
+        let found = examine_all::<READY, _, _, _, _>(bucket, 1, tags, hash, key, guard);
+        if found.is_some() || tags.passed() == 0 {
+            found
+        } else {
+            self.search::<READY, _, _>(hash, key, guard, 2)
         }
-        if tags.passed() == 0 { None } else { self.search::<READY, _, _>(hash, key, guard, 2) }
     }
 
     /// Searches the probe of `key` from its `from`-th bucket.
@@ -378,18 +374,11 @@ impl<K, V> Table<K, V> {
         Q: Equivalent<K> + ?Sized,
         P: Protect<Node<K, V>>,
     {
-        for (step, bucket) in self.probe(hash).enumerate() {
-            if step < from {
-                continue;
-            }
+        for (step, bucket) in self.probe(hash).enumerate().skip(from) {
             let tags = bucket.tags();
-            for lane in tags.matches(hash.tag()) {
-                if let Some((word, node)) = examine::<READY, _, _, _, _>(bucket, lane, key, guard) {
-                    return Some(Found { place: Place::new(bucket, lane, step), word, node });
-                }
-            }
-            if tags.passed() == 0 {
-                break;
+            let found = examine_all::<READY, _, _, _, _>(bucket, step, tags, hash, key, guard);
+            if found.is_some() || tags.passed() == 0 {
+                return found;
             }
         }
         None
@@ -464,6 +453,28 @@ fn segments<N>(first: &Segment<N>) -> impl Iterator<Item = &Segment<N>> {
 
 /// A slot's word, and the node in it.
 type Seen<K, V> = (Word<Node<K, V>>, NonNull<Node<K, V>>);
+
+/// Looks for a key in the `step`-th bucket of its probe, whose tags are known. `READY`: as in `examine`.
+#[inline(always)]
+fn examine_all<'t, const READY: bool, K, V, Q, P>(
+    bucket: &'t Bucket<Node<K, V>>,
+    step: usize,
+    tags: Tags,
+    hash: Hashed,
+    key: &Q,
+    guard: &P,
+) -> Option<Found<'t, K, V>>
+where
+    Q: Equivalent<K> + ?Sized,
+    P: Protect<Node<K, V>>,
+{
+    for lane in tags.matches(hash.tag()) {
+        if let Some((word, node)) = examine::<READY, _, _, _, _>(bucket, lane, key, guard) {
+            return Some(Found { place: Place::new(bucket, lane, step), word, node });
+        }
+    }
+    None
+}
 
 /// Looks at one slot whose tag matches. `READY`: entries only, else flights too.
 #[inline(always)]

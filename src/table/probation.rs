@@ -19,11 +19,11 @@
 
 use crossbeam_utils::CachePadded;
 
-use crate::advice::{ExactHint, Hint};
+use crate::advice::{Hint, WideHint};
 
 /// The newcomers of one shard.
 pub(crate) struct Probation {
-    ends: CachePadded<ExactHint>,
+    ends: CachePadded<WideHint>,
     /// A power of two of them, 2^31 at most.
     places: Box<[Hint]>,
 }
@@ -88,18 +88,26 @@ impl Probation {
         self.ends().tail
     }
 
+    /// Draws tickets for so many to leave and to come, if `may` says so of the two counts before, which
+    /// it gives.
+    #[inline(always)]
+    fn advance(&self, leave: u32, come: u32, may: impl Fn(Ends) -> bool) -> Option<Ends> {
+        loop {
+            let ends = self.ends();
+            if !may(ends) {
+                return None;
+            }
+            if self.ends.exchange(ends.word(), ends.moved(leave, come).word()) {
+                return Some(ends);
+            }
+        }
+    }
+
     /// Draws a place for a number; `None` if there is no room for it.
     #[inline]
     pub(crate) fn draw(&self) -> Option<Ticket> {
-        loop {
-            let ends = self.ends();
-            if ends.len() as usize >= self.places.len() {
-                return None;
-            }
-            if self.ends.exchange(ends.word(), ends.moved(0, 1).word()) {
-                return Some(Ticket(ends.tail));
-            }
-        }
+        let before = self.advance(0, 1, |ends| (ends.len() as usize) < self.places.len())?;
+        Some(Ticket(before.tail))
     }
 
     /// Puts a number where a place was drawn for it.
@@ -117,29 +125,16 @@ impl Probation {
     /// `pop`, but not beyond a place that the caller has drawn and not yet filled.
     #[inline]
     pub(crate) fn pop_before(&self, own: Option<Ticket>) -> Option<u32> {
-        loop {
-            let ends = self.ends();
-            if ends.len() == 0 || own == Some(Ticket(ends.head)) {
-                return None;
-            }
-            if self.ends.exchange(ends.word(), ends.moved(1, 0).word()) {
-                return Some(self.place(ends.head).get());
-            }
-        }
+        let may = |ends: Ends| ends.len() > 0 && own != Some(Ticket(ends.head));
+        let before = self.advance(1, 0, may)?;
+        Some(self.place(before.head).get())
     }
 
     /// `pop` and `draw` at once.
     #[inline]
     pub(crate) fn pop_and_draw(&self) -> Option<(u32, Ticket)> {
-        loop {
-            let ends = self.ends();
-            if ends.len() == 0 {
-                return None;
-            }
-            if self.ends.exchange(ends.word(), ends.moved(1, 1).word()) {
-                return Some((self.place(ends.head).get(), Ticket(ends.tail)));
-            }
-        }
+        let before = self.advance(1, 1, |ends| ends.len() > 0)?;
+        Some((self.place(before.head).get(), Ticket(before.tail)))
     }
 
     /// The number that is `ahead` behind the first.

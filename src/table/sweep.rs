@@ -122,7 +122,7 @@ impl<K, V> Table<K, V> {
     fn mode(&self, position: &Position, patience: Patience, visited: usize) -> Mode {
         match (&self.classes, patience) {
             (None, _) => Mode::OneLevel,
-            (Some(_), Patience::TwoTurns) if visited > self.two_turns() / 2 => Mode::Anyone,
+            (Some(_), Patience::TwoTurns) if visited > self.turn() => Mode::Anyone,
             (Some(_), Patience::TwoTurns) => Mode::Adopting,
             (Some(_), _) => clock::mode_of(position.turn.get() as usize),
         }
@@ -150,7 +150,7 @@ impl<K, V> Table<K, V> {
         let mut least_used: Option<(&Bucket<_>, Lane, bool)> = None;
         loop {
             if position.next.get() == position.end.get() {
-                if visited > self.two_turns() {
+                if visited > 2 * self.turn() {
                     return None;
                 }
                 self.take_buckets(position);
@@ -168,9 +168,8 @@ impl<K, V> Table<K, V> {
                     Visit::Passed(sweep) => {
                         passes += sweep.passes();
                         if patience == Patience::Buckets
-                            && least_used.is_none_or(|(_, _, cold)| !cold)
                             && let Some((lane, cold)) = sweep.least_used()
-                            && (cold || least_used.is_none())
+                            && least_used.is_none_or(|(_, _, is_cold)| cold && !is_cold)
                         {
                             least_used = Some((bucket, lane, cold));
                         }
@@ -246,8 +245,9 @@ impl<K, V> Table<K, V> {
         Some(node)
     }
 
-    fn two_turns(&self) -> usize {
-        2 * clock::steps(self.rows()) * self.shards.len()
+    /// Buckets that the hand visits in a turn, those included that do not exist.
+    fn turn(&self) -> usize {
+        clock::steps(self.rows()) * self.shards.len()
     }
 
     /// Takes the next few buckets from the hand.
@@ -312,7 +312,7 @@ impl<K, V> Table<K, V> {
     /// All slots in use, in the order in which the running thread's hand would evict them if
     /// nothing else happened: from the hand on, first the cold ones, then the others.
     pub(crate) fn coldest_first(&self, position: &Position) -> Vec<(usize, usize)> {
-        let turn = clock::steps(self.rows()) * self.shards.len();
+        let turn = self.turn();
         let (mut next, end) = (position.next.get() as usize, position.end.get() as usize);
         let mut row = position.row.get() as usize;
         let mut resume = if next == end { 0 } else { position.slot.get() as usize };
