@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hotset::__model::tag_of;
 use hotset::Policy;
 
-use crate::Canary;
+use crate::{Canary, Job, job};
 
 /// The cache under test.
 pub type Cache = hotset::Cache<u64, Canary, Identity>;
@@ -110,4 +110,21 @@ pub fn settle(cache: &Cache) -> Vec<u64> {
         assert!(cache.contains_key(key), "key {key} is in the table and is not found");
     }
     keys
+}
+
+/// Inserts a key, or is refused, and looks around.
+pub fn insert_and_look(key: u64) -> Job<Cache> {
+    job(move |cache: &Cache| {
+        cache.insert(key, Canary::new(key));
+        keeps_the_bound(cache);
+    })
+}
+
+/// Removes a key, and looks at what it was.
+pub fn remove(key: u64) -> Job<Cache> {
+    job(move |cache: &Cache| {
+        if let Some(old) = cache.remove(&key) {
+            assert_eq!((*old.key(), old.read()), (key, key));
+        }
+    })
 }

@@ -28,7 +28,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use hotset::__model::{Seed, plant, set_step_hook, start_execution};
 
 pub use canary::{Canary, live};
-pub use keys::{Cache, Identity, adaptive, cache, crowd, fill, keeps_the_bound, keys, settle};
+pub use keys::{
+    Cache, Identity, adaptive, cache, crowd, fill, insert_and_look, keeps_the_bound, keys, remove,
+    settle,
+};
 pub use race::{Job, Racing, at_once, at_once_from, job, race, start, stepwise};
 
 /// Preemptions of one execution, unless the environment says otherwise.

@@ -7,7 +7,8 @@
 use std::sync::Arc;
 
 use hotset_loom_tests::{
-    Cache, Canary, Job, adaptive, fill, job, keeps_the_bound, keys, race, settle, suite,
+    Cache, Canary, Job, adaptive, fill, insert_and_look, job, keeps_the_bound, keys, race, remove,
+    settle, suite,
 };
 
 suite! {
@@ -55,21 +56,6 @@ fn full_and_used() -> Full {
 fn insert(key: u64) -> Job<Cache> {
     job(move |cache: &Cache| {
         assert!(cache.insert(key, Canary::new(key)).is_admitted());
-    })
-}
-
-fn insert_and_look(key: u64) -> Job<Cache> {
-    job(move |cache: &Cache| {
-        cache.insert(key, Canary::new(key));
-        keeps_the_bound(cache);
-    })
-}
-
-fn remove(key: u64) -> Job<Cache> {
-    job(move |cache: &Cache| {
-        if let Some(old) = cache.remove(&key) {
-            assert_eq!((*old.key(), old.read()), (key, key));
-        }
     })
 }
 

@@ -7,7 +7,8 @@
 use std::sync::Arc;
 
 use hotset_loom_tests::{
-    Cache, Canary, Job, cache, crowd, fill, job, keeps_the_bound, keys, race, settle, suite,
+    Cache, Canary, Job, cache, crowd, fill, insert_and_look, job, keeps_the_bound, keys, race,
+    remove, settle, suite,
 };
 
 suite! {
@@ -28,22 +29,6 @@ suite! {
 /// Inserts a key, or is refused.
 fn insert(key: u64) -> Job<Cache> {
     job(move |cache: &Cache| drop(cache.insert(key, Canary::new(key))))
-}
-
-/// Inserts a key, or is refused, and looks around.
-fn insert_and_look(key: u64) -> Job<Cache> {
-    job(move |cache: &Cache| {
-        cache.insert(key, Canary::new(key));
-        keeps_the_bound(cache);
-    })
-}
-
-fn remove(key: u64) -> Job<Cache> {
-    job(move |cache: &Cache| {
-        if let Some(old) = cache.remove(&key) {
-            assert_eq!((*old.key(), old.read()), (key, key));
-        }
-    })
 }
 
 /// A full cache for one: its first key, and others of the same home.
