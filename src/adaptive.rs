@@ -67,16 +67,15 @@ pub(crate) struct Limits {
     /// Ages up to which who left is remembered, and counts as marginal evidence.
     pub(crate) memory: usize,
     pub(crate) margin: usize,
-    /// The range of the quota of one shard.
+    /// The range of the quota.
     least: u32,
     most: u32,
 }
 
 impl Limits {
-    /// Of a cache for `entries` entries in `shards` shards.
-    pub(crate) fn new(entries: usize, shards: usize) -> Self {
-        let each = entries.div_ceil(shards);
-        let quota = |thousandths| u32::try_from(part(each, thousandths)).unwrap_or(u32::MAX);
+    /// Of a cache for `entries` entries.
+    pub(crate) fn new(entries: usize) -> Self {
+        let quota = |thousandths| u32::try_from(part(entries, thousandths)).unwrap_or(u32::MAX);
         Self {
             memory: part(entries, MEMORY),
             margin: part(entries, MARGIN),
@@ -85,7 +84,7 @@ impl Limits {
         }
     }
 
-    /// The quota of probation of a shard, to begin with.
+    /// The quota of probation, to begin with.
     pub(crate) fn first_quota(&self) -> u32 {
         ((u64::from(self.most) * START as u64 / MOST as u64) as u32).clamp(self.least, self.most)
     }
@@ -124,8 +123,7 @@ pub(crate) fn is_lucky(place: u32, arrivals: u32) -> bool {
     (place ^ arrivals).is_multiple_of(CHANCE)
 }
 
-/// In which class a newcomer comes while the cache is not full: `used` entries of `entries` are there,
-/// and the quotas of all shards add up to `quota`.
+/// In which class a newcomer comes while the cache is not full: `used` entries of `entries` are there.
 pub(crate) fn while_filling(used: usize, quota: usize, entries: usize) -> Class {
     if used < entries.saturating_sub(quota) { Class::Main } else { Class::Probation }
 }
@@ -137,26 +135,25 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_quota_stays_in_range(entries in 1_usize..1 << 40, shards in 1_usize..64, steps in prop::collection::vec(any::<bool>(), 0..50)) {
-            let limits = Limits::new(entries, shards);
-            let each = entries.div_ceil(shards);
+        fn a_quota_stays_in_range(entries in 1_usize..1 << 40, steps in prop::collection::vec(any::<bool>(), 0..50)) {
+            let limits = Limits::new(entries);
             let mut quota = limits.first_quota();
             for longer in steps {
                 let evidence = if longer { Evidence::TooShort } else { Evidence::TooLong };
                 let next = limits.moved(quota, evidence);
                 prop_assert!(next.abs_diff(quota) <= 1);
                 quota = next;
-                prop_assert!(quota >= 1 && quota as usize <= each);
-                prop_assert!(quota as usize <= longest_queue(each));
+                prop_assert!(quota >= 1 && quota as usize <= entries);
+                prop_assert!(quota as usize <= longest_queue(entries));
             }
         }
     }
 
     #[test]
     fn small_caches_have_one_on_probation() {
-        assert!((1..=60).all(|entries| Limits::new(entries, 1).first_quota() == 1));
-        assert_eq!(Limits::new(1000, 1).first_quota(), 30);
-        let moved = |quota, evidence, entries| Limits::new(entries, 1).moved(quota, evidence);
+        assert!((1..=60).all(|entries| Limits::new(entries).first_quota() == 1));
+        assert_eq!(Limits::new(1000).first_quota(), 30);
+        let moved = |quota, evidence, entries| Limits::new(entries).moved(quota, evidence);
         assert_eq!(moved(1, Evidence::TooLong, 20), 1);
         assert_eq!(moved(18, Evidence::TooShort, 20), 18);
         assert_eq!(moved(1, Evidence::TooShort, 1), 1);

@@ -38,6 +38,11 @@ pub(crate) struct WideHint(AtomicU64);
 
 impl WideHint {
     #[inline(always)]
+    pub(crate) fn new(value: u64) -> Self {
+        Self(AtomicU64::new(value))
+    }
+
+    #[inline(always)]
     pub(crate) fn get(&self) -> u64 {
         // ORDERING: Relaxed. No partner: advice publishes nothing.
         self.0.load(Ordering::Relaxed)

@@ -178,7 +178,7 @@ impl<K, V: Clone> Lead<'_, K, V> {
         let loading = Word::loading(node.as_ptr());
         let admitted = if !place.holds(loading) {
             false // detached while it ran: nobody is evicted for it
-        } else if let Some((room, entrance)) =
+        } else if let Some((room, class)) =
             owner.admit().then(|| store.reserve(&mut leaving, hash)).flatten()
         {
             // SAFETY: kept by `_share`.
@@ -186,7 +186,7 @@ impl<K, V: Clone> Lead<'_, K, V> {
             flight.enter();
             if place.exchange(loading, Word::ready(node.as_ptr())) {
                 room.occupy();
-                store.table.enter(hash, place, entrance);
+                store.table.enter(place, class, &owner.local().position);
                 true
             } else {
                 flight.not_entered();

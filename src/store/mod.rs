@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use equivalent::Equivalent;
 
+use crate::adaptive::Class;
 use crate::budget::{Budget, Room};
 use crate::config::{Cause, Policy};
 use crate::hash::Hashed;
@@ -24,8 +25,8 @@ use crate::removed::Removed;
 use crate::seed::{Seed, planted};
 use crate::slot::Word;
 use crate::stats::{Local, Stats};
+use crate::table::Table;
 use crate::table::claim::{Acquired, Claimer};
-use crate::table::{Entrance, Table};
 
 /// A listener, as the builder takes it.
 pub(crate) type Listener<K, V> = Box<dyn Fn(&K, &V, Cause) + Send + Sync>;
@@ -267,10 +268,10 @@ impl<K, V> Store<K, V> {
                 }
                 Acquired::Occupied(flight) => {
                     // The explicit write wins: the flight is detached and will not publish.
-                    let Some((room, entrance)) = self.reserve(&mut leaving, hash) else { break };
+                    let Some((room, class)) = self.reserve(&mut leaving, hash) else { break };
                     if flight.place.exchange(flight.word, Word::ready(fresh.as_ptr())) {
                         room.occupy();
-                        self.table.enter(hash, flight.place, entrance);
+                        self.table.enter(flight.place, class, &owner.local().position);
                         fresh.published();
                         drop(shield);
                         // SAFETY: the exchange gave us the slot's share of the flight's node.
@@ -280,10 +281,10 @@ impl<K, V> Store<K, V> {
                     }
                 }
                 Acquired::Claimed(claim) => {
-                    let Some((room, entrance)) = self.reserve(&mut leaving, hash) else { break };
+                    let Some((room, class)) = self.reserve(&mut leaving, hash) else { break };
                     if let Some(place) = claim.finalise(Word::ready(fresh.as_ptr())) {
                         room.occupy();
-                        self.table.enter(hash, place, entrance);
+                        self.table.enter(place, class, &owner.local().position);
                         fresh.published();
                         owner.local().inserts.bump();
                         return Written::New;
@@ -437,26 +438,26 @@ impl<K, V> Store<K, V> {
         &'s self,
         leaving: &mut Leaving<'_, K, V>,
         hash: Hashed,
-    ) -> Option<(Room<'s>, Entrance)> {
-        if let Some(free) = self.reserve_free(hash) {
+    ) -> Option<(Room<'s>, Class)> {
+        if let Some(free) = self.reserve_free() {
             return Some(free);
         }
         let position = &leaving.owner.local().position;
         match self.table.displace(hash, position, self.budget.max()) {
-            Some((victim, entrance)) => {
+            Some((victim, class)) => {
                 debug_assert!(leaving.victim.is_none(), "a victim of an earlier turn is settled");
                 leaving.victim = Some(victim);
-                Some((self.budget.of_unlinked(), entrance))
+                Some((self.budget.of_unlinked(), class))
             }
-            None => self.reserve_free(hash),
+            None => self.reserve_free(),
         }
     }
 
     #[inline]
-    fn reserve_free(&self, hash: Hashed) -> Option<(Room<'_>, Entrance)> {
+    fn reserve_free(&self) -> Option<(Room<'_>, Class)> {
         let room = self.budget.take()?;
         let (used, max) = (self.budget.used(), self.budget.max());
-        Some((room, self.table.while_filling(hash, used.saturating_sub(1), max)))
+        Some((room, self.table.while_filling(used.saturating_sub(1), max)))
     }
 
     pub(crate) fn set_max_entries(&self, max: usize) {

@@ -1,13 +1,13 @@
-//! Who leaves for whom? `Policy::Adaptive` on the table: the queues of probation, the ghosts, and the
+//! Who leaves for whom? `Policy::Adaptive` on the table: the queue of probation, the ghosts, and the
 //! decision which of queue and hand gives up an entry. The arithmetic is in `adaptive` and `clock`.
 //!
 //! | arrow | who | by | side effect |
 //! |---|---|---|---|
-//! | a newcomer is published | its inserter | `enter`, after the slot says READY | byte in the clock word, number into the queue |
+//! | a newcomer is published | its inserter | `enter`, after the slot says READY | byte in the clock word, number into the queue, or in hand for it |
 //! | probation -> main | whoever took its number out of the queue, used | a store of the clock word | none: the queue is one shorter |
 //! | probation -> gone | whoever took its number out, not used | the slot's exchange | remembered in `early` |
 //! | main -> gone | whoever drives the hand | the slot's exchange | remembered in `late` |
-//! | queue loses sight of an entry | (its number was overtaken, or there was no room for it) | - | the hand makes it an entry of the main class |
+//! | queue loses sight of an entry | (its number was overtaken, or is in the hand of a thread that is stopped or inserts no more) | - | the hand makes it an entry of the main class |
 //!
 //! Only the slot's exchange decides anything; all else is advice (`advice`). So nothing here needs an
 //! order, and a thread that is stopped anywhere stops nobody: the worst that it leaves behind is an
@@ -28,7 +28,7 @@ use crate::seed::{Seed, planted};
 use crate::sync::prefetch;
 use crate::table::bucket::Bucket;
 use crate::table::ghost::Ghosts;
-use crate::table::probation::{Probation, Ticket};
+use crate::table::probation::{Handful, Probation};
 use crate::table::sweep::{Patience, Position};
 use crate::table::tags::{Lane, SLOTS};
 use crate::table::{Place, Table};
@@ -41,60 +41,31 @@ fn parts(number: u32) -> (usize, usize) {
     ((number >> SLOT_BITS) as usize, (number & ((1 << SLOT_BITS) - 1)) as usize)
 }
 
-/// How an entry comes into the table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Entrance {
-    Main,
-    Probation,
-    /// On probation, with a place drawn in the queue of its shard.
-    Drawn(Ticket),
-}
-
-impl From<Class> for Entrance {
-    fn from(class: Class) -> Self {
-        match class {
-            Class::Main => Self::Main,
-            Class::Probation => Self::Probation,
-        }
-    }
-}
-
 /// What `Policy::Adaptive` knows beside the clock words.
 pub(crate) struct Classes {
-    shards: Box<[CachePadded<Shard>]>,
+    queue: Probation,
+    /// How long the queue should be.
+    quota: CachePadded<Hint>,
     /// Who left from probation, and who from the main class.
     early: Ghosts,
     late: Ghosts,
-    /// What follows from the bound for ages; the ranges of quotas follow in the rare case.
+    /// What follows from the bound for ages; the range of the quota follows in the rare case.
     memory: WideHint,
     margin: WideHint,
 }
 
-struct Shard {
-    queue: Probation,
-    /// How long the queue should be.
-    quota: Hint,
-}
-
 impl Classes {
-    /// For a table of `shards` shards that was built for `entries` entries.
-    pub(crate) fn new(shards: usize, entries: usize) -> Self {
-        let limits = Limits::new(entries, shards);
-        let shard = |_| {
-            CachePadded::new(Shard {
-                queue: Probation::new(adaptive::longest_queue(entries.div_ceil(shards))),
-                quota: Hint::new(limits.first_quota()),
-            })
-        };
-        let this = Self {
-            shards: (0..shards).map(shard).collect(),
+    /// For a table that was built for `entries` entries.
+    pub(crate) fn new(entries: usize) -> Self {
+        let limits = Limits::new(entries);
+        Self {
+            queue: Probation::new(adaptive::longest_queue(entries)),
+            quota: CachePadded::new(Hint::new(limits.first_quota())),
             early: Ghosts::new(limits.memory),
             late: Ghosts::new(limits.margin),
-            memory: WideHint::default(),
-            margin: WideHint::default(),
-        };
-        this.set_bound(entries);
-        this
+            memory: WideHint::new(limits.memory as u64),
+            margin: WideHint::new(limits.margin as u64),
+        }
     }
 
     /// Fetches what `recall` will look at.
@@ -106,12 +77,10 @@ impl Classes {
 
     /// The bound is `entries` now.
     pub(crate) fn set_bound(&self, entries: usize) {
-        let limits = Limits::new(entries, self.shards.len());
+        let limits = Limits::new(entries);
         self.memory.set(limits.memory as u64);
         self.margin.set(limits.margin as u64);
-        for shard in &self.shards {
-            shard.quota.set(limits.clamped(shard.quota.get()));
-        }
+        self.quota.set(limits.clamped(self.quota.get()));
     }
 
     /// Whether the key with this place came back in time, and what that says of the quota.
@@ -126,9 +95,8 @@ impl Classes {
     }
 
     #[cold]
-    fn move_quota(&self, shard: &Shard, evidence: Evidence, entries: usize) {
-        let limits = Limits::new(entries, self.shards.len());
-        shard.quota.set(limits.moved(shard.quota.get(), evidence));
+    fn move_quota(&self, evidence: Evidence, entries: usize) {
+        self.quota.set(Limits::new(entries).moved(self.quota.get(), evidence));
     }
 }
 
@@ -141,51 +109,35 @@ impl<K, V> Table<K, V> {
         hash: Hashed,
         position: &Position,
         entries: usize,
-    ) -> Option<(NonNull<Node<K, V>>, Entrance)> {
+    ) -> Option<(NonNull<Node<K, V>>, Class)> {
         let Some(classes) = &self.classes else {
-            return Some((self.evict(position, Patience::TwoTurns)?, Entrance::Main));
+            return Some((self.evict(position, Patience::TwoTurns)?, Class::Main));
         };
-        let shard: &Shard = &classes.shards[self.shard_index(hash.place())];
         let (remembered, evidence) = classes.recall(hash.place());
         if let Some(evidence) = evidence {
-            classes.move_quota(shard, evidence, entries);
+            classes.move_quota(evidence, entries);
         }
-        let (waiting, quota) = (shard.queue.len(), shard.quota.get() as usize);
-        if remembered || adaptive::is_lucky(hash.place(), shard.queue.arrivals()) {
+        let hand = &position.newcomers;
+        let quota = classes.quota.get();
+        let (waiting, quota) = (classes.queue.waiting(hand, quota), quota as usize);
+        if remembered || adaptive::is_lucky(hash.place(), hand.arrivals()) {
             // A queue that is too long gives up one of its own for whom it put out too early.
-            let over = (remembered && waiting > quota)
-                .then(|| self.evict_early(classes, shard, shard.queue.pop(), None));
+            let over = (remembered && waiting > quota).then(|| self.evict_early(classes, hand));
             let victim =
                 over.flatten().or_else(|| self.evict_main(classes, position, Patience::Passes));
             if let Some(node) = victim {
-                return Some((node, Entrance::Main));
+                return Some((node, Class::Main));
             }
         } else if waiting < quota
             && let Some(node) = self.evict_main(classes, position, Patience::Buckets)
         {
-            return Some((node, Entrance::Probation));
+            return Some((node, Class::Probation));
         }
-        // One goes out of the queue, one comes in: both places are drawn at once.
-        let (first, own) = shard.queue.pop_and_draw().unzip();
-        let entrance = own.map_or(Entrance::Probation, Entrance::Drawn);
-        let node = self.evict_early(classes, shard, first, own).or_else(|| {
+        let node = self.evict_early(classes, hand).or_else(|| {
             self.evict_main(classes, position, Patience::Buckets)
-                .or_else(|| self.evict_early_of_others(classes, Some(shard)))
                 .or_else(|| self.evict_main(classes, position, Patience::TwoTurns))
         })?;
-        Some((node, entrance))
-    }
-
-    /// Evicts from any queue but `but`, in which the caller may have a place that is not yet filled.
-    fn evict_early_of_others(
-        &self,
-        classes: &Classes,
-        but: Option<&Shard>,
-    ) -> Option<NonNull<Node<K, V>>> {
-        let others = classes.shards.iter().map(|shard| &**shard);
-        others
-            .filter(|shard| but.is_none_or(|but| !std::ptr::eq(*shard, but)))
-            .find_map(|shard| self.evict_early(classes, shard, shard.queue.pop(), None))
+        Some((node, Class::Probation))
     }
 
     /// Evicts whoever is next, for a bound that was lowered.
@@ -193,64 +145,48 @@ impl<K, V> Table<K, V> {
         let Some(classes) = &self.classes else {
             return self.evict(position, Patience::TwoTurns);
         };
-        let over = |shard: &&CachePadded<Shard>| shard.queue.len() > shard.quota.get() as usize;
-        classes
-            .shards
-            .iter()
-            .filter(over)
-            .find_map(|shard| self.evict_early(classes, shard, shard.queue.pop(), None))
+        let hand = &position.newcomers;
+        let quota = classes.quota.get();
+        let over = classes.queue.waiting(hand, quota) > quota as usize;
+        over.then(|| self.evict_early(classes, hand))
+            .flatten()
             .or_else(|| self.evict_main(classes, position, Patience::TwoTurns))
-            .or_else(|| self.evict_early_of_others(classes, None))
+            .or_else(|| self.evict_early(classes, hand))
     }
 
-    /// In which class a newcomer with this hash comes while there is room.
+    /// In which class a newcomer comes while there is room.
     #[inline]
-    pub(crate) fn while_filling(&self, hash: Hashed, used: usize, entries: usize) -> Entrance {
-        let Some(classes) = &self.classes else { return Entrance::Main };
-        let shard = &classes.shards[self.shard_index(hash.place())];
-        let quota = shard.quota.get() as usize * classes.shards.len();
-        adaptive::while_filling(used, quota, entries).into()
+    pub(crate) fn while_filling(&self, used: usize, entries: usize) -> Class {
+        let Some(classes) = &self.classes else { return Class::Main };
+        adaptive::while_filling(used, classes.quota.get() as usize, entries)
     }
 
     /// An entry has come into the slot at `place`.
     #[inline]
-    pub(crate) fn enter(&self, hash: Hashed, place: Place<'_, K, V>, entrance: Entrance) {
+    pub(crate) fn enter(&self, place: Place<'_, K, V>, class: Class, position: &Position) {
         reach(Step::Entering);
         let Some(classes) = &self.classes else { return place.touch() };
-        if entrance == Entrance::Main {
+        if class == Class::Main {
             return place.bucket.chill(place.lane(), false);
         }
-        let queue = &classes.shards[self.shard_index(hash.place())].queue;
-        let ticket =
-            if let Entrance::Drawn(ticket) = entrance { Some(ticket) } else { queue.draw() };
         // Without a place in the queue it is the hand's from the start.
-        let queued = ticket.zip(self.number(place));
-        place.bucket.chill(place.lane(), queued.is_some());
-        if let Some((ticket, number)) = queued {
-            reach(Step::Drawn);
-            queue.put(ticket, number);
+        let hand = &position.newcomers;
+        let number = self.number(place).filter(|_| classes.queue.has_room(hand));
+        place.bucket.chill(place.lane(), number.is_some());
+        if let Some(number) = number {
+            classes.queue.push(hand, classes.quota.get(), number);
         }
     }
 
-    /// Evicts the first in the queue that was not used, beginning with number `first`, which was
-    /// taken out. Those that were used are promoted. `own`: a place that the caller has drawn.
+    /// Evicts the first in the queue that was not used. Those before it are promoted.
     #[inline]
-    fn evict_early(
-        &self,
-        classes: &Classes,
-        shard: &Shard,
-        first: Option<u32>,
-        own: Option<Ticket>,
-    ) -> Option<NonNull<Node<K, V>>> {
-        let mut number = first?;
+    fn evict_early(&self, classes: &Classes, hand: &Handful) -> Option<NonNull<Node<K, V>>> {
+        let quota = classes.quota.get();
         let mut promoted = 0;
-        for turn in 0..adaptive::STALE {
-            if turn > 0 {
-                number = shard.queue.pop_before(own)?;
-            }
-            let (bucket, lane) = self.at_number(number)?;
+        for _ in 0..adaptive::STALE {
+            let (bucket, lane) = self.at_number(classes.queue.pop(hand, quota)?)?;
             reach(Step::Popped);
-            self.fetch_ahead(shard);
+            self.fetch_ahead(classes, hand);
             let (word, clock) = (bucket.slot(lane).load(), bucket.clock());
             // Else the number is stale.
             if word.is_ready() && clock::is_new(clock, lane) {
@@ -272,11 +208,11 @@ impl<K, V> Table<K, V> {
 
     /// Fetches what the next evictions from the queue will look at.
     #[inline]
-    fn fetch_ahead(&self, shard: &Shard) {
-        if let Some((bucket, _)) = self.at_number(shard.queue.peek(4)) {
+    fn fetch_ahead(&self, classes: &Classes, hand: &Handful) {
+        if let Some((bucket, _)) = self.at_number(classes.queue.peek(hand, 3)) {
             prefetch(bucket);
         }
-        if let Some((bucket, lane)) = self.at_number(shard.queue.peek(1)) {
+        if let Some((bucket, lane)) = self.at_number(classes.queue.peek(hand, 0)) {
             prefetch(bucket.slot(lane).load().node());
         }
     }
@@ -308,11 +244,11 @@ impl<K, V> Table<K, V> {
         Some((self.arena().get(index)?, (slot < SLOTS).then(|| Lane::of(slot))?))
     }
 
-    /// Slots in the order in which their entries would leave from the queues, if nobody used them:
+    /// Slots in the order in which their entries would leave from the queue, if nobody used them:
     /// cursors and slots, as [`coldest_first`](Self::coldest_first) gives them.
-    pub(crate) fn on_probation(&self) -> Vec<(usize, usize)> {
+    pub(crate) fn on_probation(&self, position: &Position) -> Vec<(usize, usize)> {
         let Some(classes) = &self.classes else { return Vec::new() };
-        let numbers = classes.shards.iter().flat_map(|shard| shard.queue.iter());
+        let numbers = classes.queue.iter(&position.newcomers);
         let cold = |&number: &u32| {
             self.at_number(number).is_some_and(|(bucket, lane)| {
                 let clock = bucket.clock();

@@ -12,7 +12,7 @@ pub(crate) mod bucket;
 pub(crate) mod claim;
 mod classes;
 mod ghost;
-mod probation;
+pub(crate) mod probation;
 mod segment;
 pub(crate) mod sweep;
 pub(crate) mod tags;
@@ -32,7 +32,6 @@ use crate::slot::{Slot, State, Word};
 use crate::sync::{AtomicUsize, MODEL, Ordering, prefetch};
 use bucket::Bucket;
 use classes::Classes;
-pub(crate) use classes::Entrance;
 use segment::Segment;
 use tags::{Lane, SLOTS, Tags};
 
@@ -164,7 +163,7 @@ impl<K, V> Table<K, V> {
             rows: AtomicUsize::new(buckets),
             hand: CachePadded::new(AtomicUsize::new(0)),
             classes: match policy {
-                Policy::Adaptive => Some(Box::new(Classes::new(shards, entries))),
+                Policy::Adaptive => Some(Box::new(Classes::new(entries))),
                 Policy::Clock => None,
             },
         }
