@@ -100,6 +100,7 @@ mod store;
 mod sync;
 mod table;
 mod thread_id;
+mod weights;
 
 pub use builder::Builder;
 pub use cache::{Cache, DefaultHashBuilder, Insert};

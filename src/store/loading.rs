@@ -149,18 +149,23 @@ impl<K, V: Clone> Lead<'_, K, V> {
         let loaded = {
             let _running = Running::enter(self.node);
             // Cloned on the same stack: a value's `clone` may ask for this key as well.
-            load().map(|value| (value.clone(), value))
+            // So is it weighed: a weigher that panics is a loader that does.
+            load().map(|value| {
+                // SAFETY: the leader's share keeps the node.
+                let weight = self.store.weigh(unsafe { self.node.as_ref() }.key(), &value);
+                (value.clone(), value, weight)
+            })
         };
         match loaded {
-            Ok((copy, value)) => {
-                self.succeed(value);
+            Ok((copy, value, weight)) => {
+                self.succeed(value, weight);
                 Ok(copy)
             }
             Err(error) => Err(LoadError::Failed(self.fail(error))),
         }
     }
 
-    fn succeed(self, value: V) {
+    fn succeed(self, value: V, weight: u64) {
         let Self { store, owner, place, node, hash } = self;
         std::mem::forget(self);
         let _share = Joined { owner, node };
@@ -178,15 +183,18 @@ impl<K, V: Clone> Lead<'_, K, V> {
         let loading = Word::loading(node.as_ptr());
         let admitted = if !place.holds(loading) {
             false // detached while it ran: nobody is evicted for it
-        } else if let Some((room, class)) =
-            owner.admit().then(|| store.reserve(&mut leaving, hash)).flatten()
+        } else if let Some((room, class)) = store
+            // SAFETY: kept by `_share`; a node of this cache.
+            .admits(owner, unsafe { owner.tail(node) }, weight)
+            .then(|| store.reserve(&mut leaving, hash, weight))
+            .flatten()
         {
             // SAFETY: kept by `_share`.
             let flight = unsafe { node.as_ref() };
             flight.enter();
             if place.exchange(loading, Word::ready(node.as_ptr())) {
                 room.occupy();
-                store.table.enter(place, class, &owner.local().position);
+                store.table.enter(hash, place, (class, weight), &owner.local().position);
                 true
             } else {
                 flight.not_entered();

@@ -6,6 +6,7 @@
 //! happens also when a user's `Eq` or `Clone` panics.
 
 mod loading;
+mod room;
 mod walk;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,19 +15,19 @@ use std::sync::Arc;
 
 use equivalent::Equivalent;
 
-use crate::adaptive::Class;
-use crate::budget::{Budget, Room};
+use crate::budget::Budget;
 use crate::config::{Cause, Policy};
 use crate::hash::Hashed;
 use crate::node::{Node, NodeDomain, NodeOwner, Private, release};
 use crate::pause::{Step, reach};
-use crate::reclaim::{Hazard, Pin, Protect};
+use crate::reclaim::{Hazard, Kind, Pin, Protect};
 use crate::removed::Removed;
 use crate::seed::{Seed, planted};
 use crate::slot::Word;
 use crate::stats::{Local, Stats};
 use crate::table::Table;
 use crate::table::claim::{Acquired, Claimer};
+pub(crate) use room::{Weigher, Weighing};
 
 /// A listener, as the builder takes it.
 pub(crate) type Listener<K, V> = Box<dyn Fn(&K, &V, Cause) + Send + Sync>;
@@ -35,6 +36,7 @@ pub(crate) type Listener<K, V> = Box<dyn Fn(&K, &V, Cause) + Send + Sync>;
 pub(crate) enum Written<K, V> {
     New,
     Replaced(Removed<K, V>),
+    TooHeavy(K, V),
     NotAdmitted(K, V),
 }
 
@@ -52,10 +54,24 @@ pub(crate) struct Store<K, V> {
     domain: Arc<NodeDomain<K, V>>,
     table: Table<K, V>,
     budget: Budget,
+    weighing: Option<Box<Weighing<K, V>>>,
     listener: Option<Listener<K, V>>,
     count_hits: bool,
     /// Given by the user, or follows the bound.
-    fixed_slack: Option<usize>,
+    fixed_slack: Option<u64>,
+}
+
+/// What a store is made of, as the builder has checked it.
+pub(crate) struct Setup<K, V> {
+    /// The bound on entries; where entries are weighed, there need not be one.
+    pub(crate) max_entries: Option<usize>,
+    pub(crate) weighing: Option<Weighing<K, V>>,
+    /// What the table is built for, unless it is the bound.
+    pub(crate) expected_entries: Option<usize>,
+    pub(crate) policy: Policy,
+    pub(crate) slack: Option<u64>,
+    pub(crate) listener: Option<Listener<K, V>>,
+    pub(crate) count_hits: bool,
 }
 
 /// Protection for an operation that may run inside user code that is itself under protection.
@@ -87,16 +103,34 @@ impl<K, V> Protect<Node<K, V>> for Shield<'_, K, V> {
 struct Leaving<'s, K, V> {
     store: &'s Store<K, V>,
     owner: NodeOwner<'s, K, V>,
+    /// The first victim; where entries are weighed, there may be others, chained behind it.
     victim: Option<NonNull<Node<K, V>>>,
+    last: Option<NonNull<Node<K, V>>>,
 }
 
 impl<K, V> Leaving<'_, K, V> {
-    /// Deals with the victim of an operation that has to begin again. Outside all protection.
+    /// Deals with the victims of an operation that has to begin again. Outside all protection.
     #[inline]
     fn settle(&mut self) {
-        if let Some(node) = self.victim.take() {
+        while let Some(node) = self.victim.take() {
+            if self.store.weighing.is_some() {
+                // SAFETY: the slot's share keeps the node until the next line.
+                self.victim = unsafe { node.as_ref() }.chained();
+            }
             self.store.tell_and_release(self.owner, node, Cause::Capacity);
         }
+    }
+
+    /// One more victim, whose slot's share is ours, where entries are weighed.
+    fn add(&mut self, node: NonNull<Node<K, V>>) {
+        // SAFETY: the slots' shares keep the nodes, and only their owner chains them.
+        unsafe {
+            node.as_ref().chain(None);
+            if let Some(last) = self.last.replace(node).filter(|_| self.victim.is_some()) {
+                last.as_ref().chain(Some(node));
+            }
+        }
+        self.victim = self.victim.or(Some(node));
     }
 }
 
@@ -109,19 +143,21 @@ impl<K, V> Drop for Leaving<'_, K, V> {
 }
 
 impl<K, V> Store<K, V> {
-    pub(crate) fn new(
-        max_entries: usize,
-        policy: Policy,
-        slack: Option<usize>,
-        listener: Option<Listener<K, V>>,
-        count_hits: bool,
-    ) -> Self {
+    pub(crate) fn new(setup: Setup<K, V>) -> Self {
+        let Setup { max_entries, weighing, expected_entries, policy, slack, listener, .. } = setup;
+        let max = max_entries.unwrap_or_else(Table::<K, V>::max_entries);
+        let max_weight = weighing.as_ref().map(|weighing| weighing.weights.max());
+        let built_for =
+            expected_entries.unwrap_or_else(|| room::first_size(max, max_weight)).min(max);
+        let kind = if weighing.is_some() { Kind::Weighed } else { Kind::Short };
+        let own_slack = slack.unwrap_or_else(|| room::slack_for(max, max_weight));
         Self {
-            domain: Arc::new(NodeDomain::new(slack.unwrap_or_else(|| slack_for(max_entries)))),
-            table: Table::new(max_entries, policy),
-            budget: Budget::new(max_entries),
+            domain: Arc::new(NodeDomain::new(own_slack, kind)),
+            table: Table::new(built_for, policy, max_weight),
+            budget: Budget::new(max),
+            weighing: weighing.map(Box::new),
             listener,
-            count_hits,
+            count_hits: setup.count_hits,
             fixed_slack: slack,
         }
     }
@@ -135,7 +171,7 @@ impl<K, V> Store<K, V> {
     }
 
     fn leaving<'s>(&'s self, owner: NodeOwner<'s, K, V>) -> Leaving<'s, K, V> {
-        Leaving { store: self, owner, victim: None }
+        Leaving { store: self, owner, victim: None, last: None }
     }
 
     // ---- reading ----------------------------------------------------------------------------
@@ -243,12 +279,13 @@ impl<K, V> Store<K, V> {
         K: Eq,
     {
         self.table.fetch_for_write(hash);
+        let weight = self.weigh(&key, &value);
         let owner = self.domain.owner();
         // Dropped in reverse: first the protection, then what was not published, then the rest.
         let mut leaving = self.leaving(owner);
         let fresh = Private::entry(owner, hash.place(), key, value);
-        if !owner.admit() {
-            return self.refuse(&mut leaving, hash, fresh);
+        if !self.admits(owner, fresh.tail(), weight) {
+            return self.refuse(&mut leaving, hash, fresh, weight);
         }
         loop {
             // Room is reserved and used, or given back, within one turn: never while user code
@@ -257,8 +294,12 @@ impl<K, V> Store<K, V> {
             let shield = Shield::new(owner);
             match self.acquire(owner, hash, fresh.key(), &shield) {
                 Acquired::Occupied(found) if found.word.is_ready() => {
+                    let Some(change) = self.reserve_change(&mut leaving, found.node, weight) else {
+                        break;
+                    };
                     let word = found.word.with_node(fresh.as_ptr());
                     if found.place.exchange(found.word, word) {
+                        change.made();
                         fresh.published();
                         found.place.touch();
                         drop(shield);
@@ -268,10 +309,17 @@ impl<K, V> Store<K, V> {
                 }
                 Acquired::Occupied(flight) => {
                     // The explicit write wins: the flight is detached and will not publish.
-                    let Some((room, class)) = self.reserve(&mut leaving, hash) else { break };
+                    let Some((room, class)) = self.reserve(&mut leaving, hash, weight) else {
+                        break;
+                    };
                     if flight.place.exchange(flight.word, Word::ready(fresh.as_ptr())) {
                         room.occupy();
-                        self.table.enter(flight.place, class, &owner.local().position);
+                        self.table.enter(
+                            hash,
+                            flight.place,
+                            (class, weight),
+                            &owner.local().position,
+                        );
                         fresh.published();
                         drop(shield);
                         // SAFETY: the exchange gave us the slot's share of the flight's node.
@@ -281,10 +329,12 @@ impl<K, V> Store<K, V> {
                     }
                 }
                 Acquired::Claimed(claim) => {
-                    let Some((room, class)) = self.reserve(&mut leaving, hash) else { break };
+                    let Some((room, class)) = self.reserve(&mut leaving, hash, weight) else {
+                        break;
+                    };
                     if let Some(place) = claim.finalise(Word::ready(fresh.as_ptr())) {
                         room.occupy();
-                        self.table.enter(place, class, &owner.local().position);
+                        self.table.enter(hash, place, (class, weight), &owner.local().position);
                         fresh.published();
                         owner.local().inserts.bump();
                         return Written::New;
@@ -293,7 +343,7 @@ impl<K, V> Store<K, V> {
                 Acquired::Crowded => break,
             }
         }
-        self.refuse(&mut leaving, hash, fresh)
+        self.refuse(&mut leaving, hash, fresh, weight)
     }
 
     /// An explicit write that cannot be admitted still invalidates: the old value leaves.
@@ -303,6 +353,7 @@ impl<K, V> Store<K, V> {
         leaving: &mut Leaving<'_, K, V>,
         hash: Hashed,
         fresh: Private<'_, K, V>,
+        weight: u64,
     ) -> Written<K, V>
     where
         K: Eq,
@@ -312,7 +363,11 @@ impl<K, V> Store<K, V> {
         }
         leaving.owner.local().not_admitted.bump();
         let (key, value) = fresh.into_entry();
-        Written::NotAdmitted(key, value)
+        if self.is_too_heavy(weight) {
+            Written::TooHeavy(key, value)
+        } else {
+            Written::NotAdmitted(key, value)
+        }
     }
 
     /// Replaces the value of `key` if it has one; else gives both back.
@@ -320,33 +375,38 @@ impl<K, V> Store<K, V> {
     where
         K: Eq,
     {
+        let weight = self.weigh(&key, &value);
         let owner = self.domain.owner();
         let mut leaving = self.leaving(owner);
         let fresh = Private::entry(owner, hash.place(), key, value);
-        if !owner.admit() {
-            return match self.refuse(&mut leaving, hash, fresh) {
-                Written::NotAdmitted(key, value) => Err((key, value)),
-                Written::New | Written::Replaced(_) => unreachable!("a refusal refuses"),
-            };
-        }
-        loop {
-            let shield = Shield::new(owner);
-            match self.table.locate(hash, fresh.key(), &shield) {
-                Some(found) if found.word.is_ready() => {
-                    let word = found.word.with_node(fresh.as_ptr());
-                    if found.place.exchange(found.word, word) {
-                        fresh.published();
-                        found.place.touch();
+        if self.admits(owner, fresh.tail(), weight) {
+            loop {
+                leaving.settle();
+                let shield = Shield::new(owner);
+                match self.table.locate(hash, fresh.key(), &shield) {
+                    Some(found) if found.word.is_ready() => {
+                        let change = self.reserve_change(&mut leaving, found.node, weight);
+                        let Some(change) = change else { break };
+                        let word = found.word.with_node(fresh.as_ptr());
+                        if found.place.exchange(found.word, word) {
+                            change.made();
+                            fresh.published();
+                            found.place.touch();
+                            drop(shield);
+                            owner.local().inserts.bump();
+                            return Ok(self.depart(found.node, Cause::Replaced));
+                        }
+                    }
+                    _ => {
                         drop(shield);
-                        owner.local().inserts.bump();
-                        return Ok(self.depart(found.node, Cause::Replaced));
+                        return Err(fresh.into_entry());
                     }
                 }
-                _ => {
-                    drop(shield);
-                    return Err(fresh.into_entry());
-                }
             }
+        }
+        match self.refuse(&mut leaving, hash, fresh, weight) {
+            Written::NotAdmitted(key, value) | Written::TooHeavy(key, value) => Err((key, value)),
+            Written::New | Written::Replaced(_) => unreachable!("a refusal refuses"),
         }
     }
 
@@ -391,18 +451,17 @@ impl<K, V> Store<K, V> {
                     return None;
                 }
             }
-            let early = planted(Seed::RoomBeforeSlot).then(|| self.budget.of_unlinked());
-            drop(early);
+            let early = planted(Seed::RoomBeforeSlot) && ready;
+            if early {
+                self.give_room(owner, found.node);
+            }
             if !found.place.unlink(found.word) {
                 continue;
             }
             self.table.vacated(hash, found.place);
             if ready {
-                let room = self.budget.of_unlinked();
-                if planted(Seed::RoomBeforeSlot) {
-                    room.occupy()
-                } else {
-                    drop(room)
+                if !early {
+                    self.give_room(owner, found.node);
                 }
                 return Some(found.node);
             }
@@ -426,57 +485,7 @@ impl<K, V> Store<K, V> {
     {
         let claims = &owner.local().claims;
         let claimer = Claimer { thread: crate::thread_id::index(), claims };
-        self.table.acquire(hash, key, shield, claimer, self.budget.max())
-    }
-
-    // ---- room -------------------------------------------------------------------------------
-
-    /// Room for one entry, free or that of a victim, and how the entry comes in. `None`
-    /// if nothing can be evicted.
-    #[inline]
-    fn reserve<'s>(
-        &'s self,
-        leaving: &mut Leaving<'_, K, V>,
-        hash: Hashed,
-    ) -> Option<(Room<'s>, Class)> {
-        if let Some(free) = self.reserve_free() {
-            return Some(free);
-        }
-        let position = &leaving.owner.local().position;
-        match self.table.displace(hash, position, self.budget.max()) {
-            Some((victim, class)) => {
-                debug_assert!(leaving.victim.is_none(), "a victim of an earlier turn is settled");
-                leaving.victim = Some(victim);
-                Some((self.budget.of_unlinked(), class))
-            }
-            None => self.reserve_free(),
-        }
-    }
-
-    #[inline]
-    fn reserve_free(&self) -> Option<(Room<'_>, Class)> {
-        let room = self.budget.take()?;
-        let (used, max) = (self.budget.used(), self.budget.max());
-        Some((room, self.table.while_filling(used.saturating_sub(1), max)))
-    }
-
-    pub(crate) fn set_max_entries(&self, max: usize) {
-        self.budget.set_max(max);
-        self.table.set_bound(max);
-        self.domain.set_slack(self.fixed_slack.unwrap_or_else(|| slack_for(max)));
-        let owner = self.domain.owner();
-        while self.budget.is_over() {
-            // Nothing to evict: what is over is reserved by inserts that are about to publish;
-            // each of them ends, and the next turn finds their entries.
-            match self.table.evict_any(&owner.local().position) {
-                Some(victim) => {
-                    drop(self.budget.of_unlinked());
-                    self.tell_and_release(owner, victim, Cause::Capacity);
-                    owner.finish();
-                }
-                None => crate::sync::yield_now(),
-            }
-        }
+        self.table.acquire(hash, key, shield, claimer, self.size_wanted())
     }
 
     // ---- leaving ----------------------------------------------------------------------------
@@ -524,13 +533,14 @@ impl<K, V> Store<K, V> {
     }
 
     pub(crate) fn awaiting_reclamation(&self) -> usize {
-        self.domain.waiting()
+        usize::try_from(self.domain.waiting()).unwrap_or(usize::MAX)
     }
 
     pub(crate) fn stats(&self) -> Stats {
         let mut stats = Stats::default();
         self.domain.locals().for_each(|local| stats.add(local));
         stats.entries = self.len();
+        stats.weight = self.weight();
         stats.awaiting_reclamation = self.awaiting_reclamation();
         stats
     }
@@ -548,10 +558,4 @@ impl<K, V> Drop for Store<K, V> {
             self.maintain();
         }
     }
-}
-
-/// How many entries may wait for readers, unless the user says otherwise: an eighth of the bound,
-/// but enough for the batches of a dozen threads.
-fn slack_for(max_entries: usize) -> usize {
-    (max_entries / 8).max(1024)
 }

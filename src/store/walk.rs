@@ -86,7 +86,7 @@ impl<K, V> Store<K, V> {
         // SAFETY: whoever unlinked the node has the slot's share of it.
         let place = unsafe { node.as_ref() }.place();
         self.table.vacated_at(cursor, place);
-        drop(self.budget.of_unlinked());
+        self.give_room(owner, node);
         self.tell_and_release(owner, node, cause);
     }
 
@@ -194,6 +194,7 @@ impl<K, V> Store<K, V> {
     {
         let pin = self.pin();
         let mut keys: Vec<&K> = Vec::new();
+        let mut weights = Vec::new();
         for cursor in self.table.cursors() {
             for slot in 0..SLOTS {
                 let (place, word) = self.table.slot_at(cursor, slot);
@@ -209,6 +210,9 @@ impl<K, V> Store<K, V> {
                             return Err(format!("bucket {cursor}: an entry is not settled"));
                         }
                         keys.push(node.key());
+                        weights.extend(
+                            NonNull::new(word.node()).map(|node| self.weight_of(pin.owner(), node)),
+                        );
                     }
                 }
             }
@@ -226,6 +230,7 @@ impl<K, V> Store<K, V> {
         if entries > self.capacity() {
             return Err(format!("{entries} entries, {} allowed", self.capacity()));
         }
+        self.check_weights(&weights)?;
         self.table.check_overflow_counts(|word| {
             // SAFETY: quiet by contract: a node in a slot stays there, and has its place.
             unsafe { &*word.node() }.place()

@@ -18,7 +18,7 @@ use std::ptr::NonNull;
 use crossbeam_utils::CachePadded;
 
 use crate::adaptive::{self, Class, Evidence, Limits};
-use crate::advice::{Hint, WideHint};
+use crate::advice::WideHint;
 use crate::clock;
 use crate::hash::Hashed;
 use crate::node::Node;
@@ -36,36 +36,65 @@ use crate::table::{Place, Table};
 /// Bits of a slot's number that name it in its bucket; those above are the bucket's.
 const SLOT_BITS: u32 = SLOTS.next_power_of_two().trailing_zeros();
 
+/// In a slot's number: its bucket is not in the arena, and is named by its cursor.
+const APPENDED: u32 = 1 << 31;
+
+/// Which bucket a number names, and which slot of it.
 #[inline]
 fn parts(number: u32) -> (usize, usize) {
+    let number = number & !APPENDED;
     ((number >> SLOT_BITS) as usize, (number & ((1 << SLOT_BITS) - 1)) as usize)
 }
 
 /// What `Policy::Adaptive` knows beside the clock words.
 pub(crate) struct Classes {
-    queue: Probation,
-    /// How long the queue should be.
-    quota: CachePadded<Hint>,
+    pub(super) queue: Probation,
+    /// How long the queue should be: in entries, or in weight.
+    pub(super) quota: CachePadded<WideHint>,
     /// Who left from probation, and who from the main class.
     early: Ghosts,
     late: Ghosts,
     /// What follows from the bound for ages; the range of the quota follows in the rare case.
     memory: WideHint,
     margin: WideHint,
+    /// The number of entries and the bound that they follow from.
+    entries: WideHint,
+    bound: WideHint,
 }
 
 impl Classes {
-    /// For a table that was built for `entries` entries.
-    pub(crate) fn new(entries: usize) -> Self {
-        let limits = Limits::new(entries);
+    /// For a table that was built for `entries` entries, or for this weight of them.
+    pub(crate) fn new(entries: usize, max_weight: Option<u64>) -> Self {
+        let bound = max_weight.unwrap_or(entries as u64);
+        let limits = Limits::new(entries, bound);
         Self {
-            queue: Probation::new(adaptive::longest_queue(entries)),
-            quota: CachePadded::new(Hint::new(limits.first_quota())),
+            queue: Probation::new(adaptive::longest_queue(entries), max_weight.is_some()),
+            quota: CachePadded::new(WideHint::new(limits.first_quota())),
             early: Ghosts::new(limits.memory),
             late: Ghosts::new(limits.margin),
             memory: WideHint::new(limits.memory as u64),
             margin: WideHint::new(limits.margin as u64),
+            entries: WideHint::new(entries as u64),
+            bound: WideHint::new(bound),
         }
+    }
+
+    /// How long the queue should be.
+    #[inline]
+    pub(super) fn quota(&self) -> u64 {
+        self.quota.get()
+    }
+
+    /// How many wait, or what they weigh.
+    #[inline]
+    pub(super) fn waiting(&self, hand: &Handful) -> u64 {
+        self.queue.waiting(hand, self.quota())
+    }
+
+    /// Whether more wait than should.
+    #[inline]
+    pub(super) fn is_too_long(&self, hand: &Handful) -> bool {
+        self.waiting(hand) > self.quota()
     }
 
     /// Fetches what `recall` will look at.
@@ -75,17 +104,29 @@ impl Classes {
         self.late.fetch(place);
     }
 
-    /// The bound is `entries` now.
-    pub(crate) fn set_bound(&self, entries: usize) {
-        let limits = Limits::new(entries);
+    /// The cache is for `entries` entries now, of which the quota is a part, or of a weight.
+    pub(crate) fn set_bound(&self, entries: usize, bound: u64) {
+        let limits = Limits::new(entries, bound);
         self.memory.set(limits.memory as u64);
         self.margin.set(limits.margin as u64);
-        self.quota.set(limits.clamped(self.quota.get()));
+        self.entries.set(entries as u64);
+        self.bound.set(bound);
+        self.quota.set(limits.clamped(self.quota()));
+    }
+
+    /// Where entries are weighed, there are `entries` of them, and they share `bound`: what follows from
+    /// these is reckoned anew if they are far from what they were.
+    #[inline]
+    pub(super) fn follow(&self, entries: usize, bound: u64) {
+        let far = |old: u64, new: u64| old.abs_diff(new) > old / 8;
+        if far(self.entries.get(), entries as u64) || far(self.bound.get(), bound) {
+            self.set_bound(entries, bound);
+        }
     }
 
     /// Whether the key with this place came back in time, and what that says of the quota.
     #[inline]
-    fn recall(&self, place: u32) -> (bool, Option<Evidence>) {
+    pub(super) fn recall(&self, place: u32) -> (bool, Option<Evidence>) {
         let (memory, margin) = (self.memory.get() as usize, self.margin.get() as usize);
         if let Some(age) = self.early.take(place) {
             return (age < memory, (age < margin).then_some(Evidence::TooShort));
@@ -95,8 +136,8 @@ impl Classes {
     }
 
     #[cold]
-    fn move_quota(&self, evidence: Evidence, entries: usize) {
-        self.quota.set(Limits::new(entries).moved(self.quota.get(), evidence));
+    pub(super) fn move_quota(&self, evidence: Evidence, bound: u64, weight: u64) {
+        self.quota.set(Limits::new(1, bound).moved(self.quota(), evidence, weight));
     }
 }
 
@@ -115,11 +156,10 @@ impl<K, V> Table<K, V> {
         };
         let (remembered, evidence) = classes.recall(hash.place());
         if let Some(evidence) = evidence {
-            classes.move_quota(evidence, entries);
+            classes.move_quota(evidence, entries as u64, 1);
         }
         let hand = &position.newcomers;
-        let quota = classes.quota.get();
-        let (waiting, quota) = (classes.queue.waiting(hand, quota), quota as usize);
+        let (waiting, quota) = (classes.waiting(hand), classes.quota());
         if remembered || adaptive::is_lucky(hash.place(), hand.arrivals()) {
             // A queue that is too long gives up one of its own for whom it put out too early.
             let over = (remembered && waiting > quota).then(|| self.evict_early(classes, hand));
@@ -146,24 +186,29 @@ impl<K, V> Table<K, V> {
             return self.evict(position, Patience::TwoTurns);
         };
         let hand = &position.newcomers;
-        let quota = classes.quota.get();
-        let over = classes.queue.waiting(hand, quota) > quota as usize;
+        let over = classes.is_too_long(hand);
         over.then(|| self.evict_early(classes, hand))
             .flatten()
             .or_else(|| self.evict_main(classes, position, Patience::TwoTurns))
             .or_else(|| self.evict_early(classes, hand))
     }
 
-    /// In which class a newcomer comes while there is room.
+    /// In which class a newcomer comes while there is room: with it, `used` of `bound` are.
     #[inline]
-    pub(crate) fn while_filling(&self, used: usize, entries: usize) -> Class {
+    pub(crate) fn while_filling(&self, used: u64, bound: u64) -> Class {
         let Some(classes) = &self.classes else { return Class::Main };
-        adaptive::while_filling(used, classes.quota.get() as usize, entries)
+        adaptive::while_filling(used, classes.quota(), bound)
     }
 
-    /// An entry has come into the slot at `place`.
+    /// An entry of this weight, whose key hashes so, has come into the slot at `place`.
     #[inline]
-    pub(crate) fn enter(&self, place: Place<'_, K, V>, class: Class, position: &Position) {
+    pub(crate) fn enter(
+        &self,
+        hash: Hashed,
+        place: Place<'_, K, V>,
+        (class, weight): (Class, u64),
+        position: &Position,
+    ) {
         reach(Step::Entering);
         let Some(classes) = &self.classes else { return place.touch() };
         if class == Class::Main {
@@ -171,17 +216,21 @@ impl<K, V> Table<K, V> {
         }
         // Without a place in the queue it is the hand's from the start.
         let hand = &position.newcomers;
-        let number = self.number(place).filter(|_| classes.queue.has_room(hand));
+        let number = self.number(hash, place).filter(|_| classes.queue.has_room(hand));
         place.bucket.chill(place.lane(), number.is_some());
         if let Some(number) = number {
-            classes.queue.push(hand, classes.quota.get(), number);
+            classes.queue.push(hand, classes.quota(), number, weight);
         }
     }
 
     /// Evicts the first in the queue that was not used. Those before it are promoted.
     #[inline]
-    fn evict_early(&self, classes: &Classes, hand: &Handful) -> Option<NonNull<Node<K, V>>> {
-        let quota = classes.quota.get();
+    pub(super) fn evict_early(
+        &self,
+        classes: &Classes,
+        hand: &Handful,
+    ) -> Option<NonNull<Node<K, V>>> {
+        let quota = classes.quota();
         let mut promoted = 0;
         for _ in 0..adaptive::STALE {
             let (bucket, lane) = self.at_number(classes.queue.pop(hand, quota)?)?;
@@ -219,29 +268,48 @@ impl<K, V> Table<K, V> {
 
     /// Drives the hand, which finds its victims in the main class.
     #[inline]
-    fn evict_main(
+    pub(super) fn evict_main(
         &self,
         classes: &Classes,
         position: &Position,
         patience: Patience,
     ) -> Option<NonNull<Node<K, V>>> {
-        let node = self.evict(position, patience)?;
+        self.evict_main_within(classes, position, patience, &mut 0)
+    }
+
+    /// The same, with the number of entries in use that it has passed over already.
+    #[inline]
+    pub(super) fn evict_main_within(
+        &self,
+        classes: &Classes,
+        position: &Position,
+        patience: Patience,
+        passes: &mut u32,
+    ) -> Option<NonNull<Node<K, V>>> {
+        let node = self.evict_within(position, patience, passes)?;
         // SAFETY: unlinking gave us the slot's share of the node.
         classes.late.add(unsafe { node.as_ref() }.place());
         Some(node)
     }
 
-    /// The number of a slot of the arena, if it fits; appended segments have none.
+    /// The number of a slot, of a key with this hash, if it fits.
     #[inline]
-    fn number(&self, place: Place<'_, K, V>) -> Option<u32> {
-        let index = self.arena_index(place.bucket)?;
-        u32::try_from(index << SLOT_BITS | place.lane().slot()).ok()
+    fn number(&self, hash: Hashed, place: Place<'_, K, V>) -> Option<u32> {
+        let (bucket, mark) = match self.arena_index(place.bucket) {
+            Some(index) => (index, 0),
+            None => (self.cursor_of_appended(hash.place(), place.bucket)?, APPENDED),
+        };
+        let number = u32::try_from(bucket << SLOT_BITS | place.lane().slot()).ok()?;
+        (number & APPENDED == 0).then_some(number | mark)
     }
 
     #[inline]
     fn at_number(&self, number: u32) -> Option<(&Bucket<Node<K, V>>, Lane)> {
         let (index, slot) = parts(number);
-        Some((self.arena().get(index)?, (slot < SLOTS).then(|| Lane::of(slot))?))
+        let lane = (slot < SLOTS).then(|| Lane::of(slot))?;
+        let bucket =
+            if number & APPENDED == 0 { self.arena().get(index) } else { self.bucket_at(index) };
+        Some((bucket?, lane))
     }
 
     /// Slots in the order in which their entries would leave from the queue, if nobody used them:
@@ -255,7 +323,11 @@ impl<K, V> Table<K, V> {
                 clock::is_new(clock, lane) && clock::is_cold(clock, lane)
             })
         };
-        numbers.filter(cold).map(parts).map(|(index, slot)| (self.cursor_of(index), slot)).collect()
+        let cursor = |number| {
+            let (index, slot) = parts(number);
+            (if number & APPENDED == 0 { self.cursor_of(index) } else { index }, slot)
+        };
+        numbers.filter(cold).map(cursor).collect()
     }
 
     /// Whether the entry of `key` is on probation, and the uses to its credit.

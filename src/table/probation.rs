@@ -18,8 +18,13 @@
 //! | `ends`, high half | who takes some out, by exchange | tickets drawn for leaving; never beyond the low half |
 //! | `places` | the one who drew the ticket for coming | a slot's number |
 //! | a handful | its thread | what it has in hand, and `ends` as it saw them last |
+//! | `weights` | who writes the number; who takes it out, by swap | the weight that came with it, 0 once it has gone |
+//! | `waiting` | both, by addition | the sum of `weights` |
 //!
 //! Who takes some out puts in what it has by the same exchange.
+//!
+//! The last two exist where entries are weighed; there a thread puts its numbers in one by one. What a swap
+//! gives is taken from the sum, whoever finds it, so that the sum is right again once everybody has gone on.
 
 #![forbid(unsafe_code)]
 
@@ -33,13 +38,16 @@ use crate::pause::{Step, reach};
 const MOST_IN_HAND: usize = 16;
 /// A thread has so small a part of what is to wait in hand, at most. Where that is less than two, it has
 /// one number to look at and none to put in: nobody's newcomer is hidden from the others for long.
-const PART_IN_HAND: u32 = 16;
+const PART_IN_HAND: u64 = 16;
 
 /// The newcomers of a cache.
 pub(crate) struct Probation {
     ends: CachePadded<WideHint>,
     /// A power of two of them, 2^31 at most.
     places: Box<[Hint]>,
+    /// As many, where entries are weighed; else none.
+    weights: Box<[WideHint]>,
+    waiting: CachePadded<WideHint>,
 }
 
 /// What a thread has in hand of the queue.
@@ -51,6 +59,8 @@ pub(crate) struct Handful {
     /// The numbers of `coming` newcomers that are not yet in the ring, the eldest first.
     coming: OwnedWord,
     numbers: [OwnedWord; MOST_IN_HAND],
+    /// The weight of the last of them.
+    weight: OwnedWord,
     /// `ends` as this thread saw them last.
     seen: OwnedWord,
 }
@@ -66,8 +76,8 @@ impl Handful {
 
     /// How many wait, in hand or in the ring, as far as this thread knows.
     #[inline]
-    fn waiting(&self) -> usize {
-        self.ends().len() as usize + self.leaving() as usize + self.coming.get() as usize
+    fn waiting(&self) -> u64 {
+        u64::from(self.ends().len()) + u64::from(self.leaving()) + self.coming.get()
     }
 
     /// How many newcomers came so far, as far as this thread knows; it wraps.
@@ -108,19 +118,43 @@ impl Ends {
 
 impl Probation {
     /// A queue with room for `entries` numbers at least (2^31 at most: more are refused).
-    pub(crate) fn new(entries: usize) -> Self {
+    pub(crate) fn new(entries: usize, weighed: bool) -> Self {
         let places = entries.clamp(1, 1 << 31).next_power_of_two();
+        let weights = if weighed { places } else { 0 };
         Self {
             ends: CachePadded::default(),
             places: (0..places).map(|_| Hint::default()).collect(),
+            weights: (0..weights).map(|_| WideHint::default()).collect(),
+            waiting: CachePadded::default(),
         }
     }
 
-    /// How many wait, in this thread's hand or in the ring. What it has seen of the ring may be old; where
-    /// there seem to be fewer than `quota`, it looks again.
+    /// The weight at a place is `weight` now.
     #[inline]
-    pub(crate) fn waiting(&self, hand: &Handful, quota: u32) -> usize {
-        if hand.waiting() < quota as usize {
+    fn weigh(&self, ticket: u32, weight: u64) {
+        if let Some(place) = self.weights.get(ticket as usize & (self.places.len() - 1)) {
+            // Sums of weights are below 2^63 in earnest; beyond, the lengths of queues suffer.
+            self.waiting.add(weight.wrapping_sub(place.swap(weight)));
+        }
+    }
+
+    /// How many numbers a thread may have in hand where about `quota` are to wait in all.
+    #[inline]
+    fn in_hand(&self, quota: u64) -> usize {
+        let most = if self.weights.is_empty() { MOST_IN_HAND } else { 1 };
+        (quota / PART_IN_HAND).clamp(1, most as u64) as usize
+    }
+
+    /// How many wait, in this thread's hand or in the ring; where entries are weighed, the weight that came
+    /// with all that wait, stale ones included. What the thread has seen of the ring may be old; where there
+    /// seem to be fewer than `quota`, it looks again.
+    #[inline]
+    pub(crate) fn waiting(&self, hand: &Handful, quota: u64) -> u64 {
+        if !self.weights.is_empty() {
+            // While somebody has taken a weight out that was not yet added, the sum is below zero.
+            return (self.waiting.get() as i64).max(0) as u64;
+        }
+        if hand.waiting() < quota {
             hand.seen.set(self.ends.get());
         }
         hand.waiting()
@@ -129,19 +163,20 @@ impl Probation {
     /// Whether there is room for one more.
     #[inline]
     pub(crate) fn has_room(&self, hand: &Handful) -> bool {
-        hand.waiting() < self.places.len()
+        hand.waiting() < self.places.len() as u64
     }
 
-    /// Puts the number of a newcomer in, of a queue of `quota` numbers or so.
+    /// Puts the number of a newcomer of this weight in, of a queue of `quota` numbers or so.
     #[inline]
-    pub(crate) fn push(&self, hand: &Handful, quota: u32, number: u32) {
-        let most = in_hand(quota);
+    pub(crate) fn push(&self, hand: &Handful, quota: u64, number: u32, weight: u64) {
+        let most = self.in_hand(quota);
         if hand.coming.get() as usize >= most {
             self.exchange(hand, 0);
         }
         let coming = hand.coming.get() as usize;
         hand.numbers[coming].set(u64::from(number));
         hand.coming.set(coming as u64 + 1);
+        hand.weight.set(weight);
         if most == 1 {
             self.exchange(hand, 0);
         }
@@ -149,12 +184,13 @@ impl Probation {
 
     /// Takes the number out that came first.
     #[inline]
-    pub(crate) fn pop(&self, hand: &Handful, quota: u32) -> Option<u32> {
-        if hand.leaving() == 0 && !self.exchange(hand, in_hand(quota) as u32) {
+    pub(crate) fn pop(&self, hand: &Handful, quota: u64) -> Option<u32> {
+        if hand.leaving() == 0 && !self.exchange(hand, self.in_hand(quota) as u32) {
             return None;
         }
         let next = hand.next.get() as u32;
         hand.next.set(u64::from(next.wrapping_add(1)));
+        self.weigh(next, 0);
         Some(self.place(next).get())
     }
 
@@ -174,7 +210,9 @@ impl Probation {
             }
             reach(Step::Drawn);
             for (at, number) in hand.numbers.iter().take(come as usize).enumerate() {
-                self.place(ends.tail.wrapping_add(at as u32)).set(number.get() as u32);
+                let ticket = ends.tail.wrapping_add(at as u32);
+                self.place(ticket).set(number.get() as u32);
+                self.weigh(ticket, hand.weight.get());
             }
             hand.coming.set(0);
             hand.seen.set(after.word());
@@ -209,12 +247,6 @@ impl Probation {
     }
 }
 
-/// How many numbers a thread may have in hand where about `quota` are to wait in all.
-#[inline]
-fn in_hand(quota: u32) -> usize {
-    ((quota / PART_IN_HAND) as usize).clamp(1, MOST_IN_HAND)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -223,8 +255,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn with_one_thread_it_is_one_queue(quota in 1_u32..400, ops in prop::collection::vec(0_u8..5, 0..400)) {
-            let (queue, hand) = (Probation::new(64), Handful::default());
+        fn with_one_thread_it_is_one_queue(weighed in any::<bool>(), quota in 1_u64..400, ops in prop::collection::vec(0_u8..5, 0..400)) {
+            let (queue, hand) = (Probation::new(64, weighed), Handful::default());
             let start = Ends { head: u32::MAX - 9, tail: u32::MAX - 9 }.word();
             prop_assert!(queue.ends.exchange(0, start));
             hand.seen.set(start);
@@ -233,13 +265,15 @@ mod tests {
                 if op < 3 {
                     prop_assert_eq!(queue.has_room(&hand), model.len() < 64);
                     if queue.has_room(&hand) {
-                        queue.push(&hand, quota, number as u32);
+                        queue.push(&hand, quota, number as u32, 7);
                         model.push_back(number as u32);
                     }
                 } else {
                     prop_assert_eq!(queue.pop(&hand, quota), model.pop_front());
                 }
-                prop_assert_eq!(hand.waiting(), model.len());
+                prop_assert_eq!(hand.waiting(), model.len() as u64);
+                let each = if weighed { 7 } else { 1 };
+                prop_assert_eq!(queue.waiting(&hand, quota), each * model.len() as u64);
                 prop_assert!(queue.iter(&hand).eq(model.iter().copied()));
             }
         }
@@ -247,32 +281,36 @@ mod tests {
 
     #[test]
     fn arrivals_are_counted() {
-        let (queue, hand) = (Probation::new(64), Handful::default());
+        let (queue, hand) = (Probation::new(64, false), Handful::default());
         for n in 0..200 {
             assert_eq!(hand.arrivals(), n);
-            queue.push(&hand, 320, n);
+            queue.push(&hand, 320, n, 1);
             assert_eq!(queue.pop(&hand, 320), Some(n));
         }
     }
 
     #[test]
     fn threads_take_out_what_they_put_in() {
-        let queue = Probation::new(256);
-        let work = |from: u32| {
-            let queue = &queue;
-            move || {
-                let (hand, mut taken) = (Handful::default(), 0);
-                for n in from..from + 10_000 {
-                    queue.push(&hand, 64, n);
-                    taken += u64::from(queue.pop(&hand, 64).is_some());
+        for weighed in [false, true] {
+            let queue = Probation::new(256, weighed);
+            let work = |from: u32| {
+                let queue = &queue;
+                move || {
+                    let (hand, mut taken) = (Handful::default(), 0);
+                    for n in from..from + 10_000 {
+                        queue.push(&hand, 64, n, 7);
+                        taken += u64::from(queue.pop(&hand, 64).is_some());
+                    }
+                    taken + u64::from(hand.leaving()) + hand.coming.get()
                 }
-                taken + hand.leaving() as u64 + hand.coming.get()
-            }
-        };
-        let sum = std::thread::scope(|scope| {
-            let (a, b) = (scope.spawn(work(0)), scope.spawn(work(10_000)));
-            a.join().unwrap() + b.join().unwrap()
-        });
-        assert_eq!(sum + u64::from(Ends::of(queue.ends.get()).len()), 20_000);
+            };
+            let sum = std::thread::scope(|scope| {
+                let (a, b) = (scope.spawn(work(0)), scope.spawn(work(10_000)));
+                a.join().unwrap() + b.join().unwrap()
+            });
+            let left = u64::from(Ends::of(queue.ends.get()).len());
+            assert_eq!(sum + left, 20_000);
+            assert_eq!(queue.waiting.get(), if weighed { 7 * left } else { 0 });
+        }
     }
 }

@@ -20,3 +20,5 @@ mod panics;
 mod reentrant;
 mod stress;
 mod types;
+mod weighed;
+mod weights;
