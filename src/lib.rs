@@ -100,6 +100,8 @@ mod store;
 mod sync;
 mod table;
 mod thread_id;
+#[allow(dead_code, reason = "expiry comes with the next change")]
+mod time;
 
 pub use builder::Builder;
 pub use cache::{Cache, DefaultHashBuilder, Insert};
@@ -109,6 +111,7 @@ pub use iter::Iter;
 pub use pinned::Pinned;
 pub use removed::Removed;
 pub use stats::Stats;
+pub use time::{ManualTime, TimeSource};
 
 /// For `tests/stopped.rs`: stops threads at named steps. Not part of the API.
 #[cfg(hotset_pause)]

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms in which `unsafe` may stand.
-const UNSAFE_ROOMS: [&str; 18] = [
+const UNSAFE_ROOMS: [&str; 19] = [
     "load/mod.rs",
     "model.rs",
     "node.rs",
@@ -24,10 +24,13 @@ const UNSAFE_ROOMS: [&str; 18] = [
     "table/mod.rs",
     "table/segment.rs",
     "table/sweep.rs",
+    "time/system.rs",
 ];
 
 /// The rooms that may name std's atomics: the shim, and what is invisible to models on purpose.
-const STD_ATOMIC_ROOMS: [&str; 4] = ["advice.rs", "counter.rs", "sync.rs", "thread_id.rs"];
+/// `time`: the word of a clock that a test moves; the engine only reads it through a trait.
+const STD_ATOMIC_ROOMS: [&str; 5] =
+    ["advice.rs", "counter.rs", "sync.rs", "thread_id.rs", "time/mod.rs"];
 
 const MAX_LINES: usize = 600;
 
