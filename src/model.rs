@@ -27,6 +27,8 @@ pub struct Cell<T> {
 
 // SAFETY: the obligations of `Block` hold as for `Node`; payloads of models do not unwind.
 unsafe impl<T> Block for Cell<T> {
+    type Tail = ();
+
     fn link(&self) -> &AtomicPtr<Self> {
         &self.link
     }
@@ -39,12 +41,12 @@ unsafe impl<T> Block for Cell<T> {
         true
     }
 
-    fn vacant() -> Box<Self> {
-        Box::new(Self {
+    fn vacant() -> Self {
+        Self {
             link: AtomicPtr::new(std::ptr::null_mut()),
             stamp: AtomicU32::new(0),
             payload: std::cell::UnsafeCell::new(None),
-        })
+        }
     }
 
     unsafe fn dispose(this: NonNull<Self>) {
@@ -70,7 +72,7 @@ unsafe impl<T: Send + Sync> Send for Swapped<T> {}
 impl<T> Swapped<T> {
     /// A slot that holds `payload`.
     pub fn new(payload: T, slack: usize) -> Self {
-        let this = Self { slot: Slot::new(), domain: Domain::new(slack) };
+        let this = Self { slot: Slot::new(), domain: Domain::new(slack, false) };
         let word = Word::ready(this.block(payload).as_ptr());
         let claim =
             Word::claim(crate::hash::Hashed::new(&foldhash::fast::FixedState::default(), &0), 0, 0);

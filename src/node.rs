@@ -6,6 +6,8 @@
 //!  shares  [ 2 bits outcome | 1 bit joinable | 1 bit entered | 28 bits count ]
 //!  key
 //!  payload the value (outcome READY), or why there is none (FAILED)
+//!  - - - - and, only in a cache that weighs its entries or lets them expire (`reclaim::block`):
+//!  tail    weight | deadline | time of the last use | time of birth
 //! ```
 //!
 //! Shares: the slot has one while the node is in it; whoever unlinks the node takes that one over.
@@ -29,7 +31,7 @@ use std::sync::Arc;
 use crate::reclaim::{Block, Domain, Owner, RETIRED};
 use crate::seed::{Seed, planted};
 use crate::stats::Local;
-use crate::sync::{AtomicPtr, AtomicU32, Ordering};
+use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 /// An error of a loader, for whoever can name its type again.
 pub(crate) type Failure = Arc<dyn Any + Send + Sync>;
@@ -68,6 +70,59 @@ pub(crate) struct Node<K, V> {
     payload: UnsafeCell<Payload<V>>,
 }
 
+/// What only some caches keep of an entry. Times are in the unit and from the origin of the cache's
+/// clock.
+///
+/// | word | written by | read by |
+/// |---|---|---|
+/// | `weight` | whoever makes the entry, before it is published | whoever has unlinked or found it |
+/// | `deadline` | the same; who prolongs the entry | readers |
+/// | `used_at` | the same; readers, now and then | readers |
+/// | `born_at` | the same | readers |
+#[derive(Debug)]
+pub(crate) struct Tail {
+    weight: AtomicU64,
+    pub(crate) deadline: AtomicU64,
+    pub(crate) used_at: AtomicU64,
+    pub(crate) born_at: AtomicU64,
+}
+
+/// The deadline of what does not expire.
+pub(crate) const NEVER: u64 = u64::MAX;
+
+impl Default for Tail {
+    fn default() -> Self {
+        let zero = || AtomicU64::new(0);
+        let (weight, deadline) = (AtomicU64::new(1), AtomicU64::new(NEVER));
+        Self { weight, deadline, used_at: zero(), born_at: zero() }
+    }
+}
+
+#[allow(dead_code, reason = "who asks for tails comes next: weights and expiry")]
+impl Tail {
+    /// As by default, in a block that is used again.
+    fn reset(&self) {
+        // ORDERING: Relaxed, all. The node is private; the slot's exchange publishes it.
+        self.weight.store(1, Ordering::Relaxed);
+        self.deadline.store(NEVER, Ordering::Relaxed);
+        self.used_at.store(0, Ordering::Relaxed);
+        self.born_at.store(0, Ordering::Relaxed);
+    }
+
+    /// What the entry weighs; 1 where nothing is weighed.
+    #[inline]
+    pub(crate) fn weight(&self) -> u64 {
+        // ORDERING: Relaxed. Written before the node was published, seen through the slot's Acquire,
+        // and not written again before the block is reused.
+        self.weight.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_weight(&self, weight: u64) {
+        // ORDERING: Relaxed. The node is private, or a flight's, whose slot's exchange follows.
+        self.weight.store(weight, Ordering::Relaxed);
+    }
+}
+
 union Payload<V> {
     nothing: (),
     value: ManuallyDrop<V>,
@@ -87,6 +142,8 @@ const _: () = assert!(align_of::<Node<u8, ()>>() >= crate::slot::NODE_ALIGN);
 // SAFETY: 1: `link` and `hash` are fields of the block and never replaced. 2: after retirement
 // nobody owns a share; late joiners only read `link` (`load`). 3: `dispose` catches panics.
 unsafe impl<K, V> Block for Node<K, V> {
+    type Tail = Tail;
+
     #[inline(always)]
     fn link(&self) -> &AtomicPtr<Self> {
         &self.link
@@ -102,14 +159,14 @@ unsafe impl<K, V> Block for Node<K, V> {
         self.shares.load(Ordering::Relaxed) & ENTERED != 0
     }
 
-    fn vacant() -> Box<Self> {
-        Box::new(Self {
+    fn vacant() -> Self {
+        Self {
             link: AtomicPtr::new(ptr::null_mut()),
             hash: AtomicU32::new(0),
             shares: AtomicU32::new(0),
             key: UnsafeCell::new(MaybeUninit::uninit()),
             payload: UnsafeCell::new(Payload { nothing: () }),
-        })
+        }
     }
 
     unsafe fn dispose(this: NonNull<Self>) {
@@ -354,6 +411,9 @@ impl<'d, K, V> Private<'d, K, V> {
             block.hash.store(place, Ordering::Relaxed);
             block.shares.store(shares, Ordering::Relaxed);
             (*block.key.get()).write(key);
+            if let Some(tail) = owner.tail(node) {
+                tail.reset();
+            }
         }
         Self { owner, node }
     }
@@ -370,6 +430,14 @@ impl<'d, K, V> Private<'d, K, V> {
     /// A node for a flight, with two shares: the slot's and the loader's.
     pub(crate) fn flight(owner: NodeOwner<'d, K, V>, place: u32, key: K) -> Self {
         Self::new(owner, place, key, PENDING | JOINABLE | 2, 0)
+    }
+
+    /// What a cache that wants it keeps beside key and value.
+    #[allow(dead_code, reason = "who asks for tails comes next: weights and expiry")]
+    #[inline]
+    pub(crate) fn tail(&self) -> Option<&Tail> {
+        // SAFETY: the node is a block of the owner's domain, and ours.
+        unsafe { self.owner.tail(self.node) }
     }
 
     #[inline(always)]

@@ -9,6 +9,7 @@ const UNSAFE_ROOMS: [&str; 19] = [
     "load/mod.rs",
     "model.rs",
     "node.rs",
+    "reclaim/block.rs",
     "reclaim/fresh.rs",
     "reclaim/mod.rs",
     "reclaim/owner.rs",

@@ -29,6 +29,7 @@
 //!
 //! Models: `loom-tests/tests/reclaim.rs`. Figures against crossbeam-epoch: ARCHITECTURE.md.
 
+mod block;
 mod fresh;
 mod owner;
 mod protect;
@@ -42,6 +43,7 @@ use crossbeam_utils::CachePadded;
 use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, MODEL, Ordering};
 use record::Records;
 
+pub(crate) use block::Block;
 pub(crate) use owner::Owner;
 pub(crate) use protect::{Hazard, Pin, Protect};
 
@@ -57,29 +59,6 @@ pub(crate) const RETIRED: usize = 0b01;
 /// Low bit of a retired block's link: the stamp is valid.
 const STAMPED: usize = 0b10;
 const LINK_TAGS: usize = 0b11;
-
-/// What can be retired.
-///
-/// # Safety
-/// 1. `link` and `stamp` always name the same atomics of the block, valid from its allocation to
-///    its deallocation, and the block is aligned to 4 or more.
-/// 2. Once a block is retired nobody but the domain writes `link` and `stamp`.
-/// 3. `dispose` must not unwind.
-pub(crate) unsafe trait Block: Sized {
-    fn link(&self) -> &AtomicPtr<Self>;
-    /// Free for the domain's use once the block is retired; 32 bits.
-    fn stamp(&self) -> &AtomicU32;
-    /// Whether a reader under a user's pin may look at it. If not, hazards and nested operations
-    /// alone protect it.
-    fn read_under_pins(&self) -> bool;
-    /// A block without contents.
-    fn vacant() -> Box<Self>;
-    /// Drops the contents, not the block.
-    ///
-    /// # Safety
-    /// The contents are initialised, nobody else can reach them, and this is called once.
-    unsafe fn dispose(this: NonNull<Self>);
-}
 
 /// What waits, and how much may.
 struct Debt {
@@ -109,6 +88,8 @@ pub(crate) struct Domain<N: Block, L: Default> {
     kept_by: AtomicU64,
     /// 1 once the cache is gone and only handles of removed entries are left.
     closed: AtomicU32,
+    /// Whether blocks have a tail; fixed.
+    long: bool,
     _blocks: PhantomData<N>,
 }
 
@@ -119,7 +100,8 @@ unsafe impl<N: Block + Send, L: Default + Send + Sync> Sync for Domain<N, L> {}
 unsafe impl<N: Block + Send, L: Default + Send + Sync> Send for Domain<N, L> {}
 
 impl<N: Block, L: Default> Domain<N, L> {
-    pub(crate) fn new(slack: usize) -> Self {
+    /// A domain in which at most `slack` blocks wait, and whose blocks have a tail if `long`.
+    pub(crate) fn new(slack: usize, long: bool) -> Self {
         Self {
             records: Records::new(),
             era: CachePadded::new(AtomicU32::new(0)),
@@ -130,6 +112,7 @@ impl<N: Block, L: Default> Domain<N, L> {
             kept: CachePadded::new(AtomicPtr::new(ptr::null_mut())),
             kept_by: AtomicU64::new(0),
             closed: AtomicU32::new(0),
+            long,
             _blocks: PhantomData,
         }
     }
@@ -250,7 +233,7 @@ impl<N: Block, L: Default> Drop for Domain<N, L> {
                 // SAFETY: as below.
                 unsafe {
                     N::dispose(block);
-                    drop(Box::from_raw(block.as_ptr()));
+                    block::deallocate(block, self.long);
                 }
             }
         }
@@ -263,7 +246,7 @@ impl<N: Block, L: Default> Drop for Domain<N, L> {
                 unsafe {
                     cursor = untagged(block.as_ref().link().load(Ordering::Relaxed));
                     N::dispose(block);
-                    drop(Box::from_raw(block.as_ptr()));
+                    block::deallocate(block, self.long);
                 }
             }
         }
@@ -273,7 +256,7 @@ impl<N: Block, L: Default> Drop for Domain<N, L> {
                 // SAFETY: blocks on a free list have no contents and belong to the record alone.
                 unsafe {
                     cursor = block.as_ref().link().load(Ordering::Relaxed); // ORDERING: sole owner
-                    drop(Box::from_raw(block.as_ptr()));
+                    block::deallocate(block, self.long);
                 }
             }
         }

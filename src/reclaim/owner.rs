@@ -4,6 +4,7 @@ use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 
 use crate::pause::{Step, reach};
+use crate::reclaim::block;
 use crate::reclaim::protect::{Cover, Hazard, Pin, Protections, older};
 use crate::reclaim::record::Record;
 use crate::reclaim::{
@@ -110,7 +111,7 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
                 self.record.free_len.set(self.record.free_len.get() - 1);
                 block
             }
-            None => NonNull::from(Box::leak(N::vacant())),
+            None => block::allocate(self.domain.long),
         }
     }
 
@@ -128,9 +129,21 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
             self.record.free.set(block.as_ptr());
             self.record.free_len.set(self.record.free_len.get() + 1);
         } else {
-            // SAFETY: blocks are boxes, and this one is ours by contract.
-            drop(unsafe { Box::from_raw(block.as_ptr()) });
+            // SAFETY: a block of this domain, ours by contract.
+            unsafe { block::deallocate(block, self.domain.long) };
         }
+    }
+
+    /// The tail of a block, if blocks of this domain have one.
+    ///
+    /// # Safety
+    /// `block` came from `take_block` of this domain, by way of pointers only, and for `'b` it is the
+    /// caller's, or protected, or kept by a share.
+    #[inline(always)]
+    pub(crate) unsafe fn tail<'b>(self, block: NonNull<N>) -> Option<&'b N::Tail> {
+        // SAFETY: the domain's blocks are long, and by contract this one stays allocated for `'b`. A
+        // tail is shared by design: it is made of atomics.
+        self.domain.long.then(|| unsafe { block::tail(block).as_ref() })
     }
 
     /// Retires `block`: its contents are dropped and it is reused once nobody can see it.

@@ -116,7 +116,10 @@ impl<K, V> Store<K, V> {
         count_hits: bool,
     ) -> Self {
         Self {
-            domain: Arc::new(NodeDomain::new(slack.unwrap_or_else(|| slack_for(max_entries)))),
+            domain: Arc::new(NodeDomain::new(
+                slack.unwrap_or_else(|| slack_for(max_entries)),
+                false,
+            )),
             table: Table::new(max_entries, policy),
             budget: Budget::new(max_entries),
             listener,
