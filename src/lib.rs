@@ -81,6 +81,7 @@ mod clock;
 mod config;
 mod counter;
 mod error;
+mod expiry;
 #[cfg(fuzzing)]
 mod fuzz;
 mod hash;
@@ -100,7 +101,6 @@ mod store;
 mod sync;
 mod table;
 mod thread_id;
-#[allow(dead_code, reason = "expiry comes with the next change")]
 mod time;
 
 pub use builder::Builder;

@@ -5,8 +5,12 @@
 //! shares, and free a batch of what nobody reads any more. `Leaving` is that last part, and it
 //! happens also when a user's `Eq` or `Clone` panics.
 
+mod expiring;
 mod loading;
+mod reading;
 mod walk;
+
+pub(crate) use reading::Trace;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
@@ -16,6 +20,7 @@ use equivalent::Equivalent;
 
 use crate::budget::{Budget, Room};
 use crate::config::{Cause, Policy};
+use crate::expiry::Expiry;
 use crate::hash::Hashed;
 use crate::node::{Node, NodeDomain, NodeOwner, Private, release};
 use crate::pause::{Step, reach};
@@ -37,15 +42,6 @@ pub(crate) enum Written<K, V> {
     NotAdmitted(K, V),
 }
 
-/// Whether a read leaves a trace.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Trace {
-    /// Sets the reference bit and counts a hit or a miss.
-    Use,
-    /// Neither.
-    Peek,
-}
-
 /// A cache without its hasher.
 pub(crate) struct Store<K, V> {
     domain: Arc<NodeDomain<K, V>>,
@@ -53,6 +49,10 @@ pub(crate) struct Store<K, V> {
     budget: Budget,
     listener: Option<Listener<K, V>>,
     count_hits: bool,
+    /// Where entries expire.
+    expiry: Option<Box<Expiry<K, V>>>,
+    /// Whether a look-up has anything to do beside looking up: one of the two.
+    watches: bool,
     /// Given by the user, or follows the bound.
     fixed_slack: Option<usize>,
 }
@@ -91,10 +91,12 @@ struct Leaving<'s, K, V> {
 
 impl<K, V> Leaving<'_, K, V> {
     /// Deals with the victim of an operation that has to begin again. Outside all protection.
-    #[inline]
+    #[inline(always)]
     fn settle(&mut self) {
         if let Some(node) = self.victim.take() {
-            self.store.tell_and_release(self.owner, node, Cause::Capacity);
+            // SAFETY: whoever made the victim one unlinked it and left the slot's share to us.
+            let cause = unsafe { self.store.cause_of(self.owner, node, Cause::Capacity) };
+            self.store.tell_and_release(self.owner, node, cause);
         }
     }
 }
@@ -114,16 +116,19 @@ impl<K, V> Store<K, V> {
         slack: Option<usize>,
         listener: Option<Listener<K, V>>,
         count_hits: bool,
+        expiry: Option<Box<Expiry<K, V>>>,
     ) -> Self {
         Self {
             domain: Arc::new(NodeDomain::new(
                 slack.unwrap_or_else(|| slack_for(max_entries)),
-                false,
+                expiry.is_some(),
             )),
             table: Table::new(max_entries, policy),
             budget: Budget::new(max_entries),
             listener,
             count_hits,
+            watches: count_hits || expiry.is_some(),
+            expiry,
             fixed_slack: slack,
         }
     }
@@ -140,104 +145,6 @@ impl<K, V> Store<K, V> {
         Leaving { store: self, owner, victim: None }
     }
 
-    // ---- reading ----------------------------------------------------------------------------
-
-    /// Calls `f` with the entry of `key`, under protection.
-    #[inline(always)]
-    pub(crate) fn read<Q, R>(
-        &self,
-        hash: Hashed,
-        key: &Q,
-        trace: Trace,
-        f: impl FnOnce(&K, &V) -> R,
-    ) -> Option<R>
-    where
-        Q: Equivalent<K> + ?Sized,
-    {
-        let owner = self.domain.owner();
-        if owner.is_quiet() {
-            let hazard = owner.hazard();
-            let node = self.find(owner, hash, key, trace, &hazard)?;
-            // SAFETY: found READY, and `hazard` protects it until it is dropped, after `f`.
-            let node = unsafe { node.as_ref() };
-            // SAFETY: as above.
-            Some(f(node.key(), unsafe { node.value() }))
-        } else {
-            self.read_nested(hash, key, trace, f)
-        }
-    }
-
-    /// A read inside user code that runs under protection (a closure, `Eq`, `Clone`, a pin).
-    #[cold]
-    fn read_nested<Q, R>(
-        &self,
-        hash: Hashed,
-        key: &Q,
-        trace: Trace,
-        f: impl FnOnce(&K, &V) -> R,
-    ) -> Option<R>
-    where
-        Q: Equivalent<K> + ?Sized,
-    {
-        let pin = self.domain.owner().pin_nested();
-        self.read_pinned(&pin, hash, key, trace).map(|(key, value)| f(key, value))
-    }
-
-    pub(crate) fn pin(&self) -> Pin<'_, Node<K, V>, Local> {
-        self.domain.owner().pin()
-    }
-
-    /// Finds the entry of `key` under a pin, which keeps it.
-    #[inline(always)]
-    pub(crate) fn read_pinned<'p, Q>(
-        &'p self,
-        pin: &'p Pin<'_, Node<K, V>, Local>,
-        hash: Hashed,
-        key: &Q,
-        trace: Trace,
-    ) -> Option<(&'p K, &'p V)>
-    where
-        Q: Equivalent<K> + ?Sized,
-    {
-        let node = self.find(pin.owner(), hash, key, trace, pin)?;
-        // SAFETY: found READY under the pin, which keeps whatever is read under it while it lives,
-        // and which is borrowed for `'p`.
-        let node = unsafe { node.as_ref() };
-        // SAFETY: as above.
-        Some((node.key(), unsafe { node.value() }))
-    }
-
-    #[inline(always)]
-    fn find<Q, P>(
-        &self,
-        owner: NodeOwner<'_, K, V>,
-        hash: Hashed,
-        key: &Q,
-        trace: Trace,
-        guard: &P,
-    ) -> Option<NonNull<Node<K, V>>>
-    where
-        Q: Equivalent<K> + ?Sized,
-        P: Protect<Node<K, V>>,
-    {
-        let counts = trace == Trace::Use && self.count_hits;
-        // Two arms, each with its own count: so a hit is not asked a second time whether it is one.
-        match self.table.find(hash, key, guard, trace == Trace::Use) {
-            Some(node) => {
-                if counts {
-                    owner.local().hits.bump();
-                }
-                Some(node)
-            }
-            None => {
-                if counts {
-                    owner.local().misses.bump();
-                }
-                None
-            }
-        }
-    }
-
     // ---- writing ----------------------------------------------------------------------------
 
     pub(crate) fn insert(&self, hash: Hashed, key: K, value: V) -> Written<K, V>
@@ -245,10 +152,11 @@ impl<K, V> Store<K, V> {
         K: Eq,
     {
         self.table.fetch_for_write(hash);
+        let stamp = self.stamp(&key, &value);
         let owner = self.domain.owner();
         // Dropped in reverse: first the protection, then what was not published, then the rest.
         let mut leaving = self.leaving(owner);
-        let fresh = Private::entry(owner, hash.place(), key, value);
+        let fresh = Private::entry(owner, hash.place(), key, value, stamp);
         if !owner.admit() {
             return self.refuse(&mut leaving, hash, fresh);
         }
@@ -260,12 +168,18 @@ impl<K, V> Store<K, V> {
             match self.acquire(owner, hash, fresh.key(), &shield) {
                 Acquired::Occupied(found) if found.word.is_ready() => {
                     let word = found.word.with_node(fresh.as_ptr());
+                    // SAFETY: found, and protected by `shield`.
+                    let cause = unsafe { self.cause_of(owner, found.node, Cause::Replaced) };
                     if found.place.exchange(found.word, word) {
                         fresh.published();
                         found.place.touch();
                         drop(shield);
                         owner.local().inserts.bump();
-                        return Written::Replaced(self.depart(found.node, Cause::Replaced));
+                        if cause == Cause::Expired {
+                            self.tell_and_release(owner, found.node, cause);
+                            return Written::New;
+                        }
+                        return Written::Replaced(self.depart(found.node, cause));
                     }
                 }
                 Acquired::Occupied(flight) => {
@@ -309,8 +223,8 @@ impl<K, V> Store<K, V> {
     where
         K: Eq,
     {
-        if let Some(old) = self.unlink(hash, fresh.key(), &mut |_, _| true) {
-            self.tell_and_release(leaving.owner, old, Cause::Removed);
+        if let Some((old, cause)) = self.unlink(hash, fresh.key(), &mut |_, _| true) {
+            self.tell_and_release(leaving.owner, old, cause);
         }
         leaving.owner.local().not_admitted.bump();
         let (key, value) = fresh.into_entry();
@@ -322,9 +236,10 @@ impl<K, V> Store<K, V> {
     where
         K: Eq,
     {
+        let stamp = self.stamp(&key, &value);
         let owner = self.domain.owner();
         let mut leaving = self.leaving(owner);
-        let fresh = Private::entry(owner, hash.place(), key, value);
+        let fresh = Private::entry(owner, hash.place(), key, value, stamp);
         if !owner.admit() {
             return match self.refuse(&mut leaving, hash, fresh) {
                 Written::NotAdmitted(key, value) => Err((key, value)),
@@ -335,6 +250,12 @@ impl<K, V> Store<K, V> {
             let shield = Shield::new(owner);
             match self.table.locate(hash, fresh.key(), &shield) {
                 Some(found) if found.word.is_ready() => {
+                    // SAFETY: found, and protected by `shield`.
+                    if unsafe { self.is_over(owner, found.node) } {
+                        drop(shield);
+                        self.expel(hash, fresh.key());
+                        return Err(fresh.into_entry());
+                    }
                     let word = found.word.with_node(fresh.as_ptr());
                     if found.place.exchange(found.word, word) {
                         fresh.published();
@@ -362,18 +283,34 @@ impl<K, V> Store<K, V> {
     where
         Q: Equivalent<K> + ?Sized,
     {
-        let _leaving = self.leaving(self.domain.owner());
-        let node = self.unlink(hash, key, &mut wanted)?;
-        Some(self.depart(node, Cause::Removed))
+        let leaving = self.leaving(self.domain.owner());
+        let (node, cause) = self.unlink(hash, key, &mut wanted)?;
+        if cause == Cause::Expired {
+            self.tell_and_release(leaving.owner, node, cause);
+            return None;
+        }
+        Some(self.depart(node, cause))
     }
 
-    /// Unlinks the entry of `key`, whose slot's share the caller then has; gives its room back.
+    /// Removes the entry of `key` if its time is over.
+    #[cold]
+    fn expel(&self, hash: Hashed, key: &K)
+    where
+        K: Eq,
+    {
+        if let Some((node, cause)) = self.unlink(hash, key, &mut |_, _| false) {
+            self.tell_and_release(self.domain.owner(), node, cause);
+        }
+    }
+
+    /// Unlinks the entry of `key`, whose slot's share the caller then has; gives its room back. One whose
+    /// time is over leaves whether it is wanted or not.
     fn unlink<Q>(
         &self,
         hash: Hashed,
         key: &Q,
         wanted: &mut dyn FnMut(&K, &V) -> bool,
-    ) -> Option<NonNull<Node<K, V>>>
+    ) -> Option<(NonNull<Node<K, V>>, Cause)>
     where
         Q: Equivalent<K> + ?Sized,
     {
@@ -385,11 +322,14 @@ impl<K, V> Store<K, V> {
             if !ready && planted(Seed::RemoveSparesFlight) {
                 return None;
             }
+            let mut cause = Cause::Removed;
             if ready {
                 // SAFETY: found READY and protected by `shield`.
                 let node = unsafe { found.node.as_ref() };
                 // SAFETY: as above.
-                if !wanted(node.key(), unsafe { node.value() }) {
+                cause = unsafe { self.cause_of(owner, found.node, cause) };
+                // SAFETY: as above.
+                if cause == Cause::Removed && !wanted(node.key(), unsafe { node.value() }) {
                     return None;
                 }
             }
@@ -406,7 +346,7 @@ impl<K, V> Store<K, V> {
                 } else {
                     drop(room)
                 }
-                return Some(found.node);
+                return Some((found.node, cause));
             }
             drop(shield);
             // SAFETY: unlinking gave us the slot's share of the flight's node.
@@ -444,6 +384,9 @@ impl<K, V> Store<K, V> {
         if let Some(free) = self.reserve_free(hash) {
             return Some(free);
         }
+        if let Some(room) = self.reap(leaving) {
+            return Some(self.entering(hash, room));
+        }
         let position = &leaving.owner.local().position;
         match self.table.displace(hash, position, self.budget.max()) {
             Some((victim, entrance)) => {
@@ -457,9 +400,14 @@ impl<K, V> Store<K, V> {
 
     #[inline]
     fn reserve_free(&self, hash: Hashed) -> Option<(Room<'_>, Entrance)> {
-        let room = self.budget.take()?;
+        Some(self.entering(hash, self.budget.take()?))
+    }
+
+    /// How an entry comes in for which nobody else had to leave.
+    #[inline]
+    fn entering<'s>(&'s self, hash: Hashed, room: Room<'s>) -> (Room<'s>, Entrance) {
         let (used, max) = (self.budget.used(), self.budget.max());
-        Some((room, self.table.while_filling(hash, used.saturating_sub(1), max)))
+        (room, self.table.while_filling(hash, used.saturating_sub(1), max))
     }
 
     pub(crate) fn set_max_entries(&self, max: usize) {
@@ -473,7 +421,9 @@ impl<K, V> Store<K, V> {
             match self.table.evict_any(&owner.local().position) {
                 Some(victim) => {
                     drop(self.budget.of_unlinked());
-                    self.tell_and_release(owner, victim, Cause::Capacity);
+                    // SAFETY: the hand gave us the slot's share of the node.
+                    let cause = unsafe { self.cause_of(owner, victim, Cause::Capacity) };
+                    self.tell_and_release(owner, victim, cause);
                     owner.finish();
                 }
                 None => crate::sync::yield_now(),

@@ -12,6 +12,8 @@ mod bound;
 mod capacity;
 mod clock;
 mod drops;
+mod expiry;
+mod expiry_model;
 mod linear;
 mod listener;
 mod load;
