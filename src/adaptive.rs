@@ -56,9 +56,14 @@ pub(crate) const STALE: u32 = 64;
 /// that it saw.
 pub(crate) const BUCKETS: usize = 64;
 
+/// So many thousandths of `whole`, and one at least.
+fn share(whole: u64, thousandths: usize) -> u64 {
+    ((u128::from(whole) * thousandths as u128 / 1000) as u64).max(1)
+}
+
 /// So many thousandths of `entries`, and one at least.
 pub(crate) fn part(entries: usize, thousandths: usize) -> usize {
-    ((entries as u128 * thousandths as u128 / 1000) as usize).max(1)
+    share(entries as u64, thousandths) as usize
 }
 
 /// What follows from the bound.
@@ -68,39 +73,41 @@ pub(crate) struct Limits {
     pub(crate) memory: usize,
     pub(crate) margin: usize,
     /// The range of the quota of one shard.
-    least: u32,
-    most: u32,
+    least: u64,
+    most: u64,
 }
 
 impl Limits {
-    /// Of a cache for `entries` entries in `shards` shards.
-    pub(crate) fn new(entries: usize, shards: usize) -> Self {
-        let each = entries.div_ceil(shards);
-        let quota = |thousandths| u32::try_from(part(each, thousandths)).unwrap_or(u32::MAX);
+    /// Of a cache for `entries` entries in `shards` shards, whose quotas are parts of `bound`: the same
+    /// number, or a weight.
+    pub(crate) fn new(entries: usize, bound: u64, shards: usize) -> Self {
+        let each = bound.div_ceil(shards as u64);
         Self {
             memory: part(entries, MEMORY),
             margin: part(entries, MARGIN),
-            least: quota(LEAST),
-            most: quota(MOST),
+            least: share(each, LEAST),
+            most: share(each, MOST),
         }
     }
 
     /// The quota of probation of a shard, to begin with.
-    pub(crate) fn first_quota(&self) -> u32 {
-        ((u64::from(self.most) * START as u64 / MOST as u64) as u32).clamp(self.least, self.most)
+    pub(crate) fn first_quota(&self) -> u64 {
+        let share = u128::from(self.most) * START as u128 / MOST as u128;
+        self.clamped(share as u64)
     }
 
-    /// The quota after somebody came back who says this of it.
-    pub(crate) fn moved(&self, quota: u32, evidence: Evidence) -> u32 {
+    /// The quota after somebody of this weight (1 where nothing is weighed) came back who says this
+    /// of it.
+    pub(crate) fn moved(&self, quota: u64, evidence: Evidence, weight: u64) -> u64 {
         let quota = match evidence {
-            Evidence::TooShort => quota.saturating_add(1),
-            Evidence::TooLong => quota.saturating_sub(1),
+            Evidence::TooShort => quota.saturating_add(weight),
+            Evidence::TooLong => quota.saturating_sub(weight),
         };
         self.clamped(quota)
     }
 
     /// The nearest quota in range.
-    pub(crate) fn clamped(&self, quota: u32) -> u32 {
+    pub(crate) fn clamped(&self, quota: u64) -> u64 {
         quota.clamp(self.least, self.most)
     }
 }
@@ -124,10 +131,10 @@ pub(crate) fn is_lucky(place: u32, arrivals: u32) -> bool {
     (place ^ arrivals).is_multiple_of(CHANCE)
 }
 
-/// In which class a newcomer comes while the cache is not full: `used` entries of `entries` are there,
-/// and the quotas of all shards add up to `quota`.
-pub(crate) fn while_filling(used: usize, quota: usize, entries: usize) -> Class {
-    if used < entries.saturating_sub(quota) { Class::Main } else { Class::Probation }
+/// In which class a newcomer comes while the cache is not full: it makes `used` of `bound`, in entries or
+/// in weight, and the quotas of all shards add up to `quota`.
+pub(crate) fn while_filling(used: u64, quota: u64, bound: u64) -> Class {
+    if used <= bound.saturating_sub(quota) { Class::Main } else { Class::Probation }
 }
 
 #[cfg(test)]
@@ -138,12 +145,12 @@ mod tests {
     proptest! {
         #[test]
         fn a_quota_stays_in_range(entries in 1_usize..1 << 40, shards in 1_usize..64, steps in prop::collection::vec(any::<bool>(), 0..50)) {
-            let limits = Limits::new(entries, shards);
+            let limits = Limits::new(entries, entries as u64, shards);
             let each = entries.div_ceil(shards);
             let mut quota = limits.first_quota();
             for longer in steps {
                 let evidence = if longer { Evidence::TooShort } else { Evidence::TooLong };
-                let next = limits.moved(quota, evidence);
+                let next = limits.moved(quota, evidence, 1);
                 prop_assert!(next.abs_diff(quota) <= 1);
                 quota = next;
                 prop_assert!(quota >= 1 && quota as usize <= each);
@@ -154,9 +161,11 @@ mod tests {
 
     #[test]
     fn small_caches_have_one_on_probation() {
-        assert!((1..=60).all(|entries| Limits::new(entries, 1).first_quota() == 1));
-        assert_eq!(Limits::new(1000, 1).first_quota(), 30);
-        let moved = |quota, evidence, entries| Limits::new(entries, 1).moved(quota, evidence);
+        assert!((1..=60).all(|entries| Limits::new(entries, entries as u64, 1).first_quota() == 1));
+        assert_eq!(Limits::new(1000, 1000, 1).first_quota(), 30);
+        let moved = |quota, evidence, entries| {
+            Limits::new(entries, entries as u64, 1).moved(quota, evidence, 1)
+        };
         assert_eq!(moved(1, Evidence::TooLong, 20), 1);
         assert_eq!(moved(18, Evidence::TooShort, 20), 18);
         assert_eq!(moved(1, Evidence::TooShort, 1), 1);
@@ -164,8 +173,8 @@ mod tests {
 
     #[test]
     fn main_is_filled_first() {
-        assert_eq!(while_filling(969, 30, 1000), Class::Main);
-        assert_eq!(while_filling(970, 30, 1000), Class::Probation);
-        assert_eq!(while_filling(0, 1, 1), Class::Probation);
+        assert_eq!(while_filling(970, 30, 1000), Class::Main);
+        assert_eq!(while_filling(971, 30, 1000), Class::Probation);
+        assert_eq!(while_filling(1, 1, 1), Class::Probation);
     }
 }

@@ -15,11 +15,6 @@ pub(crate) struct Hint(AtomicU32);
 
 impl Hint {
     #[inline(always)]
-    pub(crate) fn new(value: u32) -> Self {
-        Self(AtomicU32::new(value))
-    }
-
-    #[inline(always)]
     pub(crate) fn get(&self) -> u32 {
         // ORDERING: Relaxed. No partner: advice publishes nothing.
         self.0.load(Ordering::Relaxed)
@@ -37,6 +32,24 @@ impl Hint {
 pub(crate) struct WideHint(AtomicU64);
 
 impl WideHint {
+    pub(crate) fn new(value: u64) -> Self {
+        Self(AtomicU64::new(value))
+    }
+
+    /// Writes `value` and gives what was there, where no update may be lost.
+    #[inline]
+    pub(crate) fn swap(&self, value: u64) -> u64 {
+        // ORDERING: Relaxed. No partner: advice publishes nothing.
+        self.0.swap(value, Ordering::Relaxed)
+    }
+
+    /// Adds, wrapping, where no update may be lost.
+    #[inline]
+    pub(crate) fn add(&self, value: u64) {
+        // ORDERING: Relaxed, as above.
+        self.0.fetch_add(value, Ordering::Relaxed);
+    }
+
     #[inline(always)]
     pub(crate) fn get(&self) -> u64 {
         // ORDERING: Relaxed. No partner: advice publishes nothing.

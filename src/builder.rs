@@ -10,8 +10,10 @@ use crate::cache::{Cache, DefaultHashBuilder};
 use crate::config::{Cause, Policy};
 use crate::error::BuildError;
 use crate::expiry::{ExpireWith, Expiry, Lifetimes};
-use crate::store::{Listener, Store};
+use crate::store::{Listener, Setup, Store, Weigher, Weighing};
+use crate::table::Table;
 use crate::time::{Time, TimeSource};
+use crate::weights::Weights;
 
 /// Builds a [`Cache`]. Made by [`Cache::builder`].
 ///
@@ -33,7 +35,10 @@ use crate::time::{Time, TimeSource};
 /// ```
 pub struct Builder<K, V, S = DefaultHashBuilder> {
     max_entries: Option<usize>,
-    slack: Option<usize>,
+    max_weight: Option<u64>,
+    weigher: Option<Weigher<K, V>>,
+    expected_entries: Option<usize>,
+    slack: Option<u64>,
     policy: Policy,
     hasher: S,
     listener: Option<Listener<K, V>>,
@@ -44,10 +49,14 @@ pub struct Builder<K, V, S = DefaultHashBuilder> {
 }
 
 impl<K: Hash + Eq, V> Cache<K, V> {
-    /// A builder, to which at least [`max_entries`](Builder::max_entries) must be told.
+    /// A builder, to which at least a bound must be told: [`max_entries`](Builder::max_entries), or
+    /// [`max_weight`](Builder::max_weight) and a [`weigher`](Builder::weigher), or both.
     pub fn builder() -> Builder<K, V> {
         Builder {
             max_entries: None,
+            max_weight: None,
+            weigher: None,
+            expected_entries: None,
             slack: None,
             policy: Policy::default(),
             hasher: DefaultHashBuilder::default(),
@@ -61,9 +70,77 @@ impl<K: Hash + Eq, V> Cache<K, V> {
 }
 
 impl<K, V, S> Builder<K, V, S> {
-    /// The most entries that the cache will hold, at any instant. Mandatory, at least 1.
+    /// The most entries that the cache will hold, at any instant. At least 1. Mandatory, unless there
+    /// is a [`max_weight`](Self::max_weight); with both, both hold.
     pub fn max_entries(mut self, max_entries: usize) -> Self {
         self.max_entries = Some(max_entries);
+        self
+    }
+
+    /// The most that the entries of the cache will weigh in all, at any instant, as a
+    /// [`weigher`](Self::weigher) tells, which must be given, too. In whatever unit: bytes, rows, cents.
+    /// At least 1; any `u64`.
+    ///
+    /// An entry that alone is heavier is not admitted and evicts nobody
+    /// ([`Insert::TooHeavy`](crate::Insert::TooHeavy)). For a heavy one several light ones may leave.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hotset::{Cache, Insert};
+    ///
+    /// let cache: Cache<u64, String> = Cache::builder()
+    ///     .max_weight(1_000)
+    ///     .weigher(|_key, value: &String| value.len() as u64)
+    ///     .build()?;
+    /// cache.insert(1, "x".repeat(600));
+    /// cache.insert(2, "x".repeat(300));
+    /// assert_eq!((cache.len(), cache.weight()), (2, 900));
+    /// assert!(matches!(cache.insert(3, "x".repeat(1_001)), Insert::TooHeavy(3, _)));
+    /// cache.insert(4, "x".repeat(900)); // both leave for it
+    /// assert_eq!((cache.len(), cache.weight()), (1, 900));
+    /// # Ok::<(), hotset::BuildError>(())
+    /// ```
+    pub fn max_weight(mut self, max_weight: u64) -> Self {
+        self.max_weight = Some(max_weight);
+        self
+    }
+
+    /// What an entry weighs, for a [`max_weight`](Self::max_weight), which must be given, too.
+    ///
+    /// Called once for each value that is written or loaded, before anything happens to the cache and
+    /// outside all of its protections, so it may call the cache. What it says is kept with the entry. 0
+    /// counts as 1. If it panics, the value is dropped and the panic goes to the caller of the write; in
+    /// a load it is as if the loader had panicked.
+    ///
+    /// An entry of a cache that weighs takes 32 bytes more than one of a cache that does not.
+    pub fn weigher(mut self, weigher: impl Fn(&K, &V) -> u64 + Send + Sync + 'static) -> Self {
+        self.weigher = Some(Box::new(weigher));
+        self
+    }
+
+    /// How many entries the table is built for. At least 1, and at most `max_entries`, which is what
+    /// it is built for otherwise; 1,024 if only weight is bounded.
+    ///
+    /// It is no bound: the table grows when there are more. But to grow costs, once, what all entries
+    /// of that time cost to write again, and a table that was built for the right number is faster.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hotset::Cache;
+    ///
+    /// let cache: Cache<u64, Vec<u8>> = Cache::builder()
+    ///     .max_weight(1 << 30) // a gibibyte, in blocks of some four kibibytes
+    ///     .weigher(|_, block: &Vec<u8>| block.len() as u64)
+    ///     .expected_entries(1 << 18)
+    ///     .build()?;
+    /// cache.insert(7, vec![0; 4096]);
+    /// assert_eq!(cache.weight(), 4096);
+    /// # Ok::<(), hotset::BuildError>(())
+    /// ```
+    pub fn expected_entries(mut self, entries: usize) -> Self {
+        self.expected_entries = Some(entries);
         self
     }
 
@@ -79,27 +156,19 @@ impl<K, V, S> Builder<K, V, S> {
     /// for each cache. For keys that an attacker chooses and whose hashes they could learn by
     /// timing, take `std::hash::RandomState` (SipHash), which costs about 10 ns per operation.
     pub fn hasher<T>(self, hasher: T) -> Builder<K, V, T> {
-        let Self {
-            max_entries,
-            slack,
-            policy,
-            listener,
-            stats,
-            lifetimes,
-            expire_with,
-            time_source,
-            hasher: _,
-        } = self;
         Builder {
-            max_entries,
-            slack,
-            policy,
+            max_entries: self.max_entries,
+            max_weight: self.max_weight,
+            weigher: self.weigher,
+            expected_entries: self.expected_entries,
+            slack: self.slack,
+            policy: self.policy,
             hasher,
-            listener,
-            stats,
-            lifetimes,
-            expire_with,
-            time_source,
+            listener: self.listener,
+            stats: self.stats,
+            lifetimes: self.lifetimes,
+            expire_with: self.expire_with,
+            time_source: self.time_source,
         }
     }
 
@@ -122,14 +191,15 @@ impl<K, V, S> Builder<K, V, S> {
     }
 
     /// How many entries that have left may wait for readers before inserts are refused
-    /// ([`Insert::NotAdmitted`](crate::Insert::NotAdmitted)). At least 1.
+    /// ([`Insert::NotAdmitted`](crate::Insert::NotAdmitted)), or how much weight of them. At least 1.
     ///
-    /// The default is an eighth of the bound, and 1,024 at least. Together with the bound this
+    /// The default is an eighth of the bound: of entries 1,024 at least, or of weight; and where entries
+    /// are weighed it is never less than the heaviest that was admitted. Together with the bound this
     /// limits the memory of values: at most `max_entries` plus this many plus two for each thread
-    /// are alive at any instant, however long readers keep pins. Handles in the user's hands
+    /// are alive at any instant (or `max_weight` plus this weight plus two of the heaviest), however long readers keep pins. Handles in the user's hands
     /// ([`Removed`](crate::Removed)) are not counted.
-    pub fn reclamation_slack(mut self, entries: usize) -> Self {
-        self.slack = Some(entries);
+    pub fn reclamation_slack(mut self, slack: usize) -> Self {
+        self.slack = Some(slack as u64);
         self
     }
 
@@ -248,13 +318,29 @@ impl<K, V, S> Builder<K, V, S> {
         self
     }
 
-    /// Builds the cache. Allocates its table, about 30 bytes for each entry of the bound.
+    /// Builds the cache. Allocates its table, about 30 bytes for each entry of the bound, or of those
+    /// that are expected.
     ///
     /// # Errors
     ///
-    /// [`BuildError`], if no bound was given, or a number is out of range.
+    /// [`BuildError`], if no bound was given, a bound on weight without a weigher or the reverse, or a
+    /// number is out of range.
     pub fn build(self) -> Result<Cache<K, V, S>, BuildError> {
-        let max_entries = check_max_entries::<K, V>(self.max_entries.ok_or(BuildError::NoBound)?)?;
+        let weighing = match (self.max_weight, self.weigher) {
+            (Some(0), _) => return Err(BuildError::MaxWeight),
+            (Some(_), None) => return Err(BuildError::NoWeigher),
+            (None, Some(_)) => return Err(BuildError::NoMaxWeight),
+            (Some(max), Some(weigher)) => Some(Weighing { weights: Weights::new(max), weigher }),
+            (None, None) if self.max_entries.is_none() => return Err(BuildError::NoBound),
+            (None, None) => None,
+        };
+        let max_entries = self.max_entries.map(check_max_entries::<K, V>).transpose()?;
+        if let Some(given) = self.expected_entries {
+            let max = max_entries.unwrap_or_else(Table::<K, V>::max_entries);
+            if !(1..=max).contains(&given) {
+                return Err(BuildError::ExpectedEntries { given, max });
+            }
+        }
         if self.slack == Some(0) {
             return Err(BuildError::ReclamationSlack);
         }
@@ -268,15 +354,23 @@ impl<K, V, S> Builder<K, V, S> {
         let expiry = expires.then(|| {
             Box::new(Expiry::new(Time::new(self.time_source), self.lifetimes, self.expire_with))
         });
-        let store =
-            Store::new(max_entries, self.policy, self.slack, self.listener, self.stats, expiry);
+        let store = Store::new(Setup {
+            max_entries,
+            weighing,
+            expected_entries: self.expected_entries,
+            policy: self.policy,
+            slack: self.slack,
+            listener: self.listener,
+            count_hits: self.stats,
+            expiry,
+        });
         Ok(Cache::from_parts(self.hasher, store))
     }
 }
 
 /// Checks a bound.
 pub(crate) fn check_max_entries<K, V>(given: usize) -> Result<usize, BuildError> {
-    let max = crate::table::Table::<K, V>::max_entries();
+    let max = Table::<K, V>::max_entries();
     if (1..=max).contains(&given) { Ok(given) } else { Err(BuildError::MaxEntries { given, max }) }
 }
 
@@ -284,6 +378,9 @@ impl<K, V, S: fmt::Debug> fmt::Debug for Builder<K, V, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder")
             .field("max_entries", &self.max_entries)
+            .field("max_weight", &self.max_weight)
+            .field("weighs", &self.weigher.is_some())
+            .field("expected_entries", &self.expected_entries)
             .field("policy", &self.policy)
             .field("hasher", &self.hasher)
             .field("listens", &self.listener.is_some())

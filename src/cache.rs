@@ -109,9 +109,62 @@ impl<K, V, S> Cache<K, V, S> {
         self.len() == 0
     }
 
-    /// The bound: `max_entries` as built or set last.
+    /// The bound: `max_entries` as built or set last. If only weight is bounded, the most entries that a
+    /// table can hold.
     pub fn capacity(&self) -> usize {
         self.store.capacity()
+    }
+
+    /// What the entries in the cache weigh, those about to appear included. Never more than
+    /// [`max_weight`](Self::max_weight). If the cache has no weigher, the number of its entries. One load.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let cache = hotset::Cache::<u64, Vec<u8>>::builder()
+    ///     .max_weight(100)
+    ///     .weigher(|_, value: &Vec<u8>| value.len() as u64)
+    ///     .build()?;
+    /// cache.insert(1, vec![0; 10]);
+    /// cache.insert(1, vec![0; 30]); // weighed anew
+    /// assert_eq!((cache.weight(), cache.max_weight()), (30, Some(100)));
+    /// # Ok::<(), hotset::BuildError>(())
+    /// ```
+    pub fn weight(&self) -> u64 {
+        self.store.weight()
+    }
+
+    /// The bound on weight, as built or set last; `None` if the cache has no weigher.
+    pub fn max_weight(&self) -> Option<u64> {
+        self.store.max_weight()
+    }
+
+    /// Changes the bound on weight. When this returns the new bound holds: what was too much has left.
+    ///
+    /// Takes time in proportion to what must leave. Waits for inserts that are publishing, if nothing
+    /// else can leave. While it runs [`weight`](Self::weight) may still be above the new bound.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError::MaxWeight`] if `max_weight` is 0, [`BuildError::NoWeigher`] if the cache has no
+    /// weigher; nothing has changed then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let cache = hotset::Cache::builder().max_weight(100).weigher(|_, &n: &u64| n).build()?;
+    /// (1..=10).for_each(|n| drop(cache.insert(n, n)));
+    /// assert_eq!(cache.weight(), 55);
+    /// cache.set_max_weight(20)?;
+    /// assert!(cache.weight() <= 20);
+    /// assert_eq!(cache.set_max_weight(0).unwrap_err().to_string(), "max_weight must be >= 1, got 0");
+    /// # Ok::<(), hotset::BuildError>(())
+    /// ```
+    pub fn set_max_weight(&self, max_weight: u64) -> Result<(), BuildError> {
+        if max_weight == 0 {
+            return Err(BuildError::MaxWeight);
+        }
+        if self.store.set_max_weight(max_weight) { Ok(()) } else { Err(BuildError::NoWeigher) }
     }
 
     /// Changes the bound. When this returns the new bound holds: what was too much has left.
@@ -375,6 +428,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         match self.store.insert(self.hash(&key), key, value) {
             Written::New => Insert::New,
             Written::Replaced(removed) => Insert::Replaced(removed),
+            Written::TooHeavy(key, value) => Insert::TooHeavy(key, value),
             Written::NotAdmitted(key, value) => Insert::NotAdmitted(key, value),
         }
     }

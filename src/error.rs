@@ -20,6 +20,19 @@ pub enum BuildError {
         /// The largest bound that is allowed.
         max: usize,
     },
+    /// The bound on weight is zero.
+    MaxWeight,
+    /// A bound on weight without anything that weighs entries.
+    NoWeigher,
+    /// Something that weighs entries, without a bound on their weight.
+    NoMaxWeight,
+    /// The number of entries to build the table for is out of range.
+    ExpectedEntries {
+        /// What was given.
+        given: usize,
+        /// The largest number that is allowed: what a table can be built for, or the bound on entries.
+        max: usize,
+    },
     /// The slack for entries that wait for readers is zero.
     ReclamationSlack,
     /// A time is zero that must not be: nothing would ever be found.
@@ -32,7 +45,22 @@ pub enum BuildError {
 impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoBound => f.write_str("no bound: call max_entries on the builder"),
+            Self::NoBound => {
+                f.write_str("no bound: call max_entries on the builder, or max_weight and weigher")
+            }
+            Self::MaxWeight => f.write_str("max_weight must be >= 1, got 0"),
+            Self::NoWeigher => {
+                f.write_str("max_weight needs a weigher: call weigher on the builder, too")
+            }
+            Self::NoMaxWeight => {
+                f.write_str("a weigher needs a bound: call max_weight on the builder, too")
+            }
+            Self::ExpectedEntries { given: 0, .. } => {
+                f.write_str("expected_entries must be >= 1, got 0")
+            }
+            Self::ExpectedEntries { given, max } => {
+                write!(f, "expected_entries must be <= {max}, got {given}")
+            }
             Self::MaxEntries { given: 0, .. } => f.write_str("max_entries must be >= 1, got 0"),
             Self::MaxEntries { given, max } => {
                 write!(f, "max_entries must be <= {max}, got {given}")

@@ -102,6 +102,7 @@ mod sync;
 mod table;
 mod thread_id;
 mod time;
+mod weights;
 
 pub use builder::Builder;
 pub use cache::{Cache, DefaultHashBuilder, Insert};

@@ -2,7 +2,7 @@
 
 use std::ptr::NonNull;
 
-use crate::reclaim::{Block, Domain, Protect};
+use crate::reclaim::{Block, Domain, Kind, Protect};
 use crate::slot::{Slot, Word};
 use crate::sync::{AtomicPtr, AtomicU32};
 
@@ -28,6 +28,10 @@ pub struct Cell<T> {
 // SAFETY: the obligations of `Block` hold as for `Node`; payloads of models do not unwind.
 unsafe impl<T> Block for Cell<T> {
     type Tail = ();
+
+    fn weight((): &()) -> u64 {
+        1
+    }
 
     fn link(&self) -> &AtomicPtr<Self> {
         &self.link
@@ -71,8 +75,8 @@ unsafe impl<T: Send + Sync> Send for Swapped<T> {}
 
 impl<T> Swapped<T> {
     /// A slot that holds `payload`.
-    pub fn new(payload: T, slack: usize) -> Self {
-        let this = Self { slot: Slot::new(), domain: Domain::new(slack, false) };
+    pub fn new(payload: T, slack: u64) -> Self {
+        let this = Self { slot: Slot::new(), domain: Domain::new(slack, Kind::Short) };
         let word = Word::ready(this.block(payload).as_ptr());
         let claim =
             Word::claim(crate::hash::Hashed::new(&foldhash::fast::FixedState::default(), &0), 0, 0);
@@ -145,7 +149,7 @@ impl<T> Swapped<T> {
     }
 
     /// How many payloads wait for readers.
-    pub fn waiting(&self) -> usize {
+    pub fn waiting(&self) -> u64 {
         self.domain.waiting()
     }
 }

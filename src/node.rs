@@ -1,7 +1,8 @@
 //! What is one entry? A key with a value, or with a load that is under way; owned in shares.
 //!
 //! ```text
-//!  link    retired: next on the list | loading: waiters | else: settled       (`load`, `reclaim`)
+//!  link    retired, or a victim among several: next on the list | loading: waiters | else: settled
+//!                                                             (`load`, `reclaim`, `store`)
 //!  hash    the key's place; from retirement on, the stamp                      (`reclaim`)
 //!  shares  [ 2 bits outcome | 1 bit joinable | 1 bit entered | 28 bits count ]
 //!  key
@@ -100,7 +101,6 @@ impl Default for Tail {
     }
 }
 
-#[allow(dead_code, reason = "who asks for tails comes next: weights and expiry")]
 impl Tail {
     /// As by default, in a block that is used again.
     fn reset(&self) {
@@ -172,6 +172,10 @@ const _: () = assert!(align_of::<Node<u8, ()>>() >= crate::slot::NODE_ALIGN);
 // nobody owns a share; late joiners only read `link` (`load`). 3: `dispose` catches panics.
 unsafe impl<K, V> Block for Node<K, V> {
     type Tail = Tail;
+
+    fn weight(tail: &Tail) -> u64 {
+        tail.weight()
+    }
 
     #[inline(always)]
     fn link(&self) -> &AtomicPtr<Self> {
@@ -255,6 +259,22 @@ impl<K, V> Node<K, V> {
     pub(crate) fn place(&self) -> u32 {
         // ORDERING: Relaxed. Written before the node was shared, seen through the slot's Acquire.
         self.hash.load(Ordering::Relaxed)
+    }
+
+    // ---- an evictor's side ------------------------------------------------------------------
+
+    /// Chains the node before `next`. Both are unlinked, and the caller has their slots' shares.
+    pub(crate) fn chain(&self, next: Option<NonNull<Self>>) {
+        let next = next.map_or(ptr::null_mut(), NonNull::as_ptr);
+        // ORDERING: Release. Partner: the Acquire load in `is_settled`: a waiter that reads this link in
+        // place of the loader's sees the outcome too, which this thread saw through the slot.
+        self.link.store(next.map_addr(|addr| addr | RETIRED), Ordering::Release);
+    }
+
+    /// The node that this one was chained before.
+    pub(crate) fn chained(&self) -> Option<NonNull<Self>> {
+        // ORDERING: Relaxed. Written by this thread.
+        NonNull::new(self.link.load(Ordering::Relaxed).map_addr(|addr| addr & !RETIRED))
     }
 
     #[inline]
@@ -471,7 +491,6 @@ impl<'d, K, V> Private<'d, K, V> {
     }
 
     /// What a cache that wants it keeps beside key and value.
-    #[allow(dead_code, reason = "who asks for tails comes next: weights and expiry")]
     #[inline]
     pub(crate) fn tail(&self) -> Option<&Tail> {
         // SAFETY: the node is a block of the owner's domain, and ours.

@@ -42,6 +42,10 @@ pub enum Seed {
     RemoveSparesFlight,
     /// Room is taken by a load and a store.
     TornRoom,
+    /// Room for a weight is taken by a load and a store.
+    TornWeight,
+    /// A heavier value takes the place of a lighter one before there is room for the difference.
+    HeavierFirst,
     /// An evicted entry's room is given back before its slot is empty.
     RoomBeforeSlot,
     /// A retired block is put into its thread's queue without ordering.

@@ -44,8 +44,11 @@ pub struct Stats {
     pub not_admitted: u64,
     /// Entries in the cache.
     pub entries: usize,
+    /// What the entries in the cache weigh; their number if the cache has no weigher.
+    pub weight: u64,
     /// Entries that have left and whose memory waits for readers, an upper bound: up to 32 for
-    /// each thread that has used the cache are counted although nothing waits.
+    /// each thread that has used the cache are counted although nothing waits. Exactly what they
+    /// weigh, if the cache has a weigher.
     pub awaiting_reclamation: usize,
     pub(crate) left: [u64; Cause::COUNT],
 }

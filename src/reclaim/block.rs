@@ -25,6 +25,8 @@ pub(crate) unsafe trait Block: Sized {
     /// What a long block has behind it; atomics, which stay as they are when the block is reused.
     type Tail: Default;
 
+    /// What a block with this tail counts for while it waits, where blocks are [`Kind::Weighed`].
+    fn weight(tail: &Self::Tail) -> u64;
     fn link(&self) -> &AtomicPtr<Self>;
     /// Free for the domain's use once the block is retired; 32 bits.
     fn stamp(&self) -> &AtomicU32;
@@ -38,6 +40,17 @@ pub(crate) unsafe trait Block: Sized {
     /// # Safety
     /// The contents are initialised, nobody else can reach them, and this is called once.
     unsafe fn dispose(this: NonNull<Self>);
+}
+
+/// What all blocks of a domain are like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Short; each counts for one while it waits.
+    Short,
+    /// Long; each counts for one while it waits.
+    Long,
+    /// Long; each counts for its weight while it waits.
+    Weighed,
 }
 
 /// The layout of a long block, and where in it the tail is.

@@ -40,10 +40,10 @@ use std::ptr::{self, NonNull};
 
 use crossbeam_utils::CachePadded;
 
-use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, MODEL, Ordering};
+use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, MODEL, Ordering};
 use record::Records;
 
-pub(crate) use block::Block;
+pub(crate) use block::{Block, Kind};
 pub(crate) use owner::Owner;
 pub(crate) use protect::{Hazard, Pin, Protect};
 
@@ -60,12 +60,12 @@ pub(crate) const RETIRED: usize = 0b01;
 const STAMPED: usize = 0b10;
 const LINK_TAGS: usize = 0b11;
 
-/// What waits, and how much may.
+/// What waits, and how much may: in blocks, or in their weight.
 struct Debt {
     /// Retired blocks, plus the unused credit of all records.
-    taken: AtomicUsize,
+    taken: AtomicU64,
     /// The most that `taken` may reach by admitted work.
-    slack: AtomicUsize,
+    slack: AtomicU64,
 }
 
 impl Debt {
@@ -88,8 +88,7 @@ pub(crate) struct Domain<N: Block, L: Default> {
     kept_by: AtomicU64,
     /// 1 once the cache is gone and only handles of removed entries are left.
     closed: AtomicU32,
-    /// Whether blocks have a tail; fixed.
-    long: bool,
+    kind: Kind,
     _blocks: PhantomData<N>,
 }
 
@@ -100,19 +99,16 @@ unsafe impl<N: Block + Send, L: Default + Send + Sync> Sync for Domain<N, L> {}
 unsafe impl<N: Block + Send, L: Default + Send + Sync> Send for Domain<N, L> {}
 
 impl<N: Block, L: Default> Domain<N, L> {
-    /// A domain in which at most `slack` blocks wait, and whose blocks have a tail if `long`.
-    pub(crate) fn new(slack: usize, long: bool) -> Self {
+    /// A domain in which at most `slack` blocks wait, or blocks of that weight.
+    pub(crate) fn new(slack: u64, kind: Kind) -> Self {
         Self {
             records: Records::new(),
             era: CachePadded::new(AtomicU32::new(0)),
-            debt: CachePadded::new(Debt {
-                taken: AtomicUsize::new(0),
-                slack: AtomicUsize::new(slack),
-            }),
+            debt: CachePadded::new(Debt { taken: AtomicU64::new(0), slack: AtomicU64::new(slack) }),
             kept: CachePadded::new(AtomicPtr::new(ptr::null_mut())),
             kept_by: AtomicU64::new(0),
             closed: AtomicU32::new(0),
-            long,
+            kind,
             _blocks: PhantomData,
         }
     }
@@ -129,7 +125,12 @@ impl<N: Block, L: Default> Domain<N, L> {
         self.records.iter().map(|record| &record.local)
     }
 
-    pub(crate) fn set_slack(&self, slack: usize) {
+    #[inline(always)]
+    fn is_long(&self) -> bool {
+        self.kind != Kind::Short
+    }
+
+    pub(crate) fn set_slack(&self, slack: u64) {
         // ORDERING: Relaxed. A limit that is compared with a count; nothing is published.
         self.debt.slack.store(slack, Ordering::Relaxed);
     }
@@ -176,12 +177,12 @@ impl<N: Block, L: Default> Domain<N, L> {
         }
     }
 
-    /// How many blocks wait. Exact in quiet moments, else a close estimate.
-    pub(crate) fn waiting(&self) -> usize {
+    /// How many blocks wait, or what they weigh. Exact in quiet moments, else a close estimate.
+    pub(crate) fn waiting(&self) -> u64 {
         // ORDERING: Relaxed. A count; nothing is concluded about the blocks themselves.
         let debt = self.debt.taken.load(Ordering::Relaxed);
         let credit: u64 = self.records.iter().map(|record| record.credit.get()).sum();
-        debt.saturating_sub(credit as usize)
+        debt.saturating_sub(credit)
     }
 }
 
@@ -222,7 +223,7 @@ fn untagged<N>(pointer: *mut N) -> *mut N {
 /// Blocks that a thread retires before it collects.
 const BATCH: usize = if MODEL { 1 } else { 64 };
 /// Units of debt that a thread takes at once, and keeps after a collection.
-const CREDIT: usize = if MODEL { 1 } else { 16 };
+const CREDIT: u64 = if MODEL { 1 } else { 16 };
 /// Blocks that a thread keeps for reuse.
 const FREE_BLOCKS: usize = if MODEL { 1 } else { 2 * BATCH };
 
@@ -233,7 +234,7 @@ impl<N: Block, L: Default> Drop for Domain<N, L> {
                 // SAFETY: as below.
                 unsafe {
                     N::dispose(block);
-                    block::deallocate(block, self.long);
+                    block::deallocate(block, self.is_long());
                 }
             }
         }
@@ -246,7 +247,7 @@ impl<N: Block, L: Default> Drop for Domain<N, L> {
                 unsafe {
                     cursor = untagged(block.as_ref().link().load(Ordering::Relaxed));
                     N::dispose(block);
-                    block::deallocate(block, self.long);
+                    block::deallocate(block, self.is_long());
                 }
             }
         }
@@ -256,7 +257,7 @@ impl<N: Block, L: Default> Drop for Domain<N, L> {
                 // SAFETY: blocks on a free list have no contents and belong to the record alone.
                 unsafe {
                     cursor = block.as_ref().link().load(Ordering::Relaxed); // ORDERING: sole owner
-                    block::deallocate(block, self.long);
+                    block::deallocate(block, self.is_long());
                 }
             }
         }

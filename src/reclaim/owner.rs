@@ -8,7 +8,7 @@ use crate::reclaim::block;
 use crate::reclaim::protect::{Cover, Hazard, Pin, Protections, older};
 use crate::reclaim::record::Record;
 use crate::reclaim::{
-    AGES, BATCH, Block, CREDIT, Domain, FREE_BLOCKS, PINNED, RETIRED, STAMPED, push, tagged,
+    AGES, BATCH, Block, CREDIT, Domain, FREE_BLOCKS, Kind, PINNED, RETIRED, STAMPED, push, tagged,
     take_list, untagged,
 };
 use crate::seed::{Seed, planted};
@@ -111,7 +111,7 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
                 self.record.free_len.set(self.record.free_len.get() - 1);
                 block
             }
-            None => block::allocate(self.domain.long),
+            None => block::allocate(self.domain.is_long()),
         }
     }
 
@@ -130,7 +130,7 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
             self.record.free_len.set(self.record.free_len.get() + 1);
         } else {
             // SAFETY: a block of this domain, ours by contract.
-            unsafe { block::deallocate(block, self.domain.long) };
+            unsafe { block::deallocate(block, self.domain.is_long()) };
         }
     }
 
@@ -143,7 +143,7 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
     pub(crate) unsafe fn tail<'b>(self, block: NonNull<N>) -> Option<&'b N::Tail> {
         // SAFETY: the domain's blocks are long, and by contract this one stays allocated for `'b`. A
         // tail is shared by design: it is made of atomics.
-        self.domain.long.then(|| unsafe { block::tail(block).as_ref() })
+        self.domain.is_long().then(|| unsafe { block::tail(block).as_ref() })
     }
 
     /// Retires `block`: its contents are dropped and it is reused once nobody can see it.
@@ -155,7 +155,9 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
     pub(crate) unsafe fn retire(self, block: NonNull<N>) {
         let record = self.record;
         let credit = record.credit.get();
-        if credit > 0 {
+        if self.domain.kind == Kind::Weighed {
+            self.owe(self.cost(block));
+        } else if credit > 0 {
             record.credit.set(credit - 1);
         } else {
             // Work that may not be refused (an explicit removal): the debt is taken anyway. The
@@ -169,7 +171,68 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
         }
     }
 
+    /// What a block of ours counts for while it waits.
+    fn cost(self, block: NonNull<N>) -> u64 {
+        if self.domain.kind != Kind::Weighed {
+            return 1;
+        }
+        // SAFETY: the block is retired, or about to be, and allocated; such blocks are long.
+        unsafe { self.tail(block) }.map_or(1, N::weight)
+    }
+
     // ---- the bound on what waits ------------------------------------------------------------
+
+    /// Adds to the debt, where blocks are weighed. Work that may not be refused may carry it beyond
+    /// the slack; the sum stays at the largest number rather than wrap.
+    fn owe(self, weight: u64) {
+        let taken = &self.domain.debt.taken;
+        // ORDERING: Relaxed, all. A sum; nothing is concluded about blocks.
+        let mut debt = taken.load(Ordering::Relaxed);
+        while let Err(now) = taken.compare_exchange_weak(
+            debt,
+            debt.saturating_add(weight),
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        ) {
+            debt = now;
+        }
+    }
+
+    /// Takes from the debt. A sum that was capped when it grew may fall short.
+    fn settle_debt(self, weight: u64) {
+        let taken = &self.domain.debt.taken;
+        // ORDERING: Relaxed, all. As in `owe`.
+        let mut debt = taken.load(Ordering::Relaxed);
+        while let Err(now) = taken.compare_exchange_weak(
+            debt,
+            debt.saturating_sub(weight),
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        ) {
+            debt = now;
+        }
+    }
+
+    /// Whether a block of this weight may come in, where blocks are weighed: what waits must be within
+    /// the slack, after a collection of the thread's own list and then of everybody's if need be.
+    ///
+    /// No credit is lent: between this look and its retirements a thread adds what one insert evicts,
+    /// which is part of what the bound on live values grants to each thread. The slack is never
+    /// smaller than the heaviest that came in, so that its successor's turn comes.
+    pub(crate) fn admit_weight(self, weight: u64) -> bool {
+        let debt = &self.domain.debt;
+        // ORDERING: Relaxed, both. A limit.
+        if weight > debt.slack.load(Ordering::Relaxed) {
+            debt.slack.fetch_max(weight, Ordering::Relaxed);
+        }
+        if debt.is_over() {
+            self.collect();
+        }
+        if debt.is_over() {
+            self.collect_all();
+        }
+        !debt.is_over()
+    }
 
     /// Makes sure that one block may be retired within the slack. False, if a collection of the
     /// thread's own list and then one of everybody's did not help: the caller must not admit.
@@ -218,7 +281,7 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
                 Ordering::Relaxed,
             ) {
                 Ok(_) => {
-                    self.record.credit.set(self.record.credit.get() + want as u64);
+                    self.record.credit.set(self.record.credit.get() + want);
                     self.record.tight.set(want < CREDIT);
                     return true;
                 }
@@ -227,9 +290,13 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
         }
     }
 
-    /// After `freed` blocks were freed: keeps a little credit if there is plenty, returns the rest.
-    fn repay(self, freed: usize) {
-        let credit = self.record.credit.get() as usize + freed;
+    /// After blocks that counted for `freed` were freed: keeps a little credit if there is plenty,
+    /// returns the rest.
+    fn repay(self, freed: u64) {
+        if self.domain.kind == Kind::Weighed {
+            return self.settle_debt(freed);
+        }
+        let credit = self.record.credit.get() + freed;
         // ORDERING: Relaxed, both. A count and a limit.
         let slack = self.domain.debt.slack.load(Ordering::Relaxed);
         let plenty = self.domain.debt.taken.load(Ordering::Relaxed) <= slack / 2;
@@ -237,8 +304,8 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
     }
 
     /// Returns all but `keep` of `credit` units.
-    fn keep_credit(self, credit: usize, keep: usize) {
-        self.record.credit.set(keep as u64);
+    fn keep_credit(self, credit: u64, keep: u64) {
+        self.record.credit.set(keep);
         if credit > keep {
             // ORDERING: Relaxed. A count.
             self.domain.debt.taken.fetch_sub(credit - keep, Ordering::Relaxed);
@@ -258,7 +325,7 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
         }
         if self.record.tight.get() {
             self.record.tight.set(false);
-            self.keep_credit(self.record.credit.get() as usize, 0);
+            self.keep_credit(self.record.credit.get(), 0);
         }
     }
 
@@ -287,7 +354,7 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
     /// Collects everything and returns the thread's credit.
     pub(crate) fn settle(self) {
         self.collect_all();
-        self.keep_credit(self.record.credit.get() as usize, 0);
+        self.keep_credit(self.record.credit.get(), 0);
     }
 
     fn collect_from(self, lists: impl FnOnce(Self)) {
@@ -337,6 +404,12 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
         let in_use = self.protections();
         if in_use.is_nothing() {
             reach(Step::Freeing);
+            let freed = match self.domain.kind {
+                Kind::Weighed => {
+                    batch.iter().map(|block| self.cost(block)).fold(0, u64::saturating_add)
+                }
+                Kind::Short | Kind::Long => batch.len() as u64,
+            };
             for block in batch.iter() {
                 // SAFETY: unlinked, no share, no protection anywhere: unreachable. It is on no list
                 // any more, so it is disposed of once.
@@ -345,7 +418,7 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
                     self.give_block(block);
                 }
             }
-            return self.repay(batch.len());
+            return self.repay(freed);
         }
         let mut sorted = Sorted::new();
         for block in batch.iter() {
@@ -385,9 +458,10 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
             self.domain.kept_by.store(in_use.oldest_pin, Ordering::Relaxed);
         }
         reach(Step::Freeing);
-        let mut freed = 0;
+        let mut freed = 0_u64;
         let mut cursor = free.first;
         while let Some(block) = NonNull::new(cursor) {
+            freed = freed.saturating_add(self.cost(block));
             // ORDERING: Relaxed. The chain is private.
             // SAFETY: unlinked, no share, in no hazard, older than every pin: unreachable. It is
             // on no list any more, so it is disposed of once.
@@ -396,7 +470,6 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
                 N::dispose(block);
                 self.give_block(block);
             }
-            freed += 1;
         }
         self.repay(freed);
     }

@@ -17,11 +17,10 @@
 
 use std::ptr::NonNull;
 
-use crate::budget::Room;
 use crate::config::Cause;
 use crate::expiry::{Age, Expiry, Stamp};
 use crate::node::{Node, NodeOwner};
-use crate::store::{Leaving, Shield, Store, Trace};
+use crate::store::{Shield, Store, Trace};
 use crate::table::tags::SLOTS;
 
 /// Buckets that an insert in need of room looks through for an entry whose time is over.
@@ -115,23 +114,23 @@ impl<K, V> Store<K, V> {
         swept
     }
 
-    /// Unlinks the next entry whose time is over, if one may be there and a bounded search meets it.
+    /// Unlinks the next entry whose time is over, if one may be there and a bounded search meets it. The
+    /// caller takes over the slot's share of it and its room.
     #[inline]
-    pub(super) fn reap<'s>(&'s self, leaving: &mut Leaving<'_, K, V>) -> Option<Room<'s>> {
+    pub(super) fn reap(&self, owner: NodeOwner<'_, K, V>) -> Option<NonNull<Node<K, V>>> {
         let expiry = self.expiry.as_deref()?;
         let now = expiry.time.recent();
         let first = expiry.reaper.begin(now)?;
-        self.reap_from(first, expiry, leaving)
+        self.reap_from(first, expiry, owner)
     }
 
     #[cold]
-    fn reap_from<'s>(
-        &'s self,
+    fn reap_from(
+        &self,
         first: usize,
         expiry: &Expiry<K, V>,
-        leaving: &mut Leaving<'_, K, V>,
-    ) -> Option<Room<'s>> {
-        let owner = leaving.owner;
+        owner: NodeOwner<'_, K, V>,
+    ) -> Option<NonNull<Node<K, V>>> {
         // The caller's hazard may be taken, and one pin serves for all slots.
         let shield = Shield::Pin(owner.pin_nested());
         let mut at = first;
@@ -155,12 +154,7 @@ impl<K, V> Store<K, V> {
                     expiry.reaper.pause(cursor * SLOTS + slot + 1);
                     // SAFETY: the exchange that emptied the slot gave us its share of the node.
                     self.table.vacated_at(cursor, unsafe { node.as_ref() }.place());
-                    debug_assert!(
-                        leaving.victim.is_none(),
-                        "a victim of an earlier turn is settled"
-                    );
-                    leaving.victim = Some(node);
-                    return Some(self.budget.of_unlinked());
+                    return Some(node);
                 }
             }
             at = (cursor + 1) * SLOTS;

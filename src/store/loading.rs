@@ -24,14 +24,13 @@ use std::sync::Arc;
 
 use crate::config::Cause;
 use crate::error::LoadError;
-use crate::expiry::Stamp;
 use crate::hash::Hashed;
 use crate::load::Running;
 use crate::node::{Failure, Node, NodeOwner, Outcome, Private, release};
 use crate::pause::{Step, reach};
 use crate::seed::{Seed, planted};
 use crate::slot::Word;
-use crate::store::{Shield, Store, Trace};
+use crate::store::{Arrival, Shield, Store, Trace};
 use crate::table::Place;
 use crate::table::claim::Acquired;
 
@@ -166,28 +165,29 @@ impl<K, V: Clone> Lead<'_, K, V> {
     ) -> Result<V, LoadError<E>> {
         let loaded = {
             let _running = Running::enter(self.node);
-            // On the same stack: a value's `clone`, or the function that says how long it may live, may
-            // ask for this key as well.
+            // On the same stack: a value's `clone` may ask for this key as well, and so may the
+            // functions that say what it weighs and how long it may live, whose panics are the loader's.
             load().map(|value| {
                 // SAFETY: the leader's share keeps the node.
-                let stamp = self.store.stamp(unsafe { self.node.as_ref() }.key(), &value);
-                (value.clone(), value, stamp)
+                let arrival = self.store.arrival(unsafe { self.node.as_ref() }.key(), &value);
+                (value.clone(), value, arrival)
             })
         };
         match loaded {
-            Ok((copy, value, stamp)) => {
-                self.succeed(value, stamp);
+            Ok((copy, value, arrival)) => {
+                self.succeed(value, arrival);
                 Ok(copy)
             }
             Err(error) => Err(LoadError::Failed(self.fail(error))),
         }
     }
 
-    fn succeed(self, value: V, stamp: Option<Stamp>) {
+    fn succeed(self, value: V, arrival: Arrival) {
         let Self { store, owner, place, node, hash } = self;
         std::mem::forget(self);
         let _share = Joined { owner, node };
         owner.local().loads.bump();
+        let Arrival { weight, stamp } = arrival;
         // SAFETY: the leader's share keeps the node.
         if let (Some(tail), Some(stamp)) = (unsafe { owner.tail(node) }, stamp) {
             tail.set_stamp(stamp);
@@ -205,15 +205,18 @@ impl<K, V: Clone> Lead<'_, K, V> {
         let loading = Word::loading(node.as_ptr());
         let admitted = if !place.holds(loading) {
             false // detached while it ran: nobody is evicted for it
-        } else if let Some((room, entrance)) =
-            owner.admit().then(|| store.reserve(&mut leaving, hash)).flatten()
+        } else if let Some((room, entrance)) = store
+            // SAFETY: kept by `_share`; a node of this cache.
+            .admits(owner, unsafe { owner.tail(node) }, weight)
+            .then(|| store.reserve(&mut leaving, hash, weight))
+            .flatten()
         {
             // SAFETY: kept by `_share`.
             let flight = unsafe { node.as_ref() };
             flight.enter();
             if place.exchange(loading, Word::ready(node.as_ptr())) {
                 room.occupy();
-                store.table.enter(hash, place, entrance);
+                store.table.enter(hash, place, entrance, weight);
                 true
             } else {
                 flight.not_entered();
@@ -248,7 +251,7 @@ impl<K, V> Lead<'_, K, V> {
     /// The flight was registered in the place of `old`, whose time is over, and which now leaves.
     fn renewed(&self, old: NonNull<Node<K, V>>) {
         if !planted(Seed::RenewKeepsRoom) {
-            drop(self.store.budget.of_unlinked());
+            self.store.give_room(self.owner, old);
         }
         // A listener that asks for the key would wait for this thread.
         let _running = Running::enter(self.node);

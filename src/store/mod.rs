@@ -8,6 +8,7 @@
 mod expiring;
 mod loading;
 mod reading;
+mod room;
 mod walk;
 
 pub(crate) use reading::Trace;
@@ -18,19 +19,20 @@ use std::sync::Arc;
 
 use equivalent::Equivalent;
 
-use crate::budget::{Budget, Room};
+use crate::budget::Budget;
 use crate::config::{Cause, Policy};
-use crate::expiry::Expiry;
+use crate::expiry::{Expiry, Stamp};
 use crate::hash::Hashed;
 use crate::node::{Node, NodeDomain, NodeOwner, Private, release};
 use crate::pause::{Step, reach};
-use crate::reclaim::{Hazard, Pin, Protect};
+use crate::reclaim::{Hazard, Kind, Pin, Protect};
 use crate::removed::Removed;
 use crate::seed::{Seed, planted};
 use crate::slot::Word;
 use crate::stats::{Local, Stats};
+use crate::table::Table;
 use crate::table::claim::{Acquired, Claimer};
-use crate::table::{Entrance, Table};
+pub(crate) use room::{Weigher, Weighing};
 
 /// A listener, as the builder takes it.
 pub(crate) type Listener<K, V> = Box<dyn Fn(&K, &V, Cause) + Send + Sync>;
@@ -39,6 +41,7 @@ pub(crate) type Listener<K, V> = Box<dyn Fn(&K, &V, Cause) + Send + Sync>;
 pub(crate) enum Written<K, V> {
     New,
     Replaced(Removed<K, V>),
+    TooHeavy(K, V),
     NotAdmitted(K, V),
 }
 
@@ -47,6 +50,7 @@ pub(crate) struct Store<K, V> {
     domain: Arc<NodeDomain<K, V>>,
     table: Table<K, V>,
     budget: Budget,
+    weighing: Option<Box<Weighing<K, V>>>,
     listener: Option<Listener<K, V>>,
     count_hits: bool,
     /// Where entries expire.
@@ -54,7 +58,28 @@ pub(crate) struct Store<K, V> {
     /// Whether a look-up has anything to do beside looking up: one of the two.
     watches: bool,
     /// Given by the user, or follows the bound.
-    fixed_slack: Option<usize>,
+    fixed_slack: Option<u64>,
+}
+
+/// What a store is made of, as the builder has checked it.
+pub(crate) struct Setup<K, V> {
+    /// The bound on entries; where entries are weighed, there need not be one.
+    pub(crate) max_entries: Option<usize>,
+    pub(crate) weighing: Option<Weighing<K, V>>,
+    /// What the table is built for, unless it is the bound.
+    pub(crate) expected_entries: Option<usize>,
+    pub(crate) policy: Policy,
+    pub(crate) slack: Option<u64>,
+    pub(crate) listener: Option<Listener<K, V>>,
+    pub(crate) count_hits: bool,
+    pub(crate) expiry: Option<Box<Expiry<K, V>>>,
+}
+
+/// What functions of the user's say of an entry that comes: asked once, outside everything.
+#[derive(Clone, Copy)]
+struct Arrival {
+    weight: u64,
+    stamp: Option<Stamp>,
 }
 
 /// Protection for an operation that may run inside user code that is itself under protection.
@@ -86,18 +111,36 @@ impl<K, V> Protect<Node<K, V>> for Shield<'_, K, V> {
 struct Leaving<'s, K, V> {
     store: &'s Store<K, V>,
     owner: NodeOwner<'s, K, V>,
+    /// The first victim; where entries are weighed, there may be others, chained behind it.
     victim: Option<NonNull<Node<K, V>>>,
+    last: Option<NonNull<Node<K, V>>>,
 }
 
 impl<K, V> Leaving<'_, K, V> {
-    /// Deals with the victim of an operation that has to begin again. Outside all protection.
+    /// Deals with the victims of an operation that has to begin again. Outside all protection.
     #[inline(always)]
     fn settle(&mut self) {
-        if let Some(node) = self.victim.take() {
+        while let Some(node) = self.victim.take() {
+            if self.store.weighing.is_some() {
+                // SAFETY: the slot's share keeps the node until the next line.
+                self.victim = unsafe { node.as_ref() }.chained();
+            }
             // SAFETY: whoever made the victim one unlinked it and left the slot's share to us.
             let cause = unsafe { self.store.cause_of(self.owner, node, Cause::Capacity) };
             self.store.tell_and_release(self.owner, node, cause);
         }
+    }
+
+    /// One more victim, whose slot's share is ours, where entries are weighed.
+    fn add(&mut self, node: NonNull<Node<K, V>>) {
+        // SAFETY: the slots' shares keep the nodes, and only their owner chains them.
+        unsafe {
+            node.as_ref().chain(None);
+            if let Some(last) = self.last.replace(node).filter(|_| self.victim.is_some()) {
+                last.as_ref().chain(Some(node));
+            }
+        }
+        self.victim = self.victim.or(Some(node));
     }
 }
 
@@ -110,24 +153,28 @@ impl<K, V> Drop for Leaving<'_, K, V> {
 }
 
 impl<K, V> Store<K, V> {
-    pub(crate) fn new(
-        max_entries: usize,
-        policy: Policy,
-        slack: Option<usize>,
-        listener: Option<Listener<K, V>>,
-        count_hits: bool,
-        expiry: Option<Box<Expiry<K, V>>>,
-    ) -> Self {
+    pub(crate) fn new(setup: Setup<K, V>) -> Self {
+        let Setup {
+            max_entries, weighing, expected_entries, policy, slack, listener, expiry, ..
+        } = setup;
+        let max = max_entries.unwrap_or_else(Table::<K, V>::max_entries);
+        let max_weight = weighing.as_ref().map(|weighing| weighing.weights.max());
+        let built_for =
+            expected_entries.unwrap_or_else(|| room::first_size(max, max_weight)).min(max);
+        let kind = match (&weighing, &expiry) {
+            (Some(_), _) => Kind::Weighed,
+            (None, Some(_)) => Kind::Long,
+            (None, None) => Kind::Short,
+        };
+        let own_slack = slack.unwrap_or_else(|| room::slack_for(max, max_weight));
         Self {
-            domain: Arc::new(NodeDomain::new(
-                slack.unwrap_or_else(|| slack_for(max_entries)),
-                expiry.is_some(),
-            )),
-            table: Table::new(max_entries, policy),
-            budget: Budget::new(max_entries),
+            domain: Arc::new(NodeDomain::new(own_slack, kind)),
+            table: Table::new(built_for, policy, max_weight),
+            budget: Budget::new(max),
+            weighing: weighing.map(Box::new),
             listener,
-            count_hits,
-            watches: count_hits || expiry.is_some(),
+            count_hits: setup.count_hits,
+            watches: setup.count_hits || expiry.is_some(),
             expiry,
             fixed_slack: slack,
         }
@@ -142,23 +189,30 @@ impl<K, V> Store<K, V> {
     }
 
     fn leaving<'s>(&'s self, owner: NodeOwner<'s, K, V>) -> Leaving<'s, K, V> {
-        Leaving { store: self, owner, victim: None }
+        Leaving { store: self, owner, victim: None, last: None }
     }
 
     // ---- writing ----------------------------------------------------------------------------
+
+    /// What is to be known of an entry that comes now. Runs functions of the user's.
+    #[inline]
+    fn arrival(&self, key: &K, value: &V) -> Arrival {
+        Arrival { weight: self.weigh(key, value), stamp: self.stamp(key, value) }
+    }
 
     pub(crate) fn insert(&self, hash: Hashed, key: K, value: V) -> Written<K, V>
     where
         K: Eq,
     {
         self.table.fetch_for_write(hash);
-        let stamp = self.stamp(&key, &value);
+        let arrival = self.arrival(&key, &value);
+        let weight = arrival.weight;
         let owner = self.domain.owner();
         // Dropped in reverse: first the protection, then what was not published, then the rest.
         let mut leaving = self.leaving(owner);
-        let fresh = Private::entry(owner, hash.place(), key, value, stamp);
-        if !owner.admit() {
-            return self.refuse(&mut leaving, hash, fresh);
+        let fresh = Private::entry(owner, hash.place(), key, value, arrival.stamp);
+        if !self.admits(owner, fresh.tail(), weight) {
+            return self.refuse(&mut leaving, hash, fresh, weight);
         }
         loop {
             // Room is reserved and used, or given back, within one turn: never while user code
@@ -167,10 +221,14 @@ impl<K, V> Store<K, V> {
             let shield = Shield::new(owner);
             match self.acquire(owner, hash, fresh.key(), &shield) {
                 Acquired::Occupied(found) if found.word.is_ready() => {
+                    let Some(change) = self.reserve_change(&mut leaving, found.node, weight) else {
+                        break;
+                    };
                     let word = found.word.with_node(fresh.as_ptr());
                     // SAFETY: found, and protected by `shield`.
                     let cause = unsafe { self.cause_of(owner, found.node, Cause::Replaced) };
                     if found.place.exchange(found.word, word) {
+                        change.made();
                         fresh.published();
                         found.place.touch();
                         drop(shield);
@@ -184,10 +242,12 @@ impl<K, V> Store<K, V> {
                 }
                 Acquired::Occupied(flight) => {
                     // The explicit write wins: the flight is detached and will not publish.
-                    let Some((room, entrance)) = self.reserve(&mut leaving, hash) else { break };
+                    let Some((room, entrance)) = self.reserve(&mut leaving, hash, weight) else {
+                        break;
+                    };
                     if flight.place.exchange(flight.word, Word::ready(fresh.as_ptr())) {
                         room.occupy();
-                        self.table.enter(hash, flight.place, entrance);
+                        self.table.enter(hash, flight.place, entrance, weight);
                         fresh.published();
                         drop(shield);
                         // SAFETY: the exchange gave us the slot's share of the flight's node.
@@ -197,10 +257,12 @@ impl<K, V> Store<K, V> {
                     }
                 }
                 Acquired::Claimed(claim) => {
-                    let Some((room, entrance)) = self.reserve(&mut leaving, hash) else { break };
+                    let Some((room, entrance)) = self.reserve(&mut leaving, hash, weight) else {
+                        break;
+                    };
                     if let Some(place) = claim.finalise(Word::ready(fresh.as_ptr())) {
                         room.occupy();
-                        self.table.enter(hash, place, entrance);
+                        self.table.enter(hash, place, entrance, weight);
                         fresh.published();
                         owner.local().inserts.bump();
                         return Written::New;
@@ -209,7 +271,7 @@ impl<K, V> Store<K, V> {
                 Acquired::Crowded => break,
             }
         }
-        self.refuse(&mut leaving, hash, fresh)
+        self.refuse(&mut leaving, hash, fresh, weight)
     }
 
     /// An explicit write that cannot be admitted still invalidates: the old value leaves.
@@ -219,6 +281,7 @@ impl<K, V> Store<K, V> {
         leaving: &mut Leaving<'_, K, V>,
         hash: Hashed,
         fresh: Private<'_, K, V>,
+        weight: u64,
     ) -> Written<K, V>
     where
         K: Eq,
@@ -228,7 +291,11 @@ impl<K, V> Store<K, V> {
         }
         leaving.owner.local().not_admitted.bump();
         let (key, value) = fresh.into_entry();
-        Written::NotAdmitted(key, value)
+        if self.is_too_heavy(weight) {
+            Written::TooHeavy(key, value)
+        } else {
+            Written::NotAdmitted(key, value)
+        }
     }
 
     /// Replaces the value of `key` if it has one; else gives both back.
@@ -236,40 +303,45 @@ impl<K, V> Store<K, V> {
     where
         K: Eq,
     {
-        let stamp = self.stamp(&key, &value);
+        let arrival = self.arrival(&key, &value);
+        let weight = arrival.weight;
         let owner = self.domain.owner();
         let mut leaving = self.leaving(owner);
-        let fresh = Private::entry(owner, hash.place(), key, value, stamp);
-        if !owner.admit() {
-            return match self.refuse(&mut leaving, hash, fresh) {
-                Written::NotAdmitted(key, value) => Err((key, value)),
-                Written::New | Written::Replaced(_) => unreachable!("a refusal refuses"),
-            };
-        }
-        loop {
-            let shield = Shield::new(owner);
-            match self.table.locate(hash, fresh.key(), &shield) {
-                Some(found) if found.word.is_ready() => {
-                    // SAFETY: found, and protected by `shield`.
-                    if unsafe { self.is_over(owner, found.node) } {
+        let fresh = Private::entry(owner, hash.place(), key, value, arrival.stamp);
+        if self.admits(owner, fresh.tail(), weight) {
+            loop {
+                leaving.settle();
+                let shield = Shield::new(owner);
+                match self.table.locate(hash, fresh.key(), &shield) {
+                    Some(found) if found.word.is_ready() => {
+                        // SAFETY: found, and protected by `shield`.
+                        if unsafe { self.is_over(owner, found.node) } {
+                            drop(shield);
+                            self.expel(hash, fresh.key());
+                            return Err(fresh.into_entry());
+                        }
+                        let change = self.reserve_change(&mut leaving, found.node, weight);
+                        let Some(change) = change else { break };
+                        let word = found.word.with_node(fresh.as_ptr());
+                        if found.place.exchange(found.word, word) {
+                            change.made();
+                            fresh.published();
+                            found.place.touch();
+                            drop(shield);
+                            owner.local().inserts.bump();
+                            return Ok(self.depart(found.node, Cause::Replaced));
+                        }
+                    }
+                    _ => {
                         drop(shield);
-                        self.expel(hash, fresh.key());
                         return Err(fresh.into_entry());
                     }
-                    let word = found.word.with_node(fresh.as_ptr());
-                    if found.place.exchange(found.word, word) {
-                        fresh.published();
-                        found.place.touch();
-                        drop(shield);
-                        owner.local().inserts.bump();
-                        return Ok(self.depart(found.node, Cause::Replaced));
-                    }
-                }
-                _ => {
-                    drop(shield);
-                    return Err(fresh.into_entry());
                 }
             }
+        }
+        match self.refuse(&mut leaving, hash, fresh, weight) {
+            Written::NotAdmitted(key, value) | Written::TooHeavy(key, value) => Err((key, value)),
+            Written::New | Written::Replaced(_) => unreachable!("a refusal refuses"),
         }
     }
 
@@ -333,18 +405,17 @@ impl<K, V> Store<K, V> {
                     return None;
                 }
             }
-            let early = planted(Seed::RoomBeforeSlot).then(|| self.budget.of_unlinked());
-            drop(early);
+            let early = planted(Seed::RoomBeforeSlot) && ready;
+            if early {
+                self.give_room(owner, found.node);
+            }
             if !found.place.unlink(found.word) {
                 continue;
             }
             self.table.vacated(hash, found.place);
             if ready {
-                let room = self.budget.of_unlinked();
-                if planted(Seed::RoomBeforeSlot) {
-                    room.occupy()
-                } else {
-                    drop(room)
+                if !early {
+                    self.give_room(owner, found.node);
                 }
                 return Some((found.node, cause));
             }
@@ -368,67 +439,7 @@ impl<K, V> Store<K, V> {
     {
         let claims = &owner.local().claims;
         let claimer = Claimer { thread: crate::thread_id::index(), claims };
-        self.table.acquire(hash, key, shield, claimer, self.budget.max())
-    }
-
-    // ---- room -------------------------------------------------------------------------------
-
-    /// Room for one entry, free or that of a victim, and how the entry comes in. `None`
-    /// if nothing can be evicted.
-    #[inline]
-    fn reserve<'s>(
-        &'s self,
-        leaving: &mut Leaving<'_, K, V>,
-        hash: Hashed,
-    ) -> Option<(Room<'s>, Entrance)> {
-        if let Some(free) = self.reserve_free(hash) {
-            return Some(free);
-        }
-        if let Some(room) = self.reap(leaving) {
-            return Some(self.entering(hash, room));
-        }
-        let position = &leaving.owner.local().position;
-        match self.table.displace(hash, position, self.budget.max()) {
-            Some((victim, entrance)) => {
-                debug_assert!(leaving.victim.is_none(), "a victim of an earlier turn is settled");
-                leaving.victim = Some(victim);
-                Some((self.budget.of_unlinked(), entrance))
-            }
-            None => self.reserve_free(hash),
-        }
-    }
-
-    #[inline]
-    fn reserve_free(&self, hash: Hashed) -> Option<(Room<'_>, Entrance)> {
-        Some(self.entering(hash, self.budget.take()?))
-    }
-
-    /// How an entry comes in for which nobody else had to leave.
-    #[inline]
-    fn entering<'s>(&'s self, hash: Hashed, room: Room<'s>) -> (Room<'s>, Entrance) {
-        let (used, max) = (self.budget.used(), self.budget.max());
-        (room, self.table.while_filling(hash, used.saturating_sub(1), max))
-    }
-
-    pub(crate) fn set_max_entries(&self, max: usize) {
-        self.budget.set_max(max);
-        self.table.set_bound(max);
-        self.domain.set_slack(self.fixed_slack.unwrap_or_else(|| slack_for(max)));
-        let owner = self.domain.owner();
-        while self.budget.is_over() {
-            // Nothing to evict: what is over is reserved by inserts that are about to publish;
-            // each of them ends, and the next turn finds their entries.
-            match self.table.evict_any(&owner.local().position) {
-                Some(victim) => {
-                    drop(self.budget.of_unlinked());
-                    // SAFETY: the hand gave us the slot's share of the node.
-                    let cause = unsafe { self.cause_of(owner, victim, Cause::Capacity) };
-                    self.tell_and_release(owner, victim, cause);
-                    owner.finish();
-                }
-                None => crate::sync::yield_now(),
-            }
-        }
+        self.table.acquire(hash, key, shield, claimer, self.size_wanted())
     }
 
     // ---- leaving ----------------------------------------------------------------------------
@@ -476,13 +487,14 @@ impl<K, V> Store<K, V> {
     }
 
     pub(crate) fn awaiting_reclamation(&self) -> usize {
-        self.domain.waiting()
+        usize::try_from(self.domain.waiting()).unwrap_or(usize::MAX)
     }
 
     pub(crate) fn stats(&self) -> Stats {
         let mut stats = Stats::default();
         self.domain.locals().for_each(|local| stats.add(local));
         stats.entries = self.len();
+        stats.weight = self.weight();
         stats.awaiting_reclamation = self.awaiting_reclamation();
         stats
     }
@@ -500,10 +512,4 @@ impl<K, V> Drop for Store<K, V> {
             self.maintain();
         }
     }
-}
-
-/// How many entries may wait for readers, unless the user says otherwise: an eighth of the bound,
-/// but enough for the batches of a dozen threads.
-fn slack_for(max_entries: usize) -> usize {
-    (max_entries / 8).max(1024)
 }

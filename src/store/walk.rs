@@ -93,7 +93,7 @@ impl<K, V> Store<K, V> {
         // SAFETY: whoever unlinked the node has the slot's share of it.
         let place = unsafe { node.as_ref() }.place();
         self.table.vacated_at(cursor, place);
-        drop(self.budget.of_unlinked());
+        self.give_room(owner, node);
         self.tell_and_release(owner, node, cause);
     }
 
@@ -216,6 +216,7 @@ impl<K, V> Store<K, V> {
     {
         let pin = self.pin();
         let mut keys: Vec<&K> = Vec::new();
+        let mut weights = Vec::new();
         for cursor in self.table.cursors() {
             for slot in 0..SLOTS {
                 let (place, word) = self.table.slot_at(cursor, slot);
@@ -231,6 +232,9 @@ impl<K, V> Store<K, V> {
                             return Err(format!("bucket {cursor}: an entry is not settled"));
                         }
                         keys.push(node.key());
+                        weights.extend(
+                            NonNull::new(word.node()).map(|node| self.weight_of(pin.owner(), node)),
+                        );
                     }
                 }
             }
@@ -248,6 +252,7 @@ impl<K, V> Store<K, V> {
         if entries > self.capacity() {
             return Err(format!("{entries} entries, {} allowed", self.capacity()));
         }
+        self.check_weights(&weights)?;
         self.table.check_overflow_counts(|word| {
             // SAFETY: quiet by contract: a node in a slot stays there, and has its place.
             unsafe { &*word.node() }.place()

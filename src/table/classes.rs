@@ -18,7 +18,7 @@ use std::ptr::NonNull;
 use crossbeam_utils::CachePadded;
 
 use crate::adaptive::{self, Class, Evidence, Limits};
-use crate::advice::{Hint, WideHint};
+use crate::advice::WideHint;
 use crate::clock;
 use crate::hash::Hashed;
 use crate::node::Node;
@@ -61,29 +61,48 @@ impl From<Class> for Entrance {
 
 /// What `Policy::Adaptive` knows beside the clock words.
 pub(crate) struct Classes {
-    shards: Box<[CachePadded<Shard>]>,
+    pub(super) shards: Box<[CachePadded<Shard>]>,
     /// Who left from probation, and who from the main class.
     early: Ghosts,
     late: Ghosts,
     /// What follows from the bound for ages; the ranges of quotas follow in the rare case.
     memory: WideHint,
     margin: WideHint,
+    /// The number of entries and the bound that they follow from.
+    entries: WideHint,
+    bound: WideHint,
 }
 
-struct Shard {
-    queue: Probation,
-    /// How long the queue should be.
-    quota: Hint,
+pub(super) struct Shard {
+    pub(super) queue: Probation,
+    /// How long the queue should be: in entries, or in weight.
+    pub(super) quota: WideHint,
+}
+
+impl Shard {
+    /// Whether more wait than should: numbers, or the weight that came with them.
+    #[inline]
+    pub(super) fn is_too_long(&self) -> bool {
+        self.waiting() > self.quota.get()
+    }
+
+    /// How much waits: numbers, or the weight that came with them.
+    #[inline]
+    pub(super) fn waiting(&self) -> u64 {
+        self.queue.waiting().unwrap_or(self.queue.len() as u64)
+    }
 }
 
 impl Classes {
-    /// For a table of `shards` shards that was built for `entries` entries.
-    pub(crate) fn new(shards: usize, entries: usize) -> Self {
-        let limits = Limits::new(entries, shards);
+    /// For a table of `shards` shards that was built for `entries` entries, or for this weight of them.
+    pub(crate) fn new(shards: usize, entries: usize, max_weight: Option<u64>) -> Self {
+        let bound = max_weight.unwrap_or(entries as u64);
+        let limits = Limits::new(entries, bound, shards);
+        let longest = adaptive::longest_queue(entries.div_ceil(shards));
         let shard = |_| {
             CachePadded::new(Shard {
-                queue: Probation::new(adaptive::longest_queue(entries.div_ceil(shards))),
-                quota: Hint::new(limits.first_quota()),
+                queue: Probation::new(longest, max_weight.is_some()),
+                quota: WideHint::new(limits.first_quota()),
             })
         };
         let this = Self {
@@ -92,8 +111,10 @@ impl Classes {
             late: Ghosts::new(limits.margin),
             memory: WideHint::default(),
             margin: WideHint::default(),
+            entries: WideHint::default(),
+            bound: WideHint::default(),
         };
-        this.set_bound(entries);
+        this.set_bound(entries, bound);
         this
     }
 
@@ -104,19 +125,31 @@ impl Classes {
         self.late.fetch(place);
     }
 
-    /// The bound is `entries` now.
-    pub(crate) fn set_bound(&self, entries: usize) {
-        let limits = Limits::new(entries, self.shards.len());
+    /// The cache is for `entries` entries now, of which quotas are parts, or of a weight.
+    pub(crate) fn set_bound(&self, entries: usize, bound: u64) {
+        let limits = Limits::new(entries, bound, self.shards.len());
         self.memory.set(limits.memory as u64);
         self.margin.set(limits.margin as u64);
+        self.entries.set(entries as u64);
+        self.bound.set(bound);
         for shard in &self.shards {
             shard.quota.set(limits.clamped(shard.quota.get()));
         }
     }
 
+    /// Where entries are weighed, there are `entries` of them, and they share `bound`: what follows from
+    /// these is reckoned anew if they are far from what they were.
+    #[inline]
+    pub(super) fn follow(&self, entries: usize, bound: u64) {
+        let far = |old: u64, new: u64| old.abs_diff(new) > old / 8;
+        if far(self.entries.get(), entries as u64) || far(self.bound.get(), bound) {
+            self.set_bound(entries, bound);
+        }
+    }
+
     /// Whether the key with this place came back in time, and what that says of the quota.
     #[inline]
-    fn recall(&self, place: u32) -> (bool, Option<Evidence>) {
+    pub(super) fn recall(&self, place: u32) -> (bool, Option<Evidence>) {
         let (memory, margin) = (self.memory.get() as usize, self.margin.get() as usize);
         if let Some(age) = self.early.take(place) {
             return (age < memory, (age < margin).then_some(Evidence::TooShort));
@@ -126,9 +159,9 @@ impl Classes {
     }
 
     #[cold]
-    fn move_quota(&self, shard: &Shard, evidence: Evidence, entries: usize) {
-        let limits = Limits::new(entries, self.shards.len());
-        shard.quota.set(limits.moved(shard.quota.get(), evidence));
+    pub(super) fn move_quota(&self, shard: &Shard, evidence: Evidence, bound: u64, weight: u64) {
+        let limits = Limits::new(1, bound, self.shards.len());
+        shard.quota.set(limits.moved(shard.quota.get(), evidence, weight));
     }
 }
 
@@ -148,9 +181,9 @@ impl<K, V> Table<K, V> {
         let shard: &Shard = &classes.shards[self.shard_index(hash.place())];
         let (remembered, evidence) = classes.recall(hash.place());
         if let Some(evidence) = evidence {
-            classes.move_quota(shard, evidence, entries);
+            classes.move_quota(shard, evidence, entries as u64, 1);
         }
-        let (waiting, quota) = (shard.queue.len(), shard.quota.get() as usize);
+        let (waiting, quota) = (shard.queue.len() as u64, shard.quota.get());
         if remembered || adaptive::is_lucky(hash.place(), shard.queue.arrivals()) {
             // A queue that is too long gives up one of its own for whom it put out too early.
             let over = (remembered && waiting > quota)
@@ -177,7 +210,7 @@ impl<K, V> Table<K, V> {
     }
 
     /// Evicts from any queue but `but`, in which the caller may have a place that is not yet filled.
-    fn evict_early_of_others(
+    pub(super) fn evict_early_of_others(
         &self,
         classes: &Classes,
         but: Option<&Shard>,
@@ -193,7 +226,7 @@ impl<K, V> Table<K, V> {
         let Some(classes) = &self.classes else {
             return self.evict(position, Patience::TwoTurns);
         };
-        let over = |shard: &&CachePadded<Shard>| shard.queue.len() > shard.quota.get() as usize;
+        let over = |shard: &&CachePadded<Shard>| shard.is_too_long();
         classes
             .shards
             .iter()
@@ -203,18 +236,24 @@ impl<K, V> Table<K, V> {
             .or_else(|| self.evict_early_of_others(classes, None))
     }
 
-    /// In which class a newcomer with this hash comes while there is room.
+    /// In which class a newcomer with this hash comes while there is room: with it, `used` of `bound` are.
     #[inline]
-    pub(crate) fn while_filling(&self, hash: Hashed, used: usize, entries: usize) -> Entrance {
+    pub(crate) fn while_filling(&self, hash: Hashed, used: u64, bound: u64) -> Entrance {
         let Some(classes) = &self.classes else { return Entrance::Main };
         let shard = &classes.shards[self.shard_index(hash.place())];
-        let quota = shard.quota.get() as usize * classes.shards.len();
-        adaptive::while_filling(used, quota, entries).into()
+        let quota = shard.quota.get().saturating_mul(classes.shards.len() as u64);
+        adaptive::while_filling(used, quota, bound).into()
     }
 
     /// An entry has come into the slot at `place`.
     #[inline]
-    pub(crate) fn enter(&self, hash: Hashed, place: Place<'_, K, V>, entrance: Entrance) {
+    pub(crate) fn enter(
+        &self,
+        hash: Hashed,
+        place: Place<'_, K, V>,
+        entrance: Entrance,
+        weight: u64,
+    ) {
         reach(Step::Entering);
         let Some(classes) = &self.classes else { return place.touch() };
         if entrance == Entrance::Main {
@@ -228,14 +267,14 @@ impl<K, V> Table<K, V> {
         place.bucket.chill(place.lane(), queued.is_some());
         if let Some((ticket, number)) = queued {
             reach(Step::Drawn);
-            queue.put(ticket, number);
+            queue.put(ticket, number, weight);
         }
     }
 
     /// Evicts the first in the queue that was not used, beginning with number `first`, which was
     /// taken out. Those that were used are promoted. `own`: a place that the caller has drawn.
     #[inline]
-    fn evict_early(
+    pub(super) fn evict_early(
         &self,
         classes: &Classes,
         shard: &Shard,
@@ -283,13 +322,25 @@ impl<K, V> Table<K, V> {
 
     /// Drives the hand, which finds its victims in the main class.
     #[inline]
-    fn evict_main(
+    pub(super) fn evict_main(
         &self,
         classes: &Classes,
         position: &Position,
         patience: Patience,
     ) -> Option<NonNull<Node<K, V>>> {
-        let node = self.evict(position, patience)?;
+        self.evict_main_within(classes, position, patience, &mut 0)
+    }
+
+    /// The same, with the number of entries in use that it has passed over already.
+    #[inline]
+    pub(super) fn evict_main_within(
+        &self,
+        classes: &Classes,
+        position: &Position,
+        patience: Patience,
+        passes: &mut u32,
+    ) -> Option<NonNull<Node<K, V>>> {
+        let node = self.evict_within(position, patience, passes)?;
         // SAFETY: unlinking gave us the slot's share of the node.
         classes.late.add(unsafe { node.as_ref() }.place());
         Some(node)

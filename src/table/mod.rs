@@ -16,6 +16,7 @@ mod probation;
 mod segment;
 pub(crate) mod sweep;
 pub(crate) mod tags;
+mod weighed;
 
 use std::ptr::NonNull;
 
@@ -35,6 +36,7 @@ use classes::Classes;
 pub(crate) use classes::Entrance;
 use segment::Segment;
 use tags::{Lane, SLOTS, Tags};
+pub(crate) use weighed::Demand;
 
 /// Buckets of one segment that a probe visits. Where they are all full, which is rare at the
 /// usual load, the key goes to the next segment.
@@ -153,8 +155,8 @@ pub(crate) struct Found<'t, K, V> {
 }
 
 impl<K, V> Table<K, V> {
-    /// A table for `entries` entries.
-    pub(crate) fn new(entries: usize, policy: Policy) -> Self {
+    /// A table for `entries` entries, whose weight is bounded if there is a `max_weight`.
+    pub(crate) fn new(entries: usize, policy: Policy, max_weight: Option<u64>) -> Self {
         let shards = shards_for(entries);
         let buckets = buckets_for(entries.div_ceil(shards)).min(segment::MAX_BUCKETS / shards);
         let arena = NonNull::from(Box::leak(segment::allocate(shards * buckets)));
@@ -169,7 +171,7 @@ impl<K, V> Table<K, V> {
             rows: AtomicUsize::new(buckets),
             hand: CachePadded::new(AtomicUsize::new(0)),
             classes: match policy {
-                Policy::Adaptive => Some(Box::new(Classes::new(shards, entries))),
+                Policy::Adaptive => Some(Box::new(Classes::new(shards, entries, max_weight))),
                 Policy::Clock => None,
             },
         }
@@ -178,7 +180,14 @@ impl<K, V> Table<K, V> {
     /// The bound is `entries` now.
     pub(crate) fn set_bound(&self, entries: usize) {
         if let Some(classes) = &self.classes {
-            classes.set_bound(entries);
+            classes.set_bound(entries, entries as u64);
+        }
+    }
+
+    /// The bound is `weight` now, and there are `entries` entries.
+    pub(crate) fn set_bound_weight(&self, entries: usize, weight: u64) {
+        if let Some(classes) = &self.classes {
+            classes.set_bound(entries, weight);
         }
     }
 

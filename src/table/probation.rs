@@ -12,8 +12,13 @@
 //! | `ends`, low half | who puts a number in, by exchange | tickets drawn for coming |
 //! | `ends`, high half | who takes one out, by exchange | tickets drawn for leaving; never beyond the low half |
 //! | `places` | the one who drew the ticket for coming | a slot's number |
+//! | `weights` | the same; who takes the number out, by swap | the weight that came with it, 0 once it has gone |
+//! | `waiting` | both, by addition | the sum of `weights` |
 //!
 //! Who takes one out in order to put another in draws both tickets by one exchange.
+//!
+//! The last two exist where entries are weighed. What a swap gives is taken from the sum, whoever finds
+//! it, so that the sum is right again once everybody has gone on.
 
 #![forbid(unsafe_code)]
 
@@ -26,6 +31,9 @@ pub(crate) struct Probation {
     ends: CachePadded<WideHint>,
     /// A power of two of them, 2^31 at most.
     places: Box<[Hint]>,
+    /// As many, where entries are weighed; else none.
+    weights: Box<[WideHint]>,
+    waiting: CachePadded<WideHint>,
 }
 
 /// A place that was drawn for a number to come.
@@ -63,11 +71,29 @@ impl Ends {
 
 impl Probation {
     /// A queue with room for `entries` numbers at least (2^31 at most: more are refused).
-    pub(crate) fn new(entries: usize) -> Self {
+    pub(crate) fn new(entries: usize, weighed: bool) -> Self {
         let places = entries.clamp(1, 1 << 31).next_power_of_two();
+        let weights = if weighed { places } else { 0 };
         Self {
             ends: CachePadded::default(),
             places: (0..places).map(|_| Hint::default()).collect(),
+            weights: (0..weights).map(|_| WideHint::default()).collect(),
+            waiting: CachePadded::default(),
+        }
+    }
+
+    /// What those in it weighed when they came, stale ones included, where entries are weighed.
+    pub(crate) fn waiting(&self) -> Option<u64> {
+        // While somebody has taken a weight out that was not yet added, the sum is below zero.
+        (!self.weights.is_empty()).then(|| (self.waiting.get() as i64).max(0) as u64)
+    }
+
+    /// The weight at a place is `weight` now.
+    #[inline]
+    fn weigh(&self, ticket: u32, weight: u64) {
+        if let Some(place) = self.weights.get(ticket as usize & (self.places.len() - 1)) {
+            // Sums of weights are below 2^63 in earnest; beyond, the lengths of queues suffer.
+            self.waiting.add(weight.wrapping_sub(place.swap(weight)));
         }
     }
 
@@ -112,8 +138,9 @@ impl Probation {
 
     /// Puts a number where a place was drawn for it.
     #[inline]
-    pub(crate) fn put(&self, ticket: Ticket, slot: u32) {
+    pub(crate) fn put(&self, ticket: Ticket, slot: u32, weight: u64) {
         self.place(ticket.0).set(slot);
+        self.weigh(ticket.0, weight);
     }
 
     /// Takes the number out that came first.
@@ -127,6 +154,7 @@ impl Probation {
     pub(crate) fn pop_before(&self, own: Option<Ticket>) -> Option<u32> {
         let may = |ends: Ends| ends.len() > 0 && own != Some(Ticket(ends.head));
         let before = self.advance(1, 0, may)?;
+        self.weigh(before.head, 0);
         Some(self.place(before.head).get())
     }
 
@@ -160,12 +188,12 @@ mod tests {
     use super::*;
 
     fn push(queue: &Probation, slot: u32) -> bool {
-        queue.draw().map(|ticket| queue.put(ticket, slot)).is_some()
+        queue.draw().map(|ticket| queue.put(ticket, slot, 7)).is_some()
     }
 
     #[test]
     fn first_in_first_out_and_no_more_than_fit() {
-        let queue = Probation::new(4);
+        let queue = Probation::new(4, false);
         assert!(queue.ends.exchange(0, Ends { head: u32::MAX - 9, tail: u32::MAX - 9 }.word()));
         assert_eq!((queue.pop(), queue.len()), (None, 0));
         for lap in 0..5 {
@@ -174,7 +202,7 @@ mod tests {
             let all: Vec<_> = (lap * 4..lap * 4 + 4).collect();
             assert_eq!((queue.iter().collect::<Vec<_>>(), queue.peek(2)), (all, lap * 4 + 2));
             let (first, ticket) = queue.pop_and_draw().unwrap();
-            queue.put(ticket, first);
+            queue.put(ticket, first, 7);
             assert_eq!((queue.len(), first), (4, lap * 4));
             let rest: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
             assert_eq!(rest, [1, 2, 3, 0].map(|n| lap * 4 + n));
@@ -184,7 +212,7 @@ mod tests {
 
     #[test]
     fn threads_take_out_as_many_as_they_put_in() {
-        let queue = Probation::new(64);
+        let queue = Probation::new(64, true);
         let sum = std::thread::scope(|scope| {
             let work = |from: u32| {
                 let queue = &queue;
@@ -201,5 +229,6 @@ mod tests {
             a.join().unwrap() + b.join().unwrap()
         });
         assert_eq!(sum + queue.len() as u64, 20_000);
+        assert_eq!(queue.waiting(), Some(7 * queue.len() as u64));
     }
 }

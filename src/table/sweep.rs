@@ -146,7 +146,18 @@ impl<K, V> Table<K, V> {
         position: &Position,
         patience: Patience,
     ) -> Option<NonNull<Node<K, V>>> {
-        let (mut visited, mut passes) = (0, 0);
+        self.evict_within(position, patience, &mut 0)
+    }
+
+    /// The same, with the number of entries in use that the hand has passed over already.
+    #[inline]
+    pub(super) fn evict_within(
+        &self,
+        position: &Position,
+        patience: Patience,
+        passes: &mut u32,
+    ) -> Option<NonNull<Node<K, V>>> {
+        let mut visited = 0;
         let mut least_used: Option<(&Bucket<_>, Lane, bool)> = None;
         loop {
             if position.next.get() == position.end.get() {
@@ -166,7 +177,7 @@ impl<K, V> Table<K, V> {
                         return Some(self.evicted(bucket, node));
                     }
                     Visit::Passed(sweep) => {
-                        passes += sweep.passes();
+                        *passes += sweep.passes();
                         if patience == Patience::Buckets
                             && let Some((lane, cold)) = sweep.least_used()
                             && least_used.is_none_or(|(_, _, is_cold)| cold && !is_cold)
@@ -181,7 +192,7 @@ impl<K, V> Table<K, V> {
             visited += 1;
             self.advance(position);
             match patience {
-                Patience::Passes if passes > adaptive::PASSES || visited >= adaptive::BUCKETS => {
+                Patience::Passes if *passes > adaptive::PASSES || visited >= adaptive::BUCKETS => {
                     return None;
                 }
                 Patience::Buckets if visited >= adaptive::BUCKETS => {

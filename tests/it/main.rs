@@ -22,3 +22,4 @@ mod panics;
 mod reentrant;
 mod stress;
 mod types;
+mod weights;

@@ -1,0 +1,338 @@
+//! How does an entry get its room? Entries and weight, free or of victims, and bounds that change.
+//!
+//! Where entries are weighed an entry needs both: one of the entries (`budget`), of which there are as
+//! many as a table can hold unless the user bounds them, too, and its weight (`weights`). It takes what
+//! is free, and evicts until the rest is covered; what the last victim had too much goes back. So a heavy
+//! newcomer may put out many light ones, which is paid for by the inserts that brought them. Whoever
+//! finds no victim gives back all that it holds and does not admit.
+//!
+//! A new value of a key changes its entry's weight. What a heavier one needs more is reserved before it
+//! is exchanged for the old one, what a lighter one needs less is given back after.
+
+use std::ptr::NonNull;
+
+use crate::budget::Room;
+use crate::config::Cause;
+use crate::hash::Hashed;
+use crate::node::{Node, NodeOwner, Tail};
+use crate::seed::{Seed, planted};
+use crate::store::{Leaving, Store};
+use crate::table::{Demand, Entrance};
+use crate::weights::{Held, Weights};
+
+/// A weigher, as the builder takes it.
+pub(crate) type Weigher<K, V> = Box<dyn Fn(&K, &V) -> u64 + Send + Sync>;
+
+/// The weight bound of a cache, and how its entries are weighed.
+pub(crate) struct Weighing<K, V> {
+    pub(crate) weights: Weights,
+    pub(crate) weigher: Weigher<K, V>,
+}
+
+/// Entries for which the table of a cache is built that is bounded by weight, unless the user says.
+const FIRST_SIZE: usize = 1024;
+
+/// How many entries the table is built for, if the user did not say.
+pub(super) fn first_size(max_entries: usize, max_weight: Option<u64>) -> usize {
+    let most = max_weight.map_or(max_entries, |weight| {
+        usize::try_from(weight).unwrap_or(usize::MAX).min(FIRST_SIZE)
+    });
+    most.min(max_entries)
+}
+
+/// How much may wait for readers, unless the user says otherwise: an eighth of the bound. For a bound of
+/// entries enough for the batches of a dozen threads; for one of weight it grows with the heaviest entry.
+pub(super) fn slack_for(max_entries: usize, max_weight: Option<u64>) -> u64 {
+    max_weight.map_or((max_entries as u64 / 8).max(1024), |weight| (weight / 8).max(1))
+}
+
+/// Room for one entry. Given back when dropped.
+#[must_use]
+pub(super) struct Reserved<'s> {
+    room: Room<'s>,
+    held: Option<Held<'s>>,
+}
+
+impl Reserved<'_> {
+    /// The room is now that of an entry in a slot.
+    #[inline]
+    pub(super) fn occupy(self) {
+        self.room.occupy();
+        if let Some(held) = self.held {
+            held.occupy();
+        }
+    }
+}
+
+/// The room by which a new value of a key needs more or less than the old one. Given back when dropped.
+#[must_use]
+pub(super) struct Change<'s> {
+    more: Option<Held<'s>>,
+    less: u64,
+    weights: Option<&'s Weights>,
+}
+
+impl Change<'_> {
+    /// The new value is in the slot.
+    #[inline]
+    pub(super) fn made(self) {
+        if let Some(more) = self.more {
+            more.occupy();
+        }
+        if let Some(weights) = self.weights {
+            weights.give(self.less);
+        }
+    }
+}
+
+impl<K, V> Store<K, V> {
+    pub(crate) fn weight(&self) -> u64 {
+        match &self.weighing {
+            Some(weighing) => weighing.weights.used(),
+            None => self.len() as u64,
+        }
+    }
+
+    pub(crate) fn max_weight(&self) -> Option<u64> {
+        self.weighing.as_ref().map(|weighing| weighing.weights.max())
+    }
+
+    /// What an entry with this key and value weighs, at least 1. Runs the user's weigher.
+    #[inline]
+    pub(super) fn weigh(&self, key: &K, value: &V) -> u64 {
+        match &self.weighing {
+            Some(weighing) => (weighing.weigher)(key, value).max(1),
+            None => 1,
+        }
+    }
+
+    /// Whether an entry of this weight could not be admitted into an empty cache.
+    pub(super) fn is_too_heavy(&self, weight: u64) -> bool {
+        self.weighing.as_ref().is_some_and(|weighing| weight > weighing.weights.max())
+    }
+
+    /// Whether an entry of this weight may come in as far as those are concerned who have left. Its
+    /// weight is written into its node, of which this is the tail.
+    #[inline]
+    pub(super) fn admits(
+        &self,
+        owner: NodeOwner<'_, K, V>,
+        tail: Option<&Tail>,
+        weight: u64,
+    ) -> bool {
+        if self.weighing.is_none() {
+            return owner.admit();
+        }
+        if let Some(tail) = tail {
+            tail.set_weight(weight);
+        }
+        !self.is_too_heavy(weight) && owner.admit_weight(weight)
+    }
+
+    /// What an entry weighs that the caller has found or unlinked, under protection or by its share.
+    pub(super) fn weight_of(&self, owner: NodeOwner<'_, K, V>, node: NonNull<Node<K, V>>) -> u64 {
+        // SAFETY: a node of this cache, reached by pointers only, which the caller keeps.
+        unsafe { owner.tail(node) }.map_or(1, Tail::weight)
+    }
+
+    /// Gives back the room of an entry that the caller has unlinked.
+    #[inline]
+    pub(super) fn give_room(&self, owner: NodeOwner<'_, K, V>, node: NonNull<Node<K, V>>) {
+        if let Some(weighing) = &self.weighing {
+            weighing.weights.give(self.weight_of(owner, node));
+        }
+        drop(self.budget.of_unlinked());
+    }
+
+    /// How many entries a table should be able to hold that has to grow.
+    pub(super) fn size_wanted(&self) -> usize {
+        match &self.weighing {
+            // Nobody knows how many will fit: as many again as there are.
+            Some(_) => self.len().saturating_mul(2).min(self.budget.max()),
+            None => self.budget.max(),
+        }
+    }
+
+    /// Room for one entry, free or that of victims, and how the entry comes in. `None`
+    /// if nothing can be evicted.
+    #[inline]
+    pub(super) fn reserve<'s>(
+        &'s self,
+        leaving: &mut Leaving<'_, K, V>,
+        hash: Hashed,
+        weight: u64,
+    ) -> Option<(Reserved<'s>, Entrance)> {
+        if let Some(weighing) = &self.weighing {
+            return self.reserve_weight(&weighing.weights, leaving, hash, weight);
+        }
+        if let Some(free) = self.reserve_free(hash) {
+            return Some(free);
+        }
+        if let Some(victim) = self.reap(leaving.owner) {
+            debug_assert!(leaving.victim.is_none(), "a victim of an earlier turn is settled");
+            leaving.victim = Some(victim);
+            return Some(self.entering(hash, self.budget.of_unlinked()));
+        }
+        let position = &leaving.owner.local().position;
+        match self.table.displace(hash, position, self.budget.max()) {
+            Some((victim, entrance)) => {
+                debug_assert!(leaving.victim.is_none(), "a victim of an earlier turn is settled");
+                leaving.victim = Some(victim);
+                Some((Reserved { room: self.budget.of_unlinked(), held: None }, entrance))
+            }
+            None => self.reserve_free(hash),
+        }
+    }
+
+    #[inline]
+    fn reserve_free(&self, hash: Hashed) -> Option<(Reserved<'_>, Entrance)> {
+        Some(self.entering(hash, self.budget.take()?))
+    }
+
+    /// How an entry comes in for which nobody else had to leave.
+    #[inline]
+    fn entering<'s>(&self, hash: Hashed, room: Room<'s>) -> (Reserved<'s>, Entrance) {
+        let (used, max) = (self.budget.used(), self.budget.max());
+        let entrance = self.table.while_filling(hash, used as u64, max as u64);
+        (Reserved { room, held: None }, entrance)
+    }
+
+    /// `reserve` where entries are weighed.
+    #[inline(never)]
+    fn reserve_weight<'s>(
+        &'s self,
+        weights: &'s Weights,
+        leaving: &mut Leaving<'_, K, V>,
+        hash: Hashed,
+        weight: u64,
+    ) -> Option<(Reserved<'s>, Entrance)> {
+        let owner = leaving.owner;
+        let mut room = self.budget.take();
+        let mut held = weights.nothing();
+        if held.draw(weight) && room.is_some() {
+            let entrance = self.table.while_filling(hash, weights.used(), weights.max());
+            return room.map(|room| (Reserved { room, held: Some(held) }, entrance));
+        }
+        // Of the two bounds that which is reached says how much there is for the classes to share.
+        let bound = if room.is_some() { weights.max() } else { weights.used() };
+        let demand = Demand { hash, weight, bound, entries: self.len() };
+        let mut newcomer = self.table.judge(demand);
+        loop {
+            if self.is_too_heavy(weight) {
+                return None; // the bound was lowered
+            }
+            let victim = self
+                .reap(owner)
+                .or_else(|| self.table.displace_for(&mut newcomer, &owner.local().position));
+            if let Some(node) = victim {
+                held.add_unlinked(self.weight_of(owner, node));
+                let freed = self.budget.of_unlinked();
+                room = room.or(Some(freed));
+                leaving.add(node);
+            }
+            room = room.or_else(|| self.budget.take());
+            if held.draw(weight) && room.is_some() {
+                break;
+            }
+            victim?;
+        }
+        held.trim(weight);
+        room.map(|room| (Reserved { room, held: Some(held) }, newcomer.entrance()))
+    }
+
+    /// Room for what a new value of the entry `old`, which is protected, weighs more than that one.
+    /// `None` if nothing can be evicted.
+    #[inline]
+    pub(super) fn reserve_change<'s>(
+        &'s self,
+        leaving: &mut Leaving<'_, K, V>,
+        old: NonNull<Node<K, V>>,
+        weight: u64,
+    ) -> Option<Change<'s>> {
+        let Some(weighing) = &self.weighing else {
+            return Some(Change { more: None, less: 0, weights: None });
+        };
+        let weights = &weighing.weights;
+        let (owner, before) = (leaving.owner, self.weight_of(leaving.owner, old));
+        let (wanted, less) = (weight.saturating_sub(before), before.saturating_sub(weight));
+        let mut more = weights.nothing();
+        while !planted(Seed::HeavierFirst) && !more.draw(wanted) {
+            if self.is_too_heavy(weight) {
+                return None; // the bound was lowered
+            }
+            let node =
+                self.reap(owner).or_else(|| self.table.displace_any(&owner.local().position))?;
+            more.add_unlinked(self.weight_of(owner, node));
+            drop(self.budget.of_unlinked());
+            leaving.add(node);
+        }
+        more.trim(wanted);
+        Some(Change { more: Some(more), less, weights: Some(weights) })
+    }
+
+    /// Whether the books say what the entries in slots weigh. While no other thread uses the cache.
+    pub(super) fn check_weights(&self, entries: &[u64]) -> Result<(), String> {
+        let sum = entries.iter().map(|&weight| u128::from(weight)).sum::<u128>();
+        if sum != u128::from(self.weight()) {
+            return Err(format!("entries of weight {sum} in slots, {} counted", self.weight()));
+        }
+        let Some(weighing) = &self.weighing else { return Ok(()) };
+        let (used, free, max) =
+            (weighing.weights.used(), weighing.weights.free(), weighing.weights.max());
+        if used.checked_add(free) != Some(max) {
+            return Err(format!("weight {used} used and {free} free, of {max}"));
+        }
+        Ok(())
+    }
+
+    // ---- bounds that change -----------------------------------------------------------------
+
+    pub(crate) fn set_max_entries(&self, max: usize) {
+        self.budget.set_max(max);
+        if self.weighing.is_none() {
+            self.table.set_bound(max);
+            self.domain.set_slack(self.fixed_slack.unwrap_or_else(|| slack_for(max, None)));
+        }
+        let owner = self.domain.owner();
+        while self.budget.is_over() {
+            self.evict_for_bound(owner, |weight| {
+                if let Some(weighing) = &self.weighing {
+                    weighing.weights.give(weight);
+                }
+            });
+        }
+    }
+
+    /// False if entries are not weighed.
+    pub(crate) fn set_max_weight(&self, max: u64) -> bool {
+        let Some(weighing) = &self.weighing else { return false };
+        let weights = &weighing.weights;
+        let mut owed = weights.set_max(max);
+        self.table.set_bound_weight(self.len(), max);
+        // The heaviest that came in under the old bound is forgotten: who comes in raises it again.
+        self.domain.set_slack(self.fixed_slack.unwrap_or_else(|| slack_for(0, Some(max))));
+        let owner = self.domain.owner();
+        loop {
+            owed = weights.withdraw(owed);
+            if owed == 0 {
+                return true;
+            }
+            self.evict_for_bound(owner, |weight| owed = weights.withdraw_unlinked(owed, weight));
+        }
+    }
+
+    /// Evicts somebody because a bound was lowered; `takes` its weight.
+    fn evict_for_bound(&self, owner: NodeOwner<'_, K, V>, takes: impl FnOnce(u64)) {
+        // Nothing to evict: what is over is reserved by inserts that are about to publish;
+        // each of them ends, and the next turn finds their entries.
+        let Some(victim) = self.table.evict_any(&owner.local().position) else {
+            return crate::sync::yield_now();
+        };
+        takes(self.weight_of(owner, victim));
+        drop(self.budget.of_unlinked());
+        // SAFETY: the hand gave us the slot's share of the node.
+        let cause = unsafe { self.cause_of(owner, victim, Cause::Capacity) };
+        self.tell_and_release(owner, victim, cause);
+        owner.finish();
+    }
+}

@@ -1,0 +1,110 @@
+//! Who leaves for whom, where entries are weighed? The same rules as in `classes`, with weight where it
+//! counts entries: the quota of probation, what waits there, and the step by which who comes back moves
+//! the quota. Whoever needs more room than one victim gives puts out several, each by the same rule.
+//!
+//! Ages of those who have left stay numbers of departures, as fingerprints keep no weight; what is a
+//! long time is measured by the number of entries that the cache holds at present, so that on average
+//! it is the same weight of departures.
+
+use std::ptr::NonNull;
+
+use crate::adaptive::{self, Class};
+use crate::hash::Hashed;
+use crate::node::Node;
+use crate::table::Table;
+use crate::table::classes::Entrance;
+use crate::table::sweep::{Patience, Position};
+
+/// What a newcomer asks for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Demand {
+    pub(crate) hash: Hashed,
+    pub(crate) weight: u64,
+    /// The weight that the classes share.
+    pub(crate) bound: u64,
+    /// The entries that there are.
+    pub(crate) entries: usize,
+}
+
+/// A newcomer for whom others leave.
+#[derive(Debug)]
+pub(crate) struct Newcomer {
+    shard: usize,
+    class: Class,
+    remembered: bool,
+    /// Entries in use that the hand has passed over for it.
+    passes: u32,
+}
+
+impl Newcomer {
+    /// How it comes in, once there is room.
+    pub(crate) fn entrance(&self) -> Entrance {
+        self.class.into()
+    }
+}
+
+impl<K, V> Table<K, V> {
+    /// Says in which class a newcomer comes, if that class can make room for it.
+    pub(crate) fn judge(&self, demand: Demand) -> Newcomer {
+        let Demand { hash, weight, bound, entries } = demand;
+        let shard = self.shard_index(hash.place());
+        let mut newcomer = Newcomer { shard, class: Class::Main, remembered: false, passes: 0 };
+        let Some(classes) = &self.classes else { return newcomer };
+        classes.follow(entries, bound);
+        let (remembered, evidence) = classes.recall(hash.place());
+        let own = &classes.shards[shard];
+        if let Some(evidence) = evidence {
+            classes.move_quota(own, evidence, bound, weight);
+        }
+        newcomer.remembered = remembered;
+        if !remembered && !adaptive::is_lucky(hash.place(), own.queue.arrivals()) {
+            newcomer.class = Class::Probation;
+        }
+        newcomer
+    }
+
+    /// Unlinks one entry to make room for `newcomer`, who may lose its class by it. The caller takes over
+    /// the victim's share and its room.
+    pub(crate) fn displace_for(
+        &self,
+        newcomer: &mut Newcomer,
+        position: &Position,
+    ) -> Option<NonNull<Node<K, V>>> {
+        let Some(classes) = &self.classes else {
+            return self.evict(position, Patience::TwoTurns);
+        };
+        let shard = &*classes.shards[newcomer.shard];
+        let early = || self.evict_early(classes, shard, shard.queue.pop(), None);
+        if newcomer.class == Class::Main {
+            let over = (newcomer.remembered && shard.is_too_long()).then(early).flatten();
+            let victim = over.or_else(|| {
+                let passes = &mut newcomer.passes;
+                self.evict_main_within(classes, position, Patience::Passes, passes)
+            });
+            if victim.is_some() {
+                return victim;
+            }
+            newcomer.class = Class::Probation;
+        }
+        let short = shard.waiting() < shard.quota.get();
+        let first = if short { None } else { early() };
+        first
+            .or_else(|| self.evict_main(classes, position, Patience::Buckets))
+            .or_else(|| if short { early() } else { None })
+            .or_else(|| self.evict_early_of_others(classes, Some(shard)))
+            .or_else(|| self.evict_main(classes, position, Patience::TwoTurns))
+    }
+
+    /// Unlinks one entry to make room for the heavier value of another, or of the same.
+    pub(crate) fn displace_any(&self, position: &Position) -> Option<NonNull<Node<K, V>>> {
+        let Some(classes) = &self.classes else {
+            return self.evict(position, Patience::TwoTurns);
+        };
+        let over = classes.shards.iter().filter(|shard| shard.is_too_long());
+        over.map(|shard| self.evict_early(classes, shard, shard.queue.pop(), None))
+            .find_map(|victim| victim)
+            .or_else(|| self.evict_main(classes, position, Patience::Buckets))
+            .or_else(|| self.evict_early_of_others(classes, None))
+            .or_else(|| self.evict_main(classes, position, Patience::TwoTurns))
+    }
+}
