@@ -80,13 +80,17 @@ mod cache;
 mod clock;
 mod config;
 mod counter;
+mod dump;
 mod error;
+mod events;
 mod expiry;
 #[cfg(fuzzing)]
 mod fuzz;
 mod hash;
 mod iter;
 mod load;
+#[cfg(feature = "metrics")]
+mod metrics;
 #[cfg(all(hotset_loom, feature = "loom"))]
 mod model;
 mod node;
@@ -107,6 +111,7 @@ mod weights;
 pub use builder::Builder;
 pub use cache::{Cache, DefaultHashBuilder, Insert};
 pub use config::{Cause, Policy};
+pub use dump::Dump;
 pub use error::{BuildError, LoadError};
 pub use iter::Iter;
 pub use pinned::Pinned;

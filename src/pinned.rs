@@ -132,8 +132,15 @@ impl<K, V, S: BuildHasher> Pinned<'_, K, V, S> {
     }
 }
 
+/// Entries that `Debug` shows of a cache.
+const SHOWN: usize = 16;
+
+/// Up to sixteen entries.
 impl<K: fmt::Debug, V: fmt::Debug, S> fmt::Debug for Pinned<'_, K, V, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.iter()).finish()
+        let mut map = f.debug_map();
+        let mut entries = self.iter();
+        map.entries(entries.by_ref().take(SHOWN));
+        if entries.next().is_some() { map.finish_non_exhaustive() } else { map.finish() }
     }
 }

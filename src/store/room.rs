@@ -184,6 +184,14 @@ impl<K, V> Store<K, V> {
         }
     }
 
+    /// Room for one entry of this weight, if nobody has to leave for it.
+    pub(super) fn reserve_spare(&self, weight: u64) -> Option<Reserved<'_>> {
+        let room = self.budget.take()?;
+        let Some(weighing) = &self.weighing else { return Some(Reserved { room, held: None }) };
+        let mut held = weighing.weights.nothing();
+        held.draw(weight).then_some(Reserved { room, held: Some(held) })
+    }
+
     #[inline]
     fn reserve_free(&self, hash: Hashed) -> Option<(Reserved<'_>, Entrance)> {
         Some(self.entering(hash, self.budget.take()?))

@@ -1,6 +1,7 @@
 //! What shares a cache line? Six slots, their tags, their clock bits.
 
 use crate::clock;
+use crate::dump::Standing;
 use crate::slot::{Slot, Word};
 use crate::sync::{AtomicU64, Ordering};
 use crate::table::tags::{Lane, SLOTS, Tags};
@@ -154,6 +155,18 @@ impl<N> Bucket<N> {
     pub(crate) fn chill(&self, lane: Lane, new: bool) {
         // ORDERING: Relaxed. The clock word is advice.
         self.clock.store(clock::with_cold(self.clock(), lane, new), Ordering::Relaxed);
+    }
+
+    /// The standing of the entry of `lane`, with one reference bit or two.
+    pub(crate) fn standing(&self, lane: Lane, one_level: bool) -> Standing {
+        clock::standing(self.clock(), lane, one_level)
+    }
+
+    /// Gives the entry of `lane` so many uses. What others change in between is lost.
+    pub(crate) fn credit(&self, lane: Lane, uses: u8, one_level: bool) {
+        let word = clock::with_uses(self.clock(), lane, uses, one_level);
+        // ORDERING: Relaxed. The clock word is advice.
+        self.clock.store(word, Ordering::Relaxed);
     }
 
     /// Flips the bits that the hand changes in this bucket. What others change in between is lost.
