@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
+use std::panic::{RefUnwindSafe, UnwindSafe};
 
 use equivalent::Equivalent;
 
@@ -131,6 +132,10 @@ impl<K, V, S: BuildHasher> Pinned<'_, K, V, S> {
         self.cache.store.read_pinned(&self.pin, hash, key, trace)
     }
 }
+
+// As a cache (`cache`): a panic in user code leaves it whole, and a pin says nothing but "since when".
+impl<K, V, S> UnwindSafe for Pinned<'_, K, V, S> where Cache<K, V, S>: RefUnwindSafe {}
+impl<K, V, S> RefUnwindSafe for Pinned<'_, K, V, S> where Cache<K, V, S>: RefUnwindSafe {}
 
 /// Entries that `Debug` shows of a cache.
 const SHOWN: usize = 16;

@@ -145,6 +145,21 @@ fn atomics_come_from_the_shim() {
     check("atomics that bypass crate::sync", broken);
 }
 
+/// Words are read and written whole, and taken apart by arithmetic.
+#[test]
+fn nothing_depends_on_the_order_of_bytes() {
+    let mut broken = Vec::new();
+    for file in sources() {
+        for (at, line) in code(&file) {
+            let names = ["transmute", "_ne_bytes", "target_endian", "AtomicU8", "AtomicU16"];
+            if names.iter().any(|name| line.contains(name)) {
+                broken.push(format!("{}:{}", file.name, at + 1));
+            }
+        }
+    }
+    check("what could depend on the order of bytes", broken);
+}
+
 #[test]
 fn the_public_face_has_no_orderings() {
     let faces = ["cache.rs", "builder.rs", "pinned.rs", "iter.rs", "stats.rs", "error.rs"];

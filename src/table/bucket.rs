@@ -33,12 +33,10 @@ impl<N> Bucket<N> {
 
     #[inline(always)]
     pub(crate) fn slot(&self, lane: Lane) -> &Slot<N> {
-        // What is subtracted is a constant, and a lane is eight times its slot, plus seven: where
-        // slots have eight bytes, nothing is left to compute.
-        let size = size_of::<Slot<N>>();
-        let offset = if size == 8 { lane.top_bit() as usize } else { lane.slot() * size + 7 };
-        // SAFETY: `offset - 7` is the size of a slot times its number, which is below `SLOTS`.
-        unsafe { &*self.slots.as_ptr().byte_add(offset).byte_sub(7) }
+        // What is subtracted is a constant.
+        // SAFETY: what is added, less seven, is the size of a slot times its number, which is below
+        // `SLOTS`.
+        unsafe { &*self.slots.as_ptr().byte_add(offset(lane, size_of::<Slot<N>>())).byte_sub(7) }
     }
 
     #[inline(always)]
@@ -174,5 +172,26 @@ impl<N> Bucket<N> {
     pub(crate) fn flip(&self, bits: u64) {
         // ORDERING: Relaxed. The clock word is advice, not worth a locked instruction per bucket.
         self.clock.store(self.clock() ^ bits, Ordering::Relaxed);
+    }
+}
+
+/// Where the slot of `lane` is among slots of `size` bytes, plus seven. A lane is eight times its slot,
+/// plus seven: where slots have eight bytes, nothing is left to compute.
+#[inline(always)]
+const fn offset(lane: Lane, size: usize) -> usize {
+    if size == 8 { lane.top_bit() as usize } else { lane.slot() * size + 7 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_of_both_widths_are_found() {
+        for size in [4, 8] {
+            for slot in 0..SLOTS {
+                assert_eq!(offset(Lane::of(slot), size), slot * size + 7);
+            }
+        }
     }
 }

@@ -75,8 +75,7 @@ mod events {
     fn said(f: impl FnOnce()) -> Vec<(Level, String)> {
         let scribe = Scribe::default();
         tracing::subscriber::with_default(scribe.clone(), f);
-        let said = std::mem::take(&mut *scribe.0.lock().unwrap());
-        said
+        std::mem::take(&mut *scribe.0.lock().unwrap())
     }
 
     fn line(level: Level, text: &str) -> (Level, String) {
