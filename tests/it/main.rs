@@ -24,4 +24,5 @@ mod panics;
 mod reentrant;
 mod stress;
 mod types;
+mod weighed;
 mod weights;
