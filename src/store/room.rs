@@ -172,6 +172,11 @@ impl<K, V> Store<K, V> {
         if let Some(free) = self.reserve_free() {
             return Some(free);
         }
+        if let Some(victim) = self.reap(leaving.owner) {
+            debug_assert!(leaving.victim.is_none(), "a victim of an earlier turn is settled");
+            leaving.victim = Some(victim);
+            return Some(self.entering(self.budget.of_unlinked()));
+        }
         let position = &leaving.owner.local().position;
         match self.table.displace(hash, position, self.budget.max()) {
             Some((victim, class)) => {
@@ -183,12 +188,25 @@ impl<K, V> Store<K, V> {
         }
     }
 
+    /// Room for one entry of this weight, if nobody has to leave for it.
+    pub(super) fn reserve_spare(&self, weight: u64) -> Option<Reserved<'_>> {
+        let room = self.budget.take()?;
+        let Some(weighing) = &self.weighing else { return Some(Reserved { room, held: None }) };
+        let mut held = weighing.weights.nothing();
+        held.draw(weight).then_some(Reserved { room, held: Some(held) })
+    }
+
     #[inline]
     fn reserve_free(&self) -> Option<(Reserved<'_>, Class)> {
-        let room = self.budget.take()?;
+        Some(self.entering(self.budget.take()?))
+    }
+
+    /// How an entry comes in for which nobody else had to leave.
+    #[inline]
+    fn entering<'s>(&self, room: Room<'s>) -> (Reserved<'s>, Class) {
         let (used, max) = (self.budget.used(), self.budget.max());
         let class = self.table.while_filling(used as u64, max as u64);
-        Some((Reserved { room, held: None }, class))
+        (Reserved { room, held: None }, class)
     }
 
     /// `reserve` where entries are weighed.
@@ -216,7 +234,9 @@ impl<K, V> Store<K, V> {
             if self.is_too_heavy(weight) {
                 return None; // the bound was lowered
             }
-            let victim = self.table.displace_for(&mut newcomer, &owner.local().position);
+            let victim = self
+                .reap(owner)
+                .or_else(|| self.table.displace_for(&mut newcomer, &owner.local().position));
             if let Some(node) = victim {
                 held.add_unlinked(self.weight_of(owner, node));
                 let freed = self.budget.of_unlinked();
@@ -253,7 +273,8 @@ impl<K, V> Store<K, V> {
             if self.is_too_heavy(weight) {
                 return None; // the bound was lowered
             }
-            let node = self.table.displace_any(&owner.local().position)?;
+            let node =
+                self.reap(owner).or_else(|| self.table.displace_any(&owner.local().position))?;
             more.add_unlinked(self.weight_of(owner, node));
             drop(self.budget.of_unlinked());
             leaving.add(node);
@@ -322,7 +343,9 @@ impl<K, V> Store<K, V> {
         };
         takes(self.weight_of(owner, victim));
         drop(self.budget.of_unlinked());
-        self.tell_and_release(owner, victim, Cause::Capacity);
+        // SAFETY: the hand gave us the slot's share of the node.
+        let cause = unsafe { self.cause_of(owner, victim, Cause::Capacity) };
+        self.tell_and_release(owner, victim, cause);
         owner.finish();
     }
 }

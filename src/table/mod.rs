@@ -14,6 +14,7 @@ mod classes;
 mod ghost;
 pub(crate) mod probation;
 mod segment;
+mod standing;
 pub(crate) mod sweep;
 pub(crate) mod tags;
 mod weighed;
@@ -132,6 +133,11 @@ impl<'t, K, V> Place<'t, K, V> {
     /// Whether the slot says `word` now.
     pub(crate) fn holds(&self, word: Word<Node<K, V>>) -> bool {
         self.slot().load() == word
+    }
+
+    #[inline]
+    pub(crate) fn renew(&self, from: Word<Node<K, V>>, to: Word<Node<K, V>>) -> bool {
+        self.slot().renew(from, to)
     }
 
     #[inline]
