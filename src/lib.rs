@@ -9,6 +9,8 @@
 //!   S3-FIFO, W-TinyLFU and LIRS on each kind of workload, at the price of a clock.
 //! * **One load per key**, however many threads ask; a loader that fails or panics wedges nobody,
 //!   and a load that began before an invalidation cannot bring the old value back.
+//! * **Live resources too**: [`ResourceCache`] leases what must be closed, under a bound that counts
+//!   loads and closes.
 //! * **Proved by models**: the code that ships, its memory reclamation included, runs under the
 //!   model checker loom, and for each model there is a planted bug that it must catch.
 //!
@@ -53,7 +55,7 @@
 //!   takes a thread that keeps a [`Pinned`] while others write; or when all that could leave is
 //!   being written at this instant. If every write must enter, use a map.
 //! * A value that leaves is not dropped at once, but up to 64 writes later. If destruction must be
-//!   prompt, as for connections and models, this is not the right cache.
+//!   prompt, as for connections and models, take a [`ResourceCache`].
 //! * An entry whose time is over keeps its room until somebody needs it or [sweeps](Cache::sweep): there
 //!   is no thread that would put it out, and a listener is told only then. If something must happen at
 //!   the very moment, as with leases, take timers.
@@ -128,6 +130,7 @@ mod reclaim;
 #[cfg(doctest)]
 mod refused;
 mod removed;
+pub mod resource;
 mod seed;
 mod slot;
 mod stats;
@@ -146,6 +149,11 @@ pub use error::{BuildError, LoadError};
 pub use iter::Iter;
 pub use pinned::Pinned;
 pub use removed::Removed;
+pub use resource::{
+    Async, AsyncLoader, CloseError, Holder, Job, Lease, LeaseError, LoadContext, Loaded, Loader,
+    ManualClock, Phase, Reentrant, Report, ResourceBuildError, ResourceBuilder, ResourceCache,
+    Snapshot, Spawn, State, from_fn,
+};
 pub use stats::Stats;
 pub use time::{ManualTime, TimeSource};
 
@@ -170,5 +178,6 @@ pub mod __model {
     pub use crate::model::*;
     #[cfg(not(hotset_pause))]
     pub use crate::pause::{Step, set_step_hook};
+    pub use crate::resource::model::{Held, Shelves};
     pub use crate::seed::{Seed, plant};
 }
