@@ -255,7 +255,7 @@ impl<K, V, S> Cache<K, V, S> {
 
 impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     #[inline(always)]
-    fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> Hashed {
+    pub(crate) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> Hashed {
         Hashed::new(&self.hasher, key)
     }
 
@@ -441,11 +441,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         V: Clone,
     {
         let hash = self.hash(&key);
-        match self.store.get_or_load(hash, key, false, || Ok::<V, Infallible>(load())) {
-            Ok(value) => value,
-            Err(LoadError::Failed(never)) => match *never {},
-            Err(error @ (LoadError::Reentrant | LoadError::Panicked)) => panic!("{error}"),
-        }
+        value_or_panic(self.store.get_or_load(hash, key, false, || Ok(load())))
     }
 
     /// The value of `key`; if it has none, that which `load` gives, which is kept.
@@ -480,6 +476,15 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         E: Send + Sync + 'static,
     {
         self.store.get_or_load(self.hash(&key), key, true, load)
+    }
+}
+
+/// The outcome of a load that cannot fail, but for the documented panic.
+pub(crate) fn value_or_panic<V>(outcome: Result<V, LoadError<Infallible>>) -> V {
+    match outcome {
+        Ok(value) => value,
+        Err(LoadError::Failed(never)) => match *never {},
+        Err(error) => panic!("{error}"),
     }
 }
 

@@ -81,6 +81,7 @@ mod clock;
 mod config;
 mod counter;
 mod error;
+mod future;
 #[cfg(fuzzing)]
 mod fuzz;
 mod hash;

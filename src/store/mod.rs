@@ -5,6 +5,8 @@
 //! shares, and free a batch of what nobody reads any more. `Leaving` is that last part, and it
 //! happens also when a user's `Eq` or `Clone` panics.
 
+mod flight;
+mod future;
 mod loading;
 mod walk;
 
@@ -17,6 +19,7 @@ use equivalent::Equivalent;
 use crate::budget::{Budget, Room};
 use crate::config::{Cause, Policy};
 use crate::hash::Hashed;
+use crate::load::part;
 use crate::node::{Node, NodeDomain, NodeOwner, Private, release};
 use crate::pause::{Step, reach};
 use crate::reclaim::{Hazard, Pin, Protect};
@@ -274,7 +277,7 @@ impl<K, V> Store<K, V> {
                         fresh.published();
                         drop(shield);
                         // SAFETY: the exchange gave us the slot's share of the flight's node.
-                        unsafe { release(owner, flight.node) };
+                        unsafe { part(owner, flight.node) };
                         owner.local().inserts.bump();
                         return Written::New;
                     }
@@ -407,7 +410,7 @@ impl<K, V> Store<K, V> {
             }
             drop(shield);
             // SAFETY: unlinking gave us the slot's share of the flight's node.
-            unsafe { release(owner, found.node) };
+            unsafe { part(owner, found.node) };
             return None;
         }
     }

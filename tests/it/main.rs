@@ -12,6 +12,8 @@ mod bound;
 mod capacity;
 mod clock;
 mod drops;
+mod executors;
+mod future;
 mod linear;
 mod listener;
 mod load;
