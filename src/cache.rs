@@ -63,6 +63,14 @@ pub enum Insert<K, V> {
 }
 
 impl<K, V> Insert<K, V> {
+    pub(crate) fn from_written(written: Written<K, V>) -> Self {
+        match written {
+            Written::New => Self::New,
+            Written::Replaced(removed) => Self::Replaced(removed),
+            Written::NotAdmitted(key, value) => Self::NotAdmitted(key, value),
+        }
+    }
+
     /// Whether the entry is in the cache.
     pub fn is_admitted(&self) -> bool {
         matches!(self, Self::New | Self::Replaced(_))
@@ -362,11 +370,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// assert_eq!(*old, "one");
     /// ```
     pub fn insert(&self, key: K, value: V) -> Insert<K, V> {
-        match self.store.insert(self.hash(&key), key, value) {
-            Written::New => Insert::New,
-            Written::Replaced(removed) => Insert::Replaced(removed),
-            Written::NotAdmitted(key, value) => Insert::NotAdmitted(key, value),
-        }
+        Insert::from_written(self.store.insert(self.hash(&key), key, value))
     }
 
     /// Gives `key` the value `value` if it has an entry.
@@ -454,8 +458,9 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// # Errors
     ///
     /// [`LoadError::Failed`] with the loader's error, shared; [`LoadError::Panicked`] if it
-    /// panicked in another thread (its own caller sees the panic); [`LoadError::Reentrant`] if
-    /// `load` asks this cache for `key`.
+    /// panicked elsewhere (its own caller sees the panic); [`LoadError::Reentrant`] if `load` asks
+    /// this cache for `key`; [`LoadError::Missing`] if this call waited for a
+    /// [`load_many`](Self::load_many) that gave no value for `key`.
     ///
     /// # Examples
     ///

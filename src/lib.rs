@@ -7,8 +7,9 @@
 //!   evicted while the cache is below it. What has left and waits for readers is bounded, too.
 //! * **It keeps the right things**: the default [`Policy::Adaptive`] is near the best of LRU, ARC,
 //!   S3-FIFO, W-TinyLFU and LIRS on each kind of workload, at the price of a clock.
-//! * **One load per key**, however many threads ask; a loader that fails or panics wedges nobody,
-//!   and a load that began before an invalidation cannot bring the old value back.
+//! * **One load per key**, however many threads and tasks ask; a loader that fails, panics or is
+//!   dropped wedges nobody, and a load that began before an invalidation cannot bring the old value
+//!   back. [`load_many`](Cache::load_many) asks once for all keys that are missing.
 //! * **Proved by models**: the code that ships, its memory reclamation included, runs under the
 //!   model checker loom, and for each model there is a planted bug that it must catch.
 //!
@@ -51,7 +52,9 @@
 //!   being written at this instant. If every write must enter, use a map.
 //! * A value that leaves is not dropped at once, but up to 64 writes later. If destruction must be
 //!   prompt, as for connections and models, this is not the right cache.
-//! * There is no expiry, no weight and no async loading in this version.
+//! * There is no expiry and no weight in this version.
+//! * An async load makes progress only while the task that leads it is polled:
+//!   [`get_or_insert_async`](Cache::get_or_insert_async) says what follows.
 //! * [`get`](Cache::get) clones. For an `Arc` that writes the counter next to the value, which all
 //!   its readers share; [`with`](Cache::with) and [`Pinned::get`] do not.
 //! * On one thread, inserting into a full cache costs more than in a cache with locks.
@@ -68,7 +71,7 @@
 //! A `Hash`, `Eq`, `Clone` or closure that panics leaves the cache as it was; the panic goes to the
 //! caller. A listener's panic is caught and loses that one call. A destructor's panic is caught
 //! where the cache calls it. A loader's panic goes to its caller; who waited gets
-//! [`LoadError::Panicked`], or loads itself.
+//! [`LoadError::Panicked`], or loads itself. A waker's panic is caught.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -76,8 +79,10 @@ mod adaptive;
 mod advice;
 mod budget;
 mod builder;
+mod bulk;
 mod cache;
 mod clock;
+mod compute;
 mod config;
 mod counter;
 mod error;
@@ -104,7 +109,8 @@ mod thread_id;
 
 pub use builder::Builder;
 pub use cache::{Cache, DefaultHashBuilder, Insert};
-pub use config::{Cause, Policy};
+pub use compute::Computed;
+pub use config::{Cause, Compute, Policy};
 pub use error::{BuildError, LoadError};
 pub use iter::Iter;
 pub use pinned::Pinned;

@@ -101,7 +101,7 @@ pub(crate) enum Turn {
 }
 
 impl<K, V> Node<K, V> {
-    /// Whether an entry is settled, and no room is left of its flight. For quiet moments.
+    /// Whether a flight is settled, and no room is left of it.
     pub(crate) fn is_settled(&self) -> bool {
         // ORDERING: Acquire. Partner: the exchange in `settle`.
         self.link.load(Ordering::Acquire).addr() == SETTLED

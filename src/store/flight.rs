@@ -420,6 +420,28 @@ impl<K, V> Drop for Parting<'_, K, V> {
 /// Ends the flights of a loader that panics, as it unwinds.
 pub(crate) struct Loading<'s, K, V>(Vec<Lead<'s, K, V>>);
 
+impl<'s, K, V> Loading<'s, K, V> {
+    /// Runs `load` as the loader of all these flights; it is given their keys, and those in `more`.
+    /// Gives back the leads, still to be finished.
+    pub(crate) fn run<R>(
+        leads: Vec<Lead<'s, K, V>>,
+        more: &[K],
+        load: impl FnOnce(&[&K]) -> R,
+    ) -> (Vec<Lead<'s, K, V>>, R) {
+        let _running = Running::enter_all(leads.iter().map(Lead::node));
+        let mut this = Self(leads);
+        let keys: Vec<&K> = this.0.iter().map(Lead::key).chain(more).collect();
+        let loaded = load(&keys);
+        (std::mem::take(&mut this.0), loaded)
+    }
+}
+
+impl<K, V> Drop for Loading<'_, K, V> {
+    fn drop(&mut self) {
+        self.0.drain(..).for_each(Lead::panicked);
+    }
+}
+
 /// The same for one flight, without a list.
 pub(crate) struct LoadingOne<'s, K, V>(Option<Lead<'s, K, V>>);
 
@@ -439,27 +461,6 @@ impl<K, V> Drop for LoadingOne<'_, K, V> {
         if let Some(lead) = self.0.take() {
             lead.panicked();
         }
-    }
-}
-
-impl<'s, K, V> Loading<'s, K, V> {
-    /// Runs `load` as the loader of all these flights, whose keys it is given. Gives back the leads,
-    /// still to be finished.
-    pub(crate) fn run<R>(
-        leads: Vec<Lead<'s, K, V>>,
-        load: impl FnOnce(&[&K]) -> R,
-    ) -> (Vec<Lead<'s, K, V>>, R) {
-        let _running = Running::enter_all(leads.iter().map(Lead::node));
-        let mut this = Self(leads);
-        let keys: Vec<&K> = this.0.iter().map(Lead::key).collect();
-        let loaded = load(&keys);
-        (std::mem::take(&mut this.0), loaded)
-    }
-}
-
-impl<K, V> Drop for Loading<'_, K, V> {
-    fn drop(&mut self) {
-        self.0.drain(..).for_each(Lead::panicked);
     }
 }
 

@@ -5,6 +5,8 @@
 //! shares, and free a batch of what nobody reads any more. `Leaving` is that last part, and it
 //! happens also when a user's `Eq` or `Clone` panics.
 
+mod bulk;
+mod compute;
 mod flight;
 mod future;
 mod loading;
@@ -29,6 +31,7 @@ use crate::slot::Word;
 use crate::stats::{Local, Stats};
 use crate::table::claim::{Acquired, Claimer};
 use crate::table::{Entrance, Table};
+pub(crate) use compute::Decided;
 
 /// A listener, as the builder takes it.
 pub(crate) type Listener<K, V> = Box<dyn Fn(&K, &V, Cause) + Send + Sync>;

@@ -212,7 +212,7 @@ impl<K, V> Store<K, V> {
                         // SAFETY: read READY from its slot under `pin`.
                         let node = unsafe { &*word.node() };
                         self.table.check_place(cursor, place, node.place())?;
-                        if !node.is_settled() {
+                        if node.is_sole() && !node.is_settled() {
                             return Err(format!("bucket {cursor}: an entry is not settled"));
                         }
                         keys.push(node.key());
