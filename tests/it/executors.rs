@@ -29,7 +29,7 @@ async fn storm(cache: &Cache<u64, u64>, task: u64, yields: impl AsyncFn()) {
             None
         };
         let asked = async { Some(asked.await) };
-        let outcome = if (task + round) % 3 == 0 {
+        let outcome = if (task + round).is_multiple_of(3) {
             futures_lite::future::or(asked, given_up).await
         } else {
             asked.await
@@ -118,7 +118,11 @@ fn under_a_local_executor_with_futures_that_are_not_send() {
         .collect();
     block_on(executor.run(async {
         for (n, task) in tasks.into_iter().enumerate() {
-            if n % 4 == 0 { drop(task.cancel().await) } else { task.await }
+            if n % 4 == 0 {
+                task.cancel().await;
+            } else {
+                task.await;
+            }
         }
     }));
     cache.remove(&100);
