@@ -7,8 +7,9 @@
 //!   evicted while the cache is below it. What has left and waits for readers is bounded, too.
 //! * **It keeps the right things**: the default [`Policy::Adaptive`] is near the best of LRU, ARC,
 //!   S3-FIFO, W-TinyLFU and LIRS on each kind of workload, at the price of a clock.
-//! * **One load per key**, however many threads ask; a loader that fails or panics wedges nobody,
-//!   and a load that began before an invalidation cannot bring the old value back.
+//! * **One load per key**, however many threads and tasks ask; a loader that fails, panics or is
+//!   dropped wedges nobody, and a load that began before an invalidation cannot bring the old value
+//!   back. [`load_many`](Cache::load_many) asks once for all keys that are missing.
 //! * **Live resources too**: [`ResourceCache`] leases what must be closed, under a bound that counts
 //!   loads and closes.
 //! * **Proved by models**: the code that ships, its memory reclamation included, runs under the
@@ -59,6 +60,8 @@
 //! * An entry whose time is over keeps its room until somebody needs it or [sweeps](Cache::sweep): there
 //!   is no thread that would put it out, and a listener is told only then. If something must happen at
 //!   the very moment, as with leases, take timers.
+//! * An async load makes progress only while the task that leads it is polled:
+//!   [`get_or_insert_async`](Cache::get_or_insert_async) says what follows.
 //! * [`get`](Cache::get) clones. For an `Arc` that writes the counter next to the value, which all
 //!   its readers share; [`with`](Cache::with) and [`Pinned::get`] do not.
 //! * On one thread, inserting into a full cache costs more than in a cache with locks.
@@ -98,7 +101,7 @@
 //! A `Hash`, `Eq`, `Clone` or closure that panics leaves the cache as it was; the panic goes to the
 //! caller. A listener's panic is caught and loses that one call. A destructor's panic is caught
 //! where the cache calls it. A loader's panic goes to its caller; who waited gets
-//! [`LoadError::Panicked`], or loads itself.
+//! [`LoadError::Panicked`], or loads itself. A waker's panic is caught.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -106,14 +109,17 @@ mod adaptive;
 mod advice;
 mod budget;
 mod builder;
+mod bulk;
 mod cache;
 mod clock;
+mod compute;
 mod config;
 mod counter;
 mod dump;
 mod error;
 mod events;
 mod expiry;
+mod future;
 #[cfg(fuzzing)]
 mod fuzz;
 mod hash;
@@ -143,7 +149,8 @@ mod weights;
 
 pub use builder::Builder;
 pub use cache::{Cache, DefaultHashBuilder, Insert};
-pub use config::{Cause, Policy};
+pub use compute::Computed;
+pub use config::{Cause, Compute, Policy};
 pub use dump::Dump;
 pub use error::{BuildError, LoadError};
 pub use iter::Iter;

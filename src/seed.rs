@@ -33,8 +33,18 @@ pub enum Seed {
     RelaxedSlot,
     /// A flight's outcome is made known with Relaxed, and its settling too.
     RelaxedOutcome,
-    /// The waiters are read and then, in a second step, the flight is settled.
+    /// The waiters are told, and then, in a second step, the flight is settled.
     LostWaiter,
+    /// Who sits down looks what is up before, and not after.
+    LookThenSit,
+    /// A leader that gives up tells nobody.
+    SilentVacancy,
+    /// Who was told that the lead is vacant leaves and tells nobody.
+    ToldAndGone,
+    /// The last one to leave a flight that nobody leads leaves it in its slot.
+    LastLeavesOpen,
+    /// When a flight has become an entry, nobody signs off for the slot's share.
+    SlotStaysSignedOn,
     /// A loader that panics wakes nobody.
     SilentPanic,
     /// A failed flight is made known before it leaves its slot.

@@ -5,8 +5,12 @@
 //! shares, and free a batch of what nobody reads any more. `Leaving` is that last part, and it
 //! happens also when a user's `Eq` or `Clone` panics.
 
+mod bulk;
+mod compute;
 mod dumping;
 mod expiring;
+mod flight;
+mod future;
 mod loading;
 mod reading;
 mod room;
@@ -25,6 +29,7 @@ use crate::config::{Cause, Policy};
 use crate::events;
 use crate::expiry::{Expiry, Stamp};
 use crate::hash::Hashed;
+use crate::load::part;
 use crate::node::{Node, NodeDomain, NodeOwner, Private, release};
 use crate::pause::{Step, reach};
 use crate::reclaim::{Hazard, Kind, Pin, Protect};
@@ -34,6 +39,7 @@ use crate::slot::Word;
 use crate::stats::{Local, Stats};
 use crate::table::Table;
 use crate::table::claim::{Acquired, Claimer};
+pub(crate) use compute::Decided;
 pub(crate) use room::{Weigher, Weighing};
 
 /// A listener, as the builder takes it.
@@ -258,7 +264,7 @@ impl<K, V> Store<K, V> {
                         fresh.published();
                         drop(shield);
                         // SAFETY: the exchange gave us the slot's share of the flight's node.
-                        unsafe { release(owner, flight.node) };
+                        unsafe { part(owner, flight.node) };
                         owner.local().inserts.bump();
                         return Written::New;
                     }
@@ -296,7 +302,17 @@ impl<K, V> Store<K, V> {
         if let Some((old, cause)) = self.unlink(hash, fresh.key(), &mut |_, _| true) {
             self.tell_and_release(leaving.owner, old, cause);
         }
-        leaving.owner.local().not_admitted.bump();
+        self.hand_back(leaving.owner, fresh, weight)
+    }
+
+    /// Counts an entry that could not be admitted, and gives it back.
+    fn hand_back(
+        &self,
+        owner: NodeOwner<'_, K, V>,
+        fresh: Private<'_, K, V>,
+        weight: u64,
+    ) -> Written<K, V> {
+        owner.local().not_admitted.bump();
         events::not_admitted();
         let (key, value) = fresh.into_entry();
         if self.is_too_heavy(weight) {
@@ -429,7 +445,7 @@ impl<K, V> Store<K, V> {
             }
             drop(shield);
             // SAFETY: unlinking gave us the slot's share of the flight's node.
-            unsafe { release(owner, found.node) };
+            unsafe { part(owner, found.node) };
             return None;
         }
     }
