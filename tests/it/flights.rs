@@ -266,7 +266,7 @@ fn run(ops: &[Op]) {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: times(800) as u32,
+        cases: times(300) as u32,
         failure_persistence: None,
         ..ProptestConfig::default()
     })]
