@@ -1,0 +1,18 @@
+//! The tests of `ResourceCache`, one binary. Each module says which question it answers.
+//!
+//! What is expected here comes from the contract of `ResourceCache`, not from its code.
+
+mod gate;
+mod hand;
+mod world;
+
+mod cancel;
+mod clocks;
+mod faults;
+mod field;
+mod hooks;
+#[path = "../../examples/model_spec.rs"]
+mod model_spec;
+mod parity;
+mod rules;
+mod waits;
