@@ -248,11 +248,8 @@ pub(crate) struct Folder(PathBuf);
 impl Folder {
     pub(crate) fn new() -> io::Result<Self> {
         static FOLDERS: AtomicUsize = AtomicUsize::new(0);
-        let name = format!(
-            "hotset-model-spec-{}-{}",
-            std::process::id(),
-            FOLDERS.fetch_add(1, SeqCst)
-        );
+        let name =
+            format!("hotset-model-spec-{}-{}", std::process::id(), FOLDERS.fetch_add(1, SeqCst));
         let path = std::env::temp_dir().join(name);
         fs::create_dir(&path)?;
         Ok(Self(path))
@@ -300,7 +297,9 @@ pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
     let retrained = cache.lease(&plain.resolve()?)?;
     assert_eq!((&*model.weights, &*retrained.weights), (&b"weights"[..], &b"retrained"[..]));
 
-    println!("{:#?}", cache.loaded_keys());
     assert_eq!(cache.loaded_keys().len(), 3);
+    for lease in [&same, &other, &retrained] {
+        println!("label {:?}, loaded in {:?}", lease.spec().label, lease.load_time());
+    }
     Ok(())
 }

@@ -12,11 +12,7 @@ use crate::model_spec::{Device, Dtype, Folder, Kind, ModelId, Models, Request};
 use crate::world::{Broken, Event, World, chain, spec};
 
 fn cache(world: &World, max_entries: usize) -> ResourceCache<World> {
-    ResourceCache::builder(world.clone())
-        .max_entries(max_entries)
-        .no_backoff()
-        .build()
-        .unwrap()
+    ResourceCache::builder(world.clone()).max_entries(max_entries).no_backoff().build().unwrap()
 }
 
 fn id(request: &Request) -> ModelId {
@@ -280,11 +276,8 @@ fn row_7_the_entry_point_is_identity() {
     let base = folder.write("base", "weights").unwrap();
     let cache = ResourceCache::builder(Models::default()).max_entries(4).build().unwrap();
     for name in ["package:first", "package:second"] {
-        let custom = Request {
-            kind: Kind::Custom,
-            entry_point: Some(name.into()),
-            ..Request::new(&base)
-        };
+        let custom =
+            Request { kind: Kind::Custom, entry_point: Some(name.into()), ..Request::new(&base) };
         let lease = cache.lease(&custom.resolve().unwrap()).unwrap();
         assert_eq!(lease.entry_point.as_deref(), Some(name));
     }
@@ -304,8 +297,7 @@ fn row_12_trust_remote_code_is_identity() {
 fn row_13_auto_is_what_it_resolves_to() {
     let folder = Folder::new().unwrap();
     let auto = Request::new(folder.write("base", "weights").unwrap());
-    let exact =
-        Request { dtype: Some(Dtype::F32), device: Some(Device::Cpu), ..auto.clone() };
+    let exact = Request { dtype: Some(Dtype::F32), device: Some(Device::Cpu), ..auto.clone() };
     let cache = ResourceCache::builder(Models::default()).max_entries(4).build().unwrap();
     let one = cache.lease(&auto.resolve().unwrap()).unwrap();
     let other = cache.lease(&exact.resolve().unwrap()).unwrap();

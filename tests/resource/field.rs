@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use hotset::{Lease, LeaseError, ResourceCache, State, Unloaded};
+use hotset::resource::Unloaded;
+use hotset::{Lease, LeaseError, ResourceCache, State};
 
 use crate::gate::{Gate, limited, lock, until};
 use crate::hand::Hand;
@@ -14,11 +15,7 @@ use crate::world::{Broken, Event, Spec, World, boom, spec, weighing};
 const SOON: Duration = Duration::from_millis(50);
 
 fn cache(world: &World, max_entries: usize) -> ResourceCache<World> {
-    ResourceCache::builder(world.clone())
-        .max_entries(max_entries)
-        .no_backoff()
-        .build()
-        .unwrap()
+    ResourceCache::builder(world.clone()).max_entries(max_entries).no_backoff().build().unwrap()
 }
 
 fn weighted(world: &World, max_weight: u64) -> ResourceCache<World> {

@@ -1,11 +1,8 @@
 //! How do tests wait without sleeping? Gates that hold whoever passes, conditions that are awaited,
 //! and a limit on everything, so that a deadlock is a message and not a silent machine.
 
-use std::future::Future;
 use std::panic::resume_unwind;
-use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
-use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -23,7 +20,7 @@ pub(crate) fn limited<T: Send + 'static>(what: &str, f: impl FnOnce() -> T + Sen
     let (send, receive) = mpsc::channel();
     let runs = thread::spawn(move || {
         let value = f();
-        drop(send.send(()));
+        send.send(()).ok(); // nobody listens when it is too late
         value
     });
     match receive.recv_timeout(LONG) {
@@ -46,7 +43,7 @@ pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// Holds threads and tasks until it is opened.
+/// Holds threads until it is opened.
 #[derive(Clone, Default)]
 pub(crate) struct Gate(Arc<(Mutex<Door>, Condvar)>);
 
@@ -54,7 +51,6 @@ pub(crate) struct Gate(Arc<(Mutex<Door>, Condvar)>);
 struct Door {
     open: bool,
     arrived: usize,
-    wakers: Vec<Waker>,
 }
 
 impl Gate {
@@ -65,13 +61,8 @@ impl Gate {
     /// Lets through all who wait and whoever comes later.
     pub(crate) fn open(&self) {
         let (door, changed) = &*self.0;
-        let wakers = {
-            let mut door = lock(door);
-            door.open = true;
-            std::mem::take(&mut door.wakers)
-        };
+        lock(door).open = true;
         changed.notify_all();
-        wakers.into_iter().for_each(Waker::wake);
     }
 
     /// Waits here until the gate is open.
@@ -102,37 +93,5 @@ impl Gate {
     /// How many have come to this gate.
     pub(crate) fn arrivals(&self) -> usize {
         lock(&self.0.0).arrived
-    }
-
-    /// The same as [`pass`](Self::pass) for a task.
-    pub(crate) fn passage(&self) -> Passage {
-        Passage { gate: self.clone(), counted: false }
-    }
-}
-
-/// A task's way through a gate.
-pub(crate) struct Passage {
-    gate: Gate,
-    counted: bool,
-}
-
-impl Future for Passage {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = &mut *self;
-        let (door, changed) = &*this.gate.0;
-        let waker = cx.waker().clone();
-        let mut door = lock(door);
-        if !this.counted {
-            this.counted = true;
-            door.arrived += 1;
-            changed.notify_all();
-        }
-        if door.open {
-            return Poll::Ready(());
-        }
-        door.wakers.push(waker);
-        Poll::Pending
     }
 }

@@ -315,7 +315,7 @@ fn everything(probe: &Probe) {
     }
     for key in [CLOSE_FAILS, CLOSE_PANICS] {
         drop(cache.lease(&spec(key)).unwrap());
-        drop(cache.unload(&id(key)));
+        cache.unload(&id(key)).unwrap();
     }
 
     // No room: threads and tasks that wait, give up, are too many, or are served.
@@ -333,19 +333,17 @@ fn everything(probe: &Probe) {
         assert!(matches!(full, Poll::Ready(Err(LeaseError::QueueFull { .. }))));
         drop(waits.pop()); // goes away while it waits
         drop(held); // serves one, or two
-        until("the first is served or given up", || {
-            poll_once(waits[0].as_mut(), probe).is_ready()
-        });
+        until("the first is served or given up", || poll_once(waits[0].as_mut(), probe).is_ready());
     }
 
     // A load that is under way when its key is unloaded, and when nobody waits any more.
     assert!(cache.lease(&spec(SLOW)).is_err(), "its time is over");
-    drop(cache.unload(&id(SLOW)));
+    cache.unload(&id(SLOW)).unwrap();
     probe.0.gate.open();
-    drop(cache.evict_idle());
+    cache.evict_idle().unwrap();
     drop(cache.lease(&spec(1)));
-    drop(cache.resize(2, None));
-    drop(cache.evict_all());
+    cache.resize(2, None).unwrap();
+    cache.evict_all().unwrap();
 
     // Time: an idle entry expires.
     until("a lease", || cache.lease(&spec(1)).is_ok());

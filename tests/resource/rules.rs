@@ -16,11 +16,7 @@ use crate::world::{Broken, Random, World, spec, weighing};
 const LONG: Duration = Duration::from_secs(10);
 
 fn cache(world: &World, max_entries: usize) -> ResourceCache<World> {
-    ResourceCache::builder(world.clone())
-        .max_entries(max_entries)
-        .no_backoff()
-        .build()
-        .unwrap()
+    ResourceCache::builder(world.clone()).max_entries(max_entries).no_backoff().build().unwrap()
 }
 
 /// One of the things that a caller may do.
@@ -62,8 +58,8 @@ fn do_something(cache: &ResourceCache<World>, random: &mut Random, served: &Atom
                 serve(lease).retire();
             }
         }
-        18 => drop(cache.unload(&wanted.key)),
-        _ => drop(cache.evict_idle()),
+        18 => _ = cache.unload(&wanted.key).unwrap(),
+        _ => _ = cache.evict_idle().unwrap(),
     }
 }
 
@@ -125,7 +121,7 @@ fn of_many_last_releases_one_closes() {
             }
             drop(lease);
             start.wait();
-            drop(cache.evict_all());
+            cache.evict_all().unwrap();
         });
         until("it is closed", || world.totals().closed == round);
     }

@@ -4,7 +4,8 @@ use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use hotset::{Lease, LeaseError, Phase, ResourceBuildError, ResourceCache, Unloaded};
+use hotset::resource::Unloaded;
+use hotset::{Lease, LeaseError, Phase, ResourceBuildError, ResourceCache};
 
 use crate::gate::{Gate, limited, until};
 use crate::hand::block_on;
@@ -16,11 +17,7 @@ const LONG: Duration = Duration::from_secs(10);
 type Outcome = Result<Lease<World>, LeaseError<u32, Broken>>;
 
 fn cache(world: &World, max_entries: usize) -> ResourceCache<World> {
-    ResourceCache::builder(world.clone())
-        .max_entries(max_entries)
-        .no_backoff()
-        .build()
-        .unwrap()
+    ResourceCache::builder(world.clone()).max_entries(max_entries).no_backoff().build().unwrap()
 }
 
 /// Asks in a thread of its own, and returns when it waits.
@@ -95,11 +92,8 @@ fn a_hit_does_not_queue() {
 #[test]
 fn a_wait_for_room_ends_in_capacity_and_says_who_holds_it() {
     let world = World::new();
-    let cache = ResourceCache::builder(world.clone())
-        .max_entries(2)
-        .wait_timeout(SOON)
-        .build()
-        .unwrap();
+    let cache =
+        ResourceCache::builder(world.clone()).max_entries(2).wait_timeout(SOON).build().unwrap();
     let one = cache.lease(&spec(1)).unwrap();
     let copy = one.clone();
     let two = cache.lease(&spec(2)).unwrap();
@@ -166,11 +160,8 @@ fn a_wait_of_zero_still_takes_what_is_ready() {
 #[test]
 fn more_waiters_than_allowed_are_refused_at_once() {
     let world = World::new();
-    let cache = ResourceCache::builder(world.clone())
-        .max_entries(1)
-        .max_waiters(2)
-        .build()
-        .unwrap();
+    let cache =
+        ResourceCache::builder(world.clone()).max_entries(1).max_waiters(2).build().unwrap();
     let held = cache.lease(&spec(1)).unwrap();
     let waits = [2, 3].map(|key| ask(&cache, spec(key)));
     let refused = cache.lease(&spec(4)).err();
@@ -188,11 +179,8 @@ fn more_waiters_than_allowed_are_refused_at_once() {
 #[test]
 fn what_can_never_fit_is_refused_at_once_and_nothing_is_closed_for_it() {
     let world = World::new();
-    let cache = ResourceCache::builder(world.clone())
-        .max_entries(4)
-        .max_weight(10)
-        .build()
-        .unwrap();
+    let cache =
+        ResourceCache::builder(world.clone()).max_entries(4).max_weight(10).build().unwrap();
     drop(cache.lease(&weighing(1, 5)).unwrap());
     match cache.lease(&weighing(2, 11)) {
         Err(LeaseError::TooLarge { need: 11, limit: 10 }) => {}
@@ -207,11 +195,8 @@ fn what_can_never_fit_is_refused_at_once_and_nothing_is_closed_for_it() {
 #[test]
 fn nothing_is_closed_unless_it_suffices() {
     let world = World::new();
-    let cache = ResourceCache::builder(world.clone())
-        .max_entries(8)
-        .max_weight(10)
-        .build()
-        .unwrap();
+    let cache =
+        ResourceCache::builder(world.clone()).max_entries(8).max_weight(10).build().unwrap();
     drop(cache.lease(&weighing(1, 2)).unwrap());
     let held = cache.lease(&weighing(2, 6)).unwrap();
     let refused = cache.lease_within(&weighing(3, 7), SOON).err();
@@ -308,7 +293,10 @@ fn a_limit_that_is_raised_serves_who_waits() {
     assert_eq!(waits.join().unwrap().unwrap().key, 2);
     assert_eq!(held.key, 1);
     let refused = cache.resize(0, None).err();
-    assert!(matches!(refused, Some(ResourceBuildError::MaxEntries { given: 0, .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Some(ResourceBuildError::MaxEntries { given: 0, .. })),
+        "{refused:?}"
+    );
     assert_eq!(cache.snapshot().max_entries, 2, "a refused limit changes nothing");
 }
 
