@@ -272,12 +272,11 @@ impl Drop for Folder {
 pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = Folder::new()?;
     let base = folder.write("base", "weights")?;
-    let cache = ResourceCache::builder(Models::default()).max_entries(4).build()?;
-
+    let cache = ResourceCache::builder(Models::default()).max_entries(8).build()?;
     let plain = Request::new(&base);
     let model = cache.lease(&plain.resolve()?)?;
 
-    // A label is not identity; neither is how the request was spelled.
+    // A label is not identity, and how a request is spelled is not either.
     let spelled = Request {
         dtype: Some(Dtype::F32),
         device: Some(Device::Cpu),
@@ -287,19 +286,34 @@ pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
     let same = cache.lease(&spelled.resolve()?)?;
     assert!(std::ptr::eq(&*model, &*same));
 
-    // Consent to remote code is.
-    let trusting = Request { trust_remote_code: true, ..plain.clone() };
-    let other = cache.lease(&trusting.resolve()?)?;
-    assert!(!std::ptr::eq(&*model, &*other));
+    // Everything else is: a model that differs in one field is another model.
+    let custom = Request { kind: Kind::Custom, ..plain.clone() };
+    let others = [
+        Request { adapter: Some(folder.write("adapter", "delta")?), ..plain.clone() },
+        Request { dtype: Some(Dtype::F16), ..plain.clone() },
+        Request { device: Some(Device::Gpu(0)), ..plain.clone() },
+        Request { trust_remote_code: true, ..custom.clone() },
+        Request { entry_point: Some("package:load".into()), ..custom.clone() },
+        custom,
+    ];
+    for wanted in &others {
+        let other = cache.lease(&wanted.resolve()?)?;
+        assert!(!std::ptr::eq(&*model, &*other));
+        assert_eq!(other.adapter.is_some(), wanted.adapter.is_some());
+        assert_eq!(other.dtype, wanted.dtype.unwrap_or(Dtype::F32));
+        assert_eq!(other.device, wanted.device.unwrap_or(Device::Cpu));
+        assert_eq!(other.ran_remote_code, wanted.trust_remote_code);
+        assert_eq!(other.entry_point, wanted.entry_point);
+    }
 
-    // Weights that are trained anew are another model, and who uses the old one keeps it.
+    // Weights that are trained anew in place are another model; who uses the old one keeps it.
     folder.write("base", "retrained")?;
     let retrained = cache.lease(&plain.resolve()?)?;
     assert_eq!((&*model.weights, &*retrained.weights), (&b"weights"[..], &b"retrained"[..]));
 
-    assert_eq!(cache.loaded_keys().len(), 3);
-    for lease in [&same, &other, &retrained] {
-        println!("label {:?}, loaded in {:?}", lease.spec().label, lease.load_time());
+    for (lease, what) in [(&model, "old"), (&retrained, "new")] {
+        println!("{what}, label {:?}, loaded in {:?}", lease.spec().label, lease.load_time());
     }
+    assert_eq!(cache.loaded_keys().len(), 8);
     Ok(())
 }

@@ -127,11 +127,11 @@ impl AsyncLoader for Sleepy {
         }
     }
 
-    async fn close(&self, key: &u32, mut thing: Thing) -> Result<(), CloseError> {
-        let act = self.0.begin_close(*key, &mut thing);
+    async fn close(&self, key: &u32, thing: Thing) -> Result<(), CloseError> {
+        let act = self.0.begin_close(*key, &thing);
         Naps(2).await;
         let result = catch_unwind(AssertUnwindSafe(act));
-        self.0.end_close(thing);
+        self.0.end_close(&thing);
         Ok(result.unwrap_or_else(|panic| resume_unwind(panic))?)
     }
 }

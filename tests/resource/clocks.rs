@@ -99,7 +99,7 @@ fn a_backoff_doubles_up_to_its_longest() {
 fn a_backoff_says_when_and_why() {
     let stage = backing_off();
     stage.fail(1);
-    let error = stage.cache.lease(&spec(1)).err().expect("too early");
+    let error = stage.cache.lease(&spec(1)).expect_err("too early");
     assert_eq!(error.retry_after(), Some(secs(1)));
     assert_eq!(error.load_error().map(|error| &**error), Some(&Broken("no")));
     let cause = std::error::Error::source(&error).expect("the loader's error");

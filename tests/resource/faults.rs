@@ -328,6 +328,6 @@ fn row_14_content_that_changes_under_one_path_is_another_model() {
     // A load for the old identity cannot be had from the new file.
     drop(old);
     cache.unload(&Models::default().identity(&stale_spec)).unwrap();
-    let error = cache.lease(&stale_spec).err().expect("the old content is gone");
+    let error = cache.lease(&stale_spec).expect_err("the old content is gone");
     assert!(chain(&error).contains("has changed"), "{}", chain(&error));
 }

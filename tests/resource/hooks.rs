@@ -309,7 +309,7 @@ fn everything(probe: &Probe) {
     // Failures, remembered and not.
     for key in [FAILS, PANICS] {
         for _ in 0..2 {
-            drop(cache.lease(&spec(key)).err().expect("scripted"));
+            drop(cache.lease(&spec(key)).expect_err("scripted"));
         }
         cache.reset(&id(key));
     }

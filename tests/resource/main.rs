@@ -13,6 +13,8 @@ mod field;
 mod hooks;
 #[path = "../../examples/model_spec.rs"]
 mod model_spec;
+mod naive;
 mod parity;
 mod rules;
+mod types;
 mod waits;

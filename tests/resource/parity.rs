@@ -217,7 +217,7 @@ fn load_errors_carry_kind_base_and_cause() {
     let cache = ResourceCache::builder(Models::default()).max_entries(1).build().unwrap();
     let spec = Request { kind: Kind::Custom, ..Request::new(&base) }.resolve().unwrap();
     std::fs::remove_file(&base).unwrap();
-    let error = cache.lease(&spec).err().expect("the file is gone");
+    let error = cache.lease(&spec).expect_err("the file is gone");
     let text = chain(&error);
     for part in ["Custom", "vanishing", "No such file"] {
         assert!(text.contains(part), "{part} is not in: {text}");

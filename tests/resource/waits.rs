@@ -98,7 +98,7 @@ fn a_wait_for_room_ends_in_capacity_and_says_who_holds_it() {
     let copy = one.clone();
     let two = cache.lease(&spec(2)).unwrap();
     let begun = Instant::now();
-    let error = cache.lease(&spec(3)).err().expect("there is no room");
+    let error = cache.lease(&spec(3)).expect_err("there is no room");
     assert!(begun.elapsed() >= SOON, "{:?}", begun.elapsed());
     let text = error.to_string();
     let LeaseError::Capacity { holders } = error else { panic!("{text}") };

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -243,18 +243,21 @@ impl World {
             weight,
             users: AtomicUsize::new(0),
             world: self.clone(),
-            passed_to_close: false,
+            passed_to_close: AtomicBool::new(false),
         })
     }
 
     /// Books the beginning of a close; gives its script.
-    pub(crate) fn begin_close(&self, key: u32, thing: &mut Thing) -> CloseAct {
-        thing.passed_to_close = true;
+    pub(crate) fn begin_close(&self, key: u32, thing: &Thing) -> CloseAct {
+        let again = thing.passed_to_close.swap(true, SeqCst);
         let users = thing.users.load(SeqCst);
         let mut state = lock(&self.0);
         state.events.push(Event::CloseBegun(key));
         if users != 0 {
             state.broken_rules.push(format!("R2: closed under {users} users: {thing:?}"));
+        }
+        if again {
+            state.broken_rules.push(format!("R2: closed twice: {thing:?}"));
         }
         if key != thing.key {
             state.broken_rules.push(format!("closed as {key}: {thing:?}"));
@@ -267,15 +270,13 @@ impl World {
     }
 
     /// Books the end of a close.
-    pub(crate) fn end_close(&self, thing: Thing) {
+    pub(crate) fn end_close(&self, thing: &Thing) {
         let mut state = lock(&self.0);
         state.events.push(Event::CloseEnded(thing.key));
         state.totals.closed += 1;
         state.totals.live -= 1;
         state.totals.weight -= thing.weight;
         *state.live_of.get_mut(&thing.key).expect("booked") -= 1;
-        drop(state);
-        drop(thing); // its end looks at the world
     }
 }
 
@@ -319,10 +320,10 @@ impl Loader for World {
         }
     }
 
-    fn close(&self, key: &u32, mut thing: Thing) -> Result<(), CloseError> {
-        let act = self.begin_close(*key, &mut thing);
+    fn close(&self, key: &u32, thing: Thing) -> Result<(), CloseError> {
+        let act = self.begin_close(*key, &thing);
         let result = catch_unwind(AssertUnwindSafe(act));
-        self.end_close(thing);
+        self.end_close(&thing);
         Ok(result.unwrap_or_else(|panic| resume_unwind(panic))?)
     }
 }
@@ -335,7 +336,7 @@ pub(crate) struct Thing {
     weight: u64,
     users: AtomicUsize,
     world: World,
-    passed_to_close: bool,
+    passed_to_close: AtomicBool,
 }
 
 impl Thing {
@@ -360,7 +361,7 @@ impl fmt::Debug for Thing {
 
 impl Drop for Thing {
     fn drop(&mut self) {
-        if !self.passed_to_close {
+        if !*self.passed_to_close.get_mut() {
             lock(&self.world.0).totals.unclosed += 1;
         }
     }
