@@ -75,18 +75,18 @@ fn what_cannot_be_built_is_refused_and_says_what_is_allowed() {
     assert_eq!(refused(closes), "max_concurrent_closes must be >= 1, got 0");
 }
 
-fn lengths(name: &String, _: &LoadContext) -> Result<usize, Infallible> {
-    Ok(name.len())
+fn lengths() -> impl Fn(&String, &LoadContext) -> Result<usize, Infallible> + Send + Sync {
+    |name, _| Ok(name.len())
 }
 
 /// A weight bound without an estimate would bound nothing.
 #[test]
 fn a_weight_bound_needs_an_estimate() {
-    let loader = from_fn(lengths, |_: &String, _| Ok(()));
+    let loader = from_fn(lengths(), |_: &String, _| Ok(()));
     let refused = ResourceCache::builder(loader).max_entries(1).max_weight(10).build().err();
     assert_eq!(refused, Some(ResourceBuildError::NoEstimate));
 
-    let loader = from_fn(lengths, |_: &String, _| Ok(())).estimate(|name| Ok(name.len() as u64));
+    let loader = from_fn(lengths(), |_: &String, _| Ok(())).estimate(|name| Ok(name.len() as u64));
     let cache = ResourceCache::builder(loader).max_entries(9).max_weight(10).build().unwrap();
     assert_eq!(*cache.lease(&"four".to_string()).unwrap(), 4);
     assert_eq!(cache.snapshot().charged_weight, 4);
@@ -103,7 +103,7 @@ fn a_weight_bound_cannot_be_had_later() {
 /// A ready thing can be asked for by what is equal to its id.
 #[test]
 fn a_borrowed_id_finds_what_is_ready() {
-    let loader = from_fn(lengths, |_: &String, _| Ok(()));
+    let loader = from_fn(lengths(), |_: &String, _| Ok(()));
     let cache = ResourceCache::builder(loader).max_entries(2).build().unwrap();
     assert!(cache.lease_ready("four").is_none());
     drop(cache.lease(&"four".to_string()).unwrap());
