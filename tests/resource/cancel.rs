@@ -2,22 +2,18 @@
 //! so that "anywhere" is a number: after 0 steps, after 1, and so on to the end.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
-use hotset::resource::Source;
-use hotset::{
-    AsyncLoader, CloseError, Job, LeaseError, LoadContext, Loaded, ManualClock, Reentrant,
-    ResourceBuilder, ResourceCache,
-};
+use hotset::{Job, LeaseError, ManualClock, Reentrant, ResourceBuilder, ResourceCache};
 
 use crate::gate::{limited, lock, until};
 use crate::hand::{Hand, block_on};
-use crate::world::{Broken, Spec, Thing, World, boom, spec};
+use crate::sleepy::{Naps, OfWorld, Sleepy};
+use crate::world::{Broken, World, boom, spec};
 
 /// Jobs that move when a test says so.
 #[derive(Clone, Default)]
@@ -79,65 +75,8 @@ impl Steps {
     }
 }
 
-/// Pending for so many polls.
-struct Naps(usize);
-
-impl Future for Naps {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if self.0 == 0 {
-            return Poll::Ready(());
-        }
-        self.0 -= 1;
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    }
-}
-
-/// The world, loaded from and closed by futures.
-struct Sleepy(World);
-
-impl AsyncLoader for Sleepy {
-    type Spec = Spec;
-    type Id = u32;
-    type Resource = Thing;
-    type Error = Broken;
-
-    fn identity(&self, spec: &Spec) -> u32 {
-        spec.key
-    }
-
-    async fn load(&self, spec: &Spec, _: &LoadContext) -> Result<Loaded<Thing>, Broken> {
-        let act = self.0.begin_load(spec);
-        Naps(2).await;
-        match catch_unwind(AssertUnwindSafe(act)) {
-            Ok(Ok(_)) => {
-                let thing = self.0.end_load(spec, Some(spec.weight)).expect("it has a weight");
-                Ok(Loaded::new(thing))
-            }
-            Ok(Err(broken)) => {
-                self.0.end_load(spec, None);
-                Err(broken)
-            }
-            Err(panic) => {
-                self.0.end_load(spec, None);
-                resume_unwind(panic)
-            }
-        }
-    }
-
-    async fn close(&self, key: &u32, thing: Thing) -> Result<(), CloseError> {
-        let act = self.0.begin_close(*key, &thing);
-        Naps(2).await;
-        let result = catch_unwind(AssertUnwindSafe(act));
-        self.0.end_close(&thing);
-        Ok(result.unwrap_or_else(|panic| resume_unwind(panic))?)
-    }
-}
-
 /// What both kinds of loader have in common here.
-trait Tested: Source<Spec = Spec, Id = u32, Resource = Thing, Error = Broken> + Sized {
+trait Tested: OfWorld {
     fn builder(world: &World, steps: &Steps) -> ResourceBuilder<Self>;
 }
 

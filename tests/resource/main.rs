@@ -16,5 +16,6 @@ mod model_spec;
 mod naive;
 mod parity;
 mod rules;
+mod sleepy;
 mod types;
 mod waits;

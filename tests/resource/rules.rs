@@ -2,15 +2,16 @@
 //! happens: R1 the budget, R2 closed exactly once and never in use, R3 one of a key at a time. R4, no
 //! user code under a lock, is in `hooks`. R5 no trace, R6 progress, R7 nothing after shutdown.
 
-use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Barrier, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use hotset::{LeaseError, ResourceCache};
+use hotset::{Job, Lease, LeaseError, ResourceBuilder, ResourceCache};
 
-use crate::gate::{Gate, until};
+use crate::gate::{Gate, lock, until};
 use crate::hand::{Hand, block_on};
+use crate::sleepy::{OfWorld, Sleepy};
 use crate::world::{Broken, Random, World, spec, weighing};
 
 const LONG: Duration = Duration::from_secs(10);
@@ -20,9 +21,9 @@ fn cache(world: &World, max_entries: usize) -> ResourceCache<World> {
 }
 
 /// One of the things that a caller may do.
-fn do_something(cache: &ResourceCache<World>, random: &mut Random, served: &AtomicUsize) {
+fn do_something<L: OfWorld>(cache: &ResourceCache<L>, random: &mut Random, served: &AtomicUsize) {
     let wanted = weighing(random.below(12) as u32, 1 + random.below(3));
-    let serve = |lease: hotset::Lease<World>| {
+    let serve = |lease: Lease<L>| {
         let copy = lease.clone();
         let inside = copy.enter();
         assert_eq!(lease.key, wanted.key);
@@ -67,13 +68,27 @@ fn do_something(cache: &ResourceCache<World>, random: &mut Random, served: &Atom
 #[test]
 fn sixty_four_threads_that_fail_panic_and_go_away_break_no_rule() {
     let world = World::of_chaos(7);
-    let cache = ResourceCache::builder(world.clone())
-        .max_entries(4)
-        .max_weight(9)
-        .no_backoff()
-        .max_waiters(1_000)
-        .build()
-        .unwrap();
+    let builder = ResourceCache::builder(world.clone());
+    everything_at_once(&world, builder);
+}
+
+/// The same by futures, on an executor that now and then loses a job, or a part of one.
+#[test]
+fn an_async_loader_on_an_executor_that_loses_jobs_breaks_no_rule() {
+    let world = World::of_chaos(8);
+    let lot = Mutex::new(Random::new(9));
+    let executor = move |job: Job| match lock(&lot).below(4) {
+        0 => drop(job),
+        1 => drop(Hand::new(job).poll()),
+        2 => drop(thread::spawn(|| block_on(job))),
+        _ => drop(thread::spawn(|| job.run())),
+    };
+    let builder = ResourceCache::builder_async(Sleepy(world.clone()), executor);
+    everything_at_once(&world, builder);
+}
+
+fn everything_at_once<L: OfWorld>(world: &World, builder: ResourceBuilder<L>) {
+    let cache = builder.max_entries(4).max_weight(9).no_backoff().build().unwrap();
     let served = AtomicUsize::new(0);
     let start = Barrier::new(64);
     thread::scope(|scope| {
