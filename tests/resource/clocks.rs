@@ -167,6 +167,7 @@ fn no_room_and_a_full_queue_and_the_wrong_size_are_not_remembered() {
     let stage = stage(1, |builder| builder.max_weight(10).max_waiters(1).wait_timeout(secs(5)));
     let held = stage.cache.lease(&spec(1)).unwrap();
     let waits = stage.ask(2);
+    until("it waits for room", || stage.state_of(2) == Some(State::Queued));
     assert!(matches!(stage.cache.lease(&spec(3)), Err(LeaseError::QueueFull { max_waiters: 1 })));
     stage.clock.advance(secs(5));
     assert!(matches!(waits.join().unwrap(), Err(LeaseError::Capacity { .. })));

@@ -77,11 +77,14 @@ fn sixty_four_threads_that_fail_panic_and_go_away_break_no_rule() {
 fn an_async_loader_on_an_executor_that_loses_jobs_breaks_no_rule() {
     let world = World::of_chaos(8);
     let lot = Mutex::new(Random::new(9));
-    let executor = move |job: Job| match lock(&lot).below(4) {
-        0 => drop(job),
-        1 => drop(Hand::new(job).poll()),
-        2 => drop(thread::spawn(|| block_on(job))),
-        _ => drop(thread::spawn(|| job.run())),
+    let executor = move |job: Job| {
+        let fate = lock(&lot).below(4);
+        match fate {
+            0 => drop(job),
+            1 => drop(Hand::new(job).poll()),
+            2 => drop(thread::spawn(|| block_on(job))),
+            _ => drop(thread::spawn(|| job.run())),
+        }
     };
     let builder = ResourceCache::builder_async(Sleepy(world.clone()), executor);
     everything_at_once(&world, builder);
