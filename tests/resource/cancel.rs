@@ -381,6 +381,33 @@ fn an_async_close_that_fails_or_panics_frees_its_slot() {
     stage.check("after closes that failed");
 }
 
+/// A load that asks its own cache, on whichever thread it is polled, is refused and not deadlocked.
+#[test]
+fn inside_an_async_load_a_hit_works_and_a_wait_is_reentrant() {
+    limited("an async load that asks its own cache", || {
+        let stage = Stage::<hotset::Async<Sleepy>>::new(3);
+        drop(stage.lease(1));
+        let inner = stage.cache.clone();
+        stage.world.on_load(2, move || {
+            assert_eq!(inner.try_lease(&spec(1)).map(|lease| lease.key), Some(1));
+            for key in [2, 3] {
+                let asked = block_on(inner.lease_async(&spec(key)));
+                assert!(matches!(asked, Err(LeaseError::Reentrant)));
+            }
+            Ok(None)
+        });
+        assert_eq!(stage.lease(2).key, 2);
+        assert_eq!(stage.world.loads_of(3), 0);
+
+        // Between the polls of a load this thread is free to wait.
+        let mut load = stage.ask(3);
+        load.poll_pending();
+        assert!(stage.steps.step());
+        drop(stage.lease(1));
+        assert_eq!(stage.finish(load).unwrap().key, 3);
+    });
+}
+
 /// A job that an executor drops unrun comes back and runs on a thread of the cache's own.
 #[test]
 fn an_executor_that_drops_its_jobs_loses_none() {

@@ -248,6 +248,26 @@ fn a_close_that_panics_frees_its_slot_and_is_counted() {
     world.check_most(1);
 }
 
+/// Nor does a listener that panics harm anybody.
+#[test]
+fn a_listener_that_panics_harms_nobody() {
+    let world = World::new();
+    let cache = ResourceCache::builder(world.clone())
+        .max_entries(1)
+        .on_close_error(|_, _| boom())
+        .build()
+        .unwrap();
+    for failures in 1..=3 {
+        world.on_close(1, || Err(Broken("no")));
+        drop(cache.lease(&spec(1)).unwrap());
+        drop(cache.lease(&spec(2)).unwrap());
+        assert_eq!(cache.snapshot().counts.close_failures, failures);
+    }
+    let last = cache.snapshot().last_close_failure;
+    assert_eq!(last, Some((1, "no".to_string())));
+    world.check_most(1);
+}
+
 /// ollama 7779, 12179: "Stopping..." for hours. A close that hangs holds its own room and nothing
 /// else; and it is seen.
 #[test]
@@ -394,12 +414,13 @@ fn small_requests_do_not_pass_a_large_one() {
     let (five, other) =
         (cache.lease(&weighing(1, 5)).unwrap(), cache.lease(&weighing(2, 4)).unwrap());
     let large = ask(&cache, weighing(3, 10));
-    until("one waits", || cache.snapshot().waiters == 1);
+    until("it waits for room", || cache.snapshot().in_state(State::Queued).count() == 1);
     // There is room for one of these, but somebody is before them.
     let small: Vec<_> = (10..20)
         .map(|key| {
             let waits = ask(&cache, weighing(key, 1));
-            until("one more waits", || cache.snapshot().waiters == key as usize - 8);
+            let queued = key as usize - 8;
+            until("one more waits", || cache.snapshot().in_state(State::Queued).count() == queued);
             waits
         })
         .collect();

@@ -117,6 +117,26 @@ fn recency_is_the_order_of_acquires() {
     assert_eq!(cache.loaded_keys(), [2, 3]);
 }
 
+/// Exactly: not by place, not by key, not about.
+#[test]
+fn who_was_used_least_recently_goes_first() {
+    let world = World::new();
+    let cache = cache(&world, 5);
+    (1..=5).for_each(|key| drop(cache.lease(&spec(key)).unwrap()));
+    let uses = [3, 5, 1, 4, 2];
+    uses.iter().for_each(|key| drop(cache.lease(&spec(*key)).unwrap()));
+    assert_eq!(cache.loaded_keys(), uses);
+    world.take_events();
+    (11..=15).for_each(|key| drop(cache.lease(&spec(key)).unwrap()));
+    let closed: Vec<u32> = world
+        .take_events()
+        .into_iter()
+        .filter_map(|event| if let Event::CloseEnded(key) = event { Some(key) } else { None })
+        .collect();
+    assert_eq!(closed, uses);
+    world.check_most(5);
+}
+
 #[test]
 fn at_capacity_two_a_third_lease_closes_the_least_recently_used_once_before_it_returns() {
     let (a, b, c) = (1, 2, 3);

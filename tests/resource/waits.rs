@@ -5,7 +5,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use hotset::resource::Unloaded;
-use hotset::{Lease, LeaseError, Phase, ResourceBuildError, ResourceCache};
+use hotset::{Lease, LeaseError, Phase, Reentrant, ResourceBuildError, ResourceCache, State};
 
 use crate::gate::{Gate, limited, until};
 use crate::hand::block_on;
@@ -301,6 +301,34 @@ fn a_limit_that_is_raised_serves_who_waits() {
 }
 
 #[test]
+fn a_weight_limit_that_is_lowered_refuses_what_can_no_longer_fit() {
+    let world = World::new();
+    let cache =
+        ResourceCache::builder(world.clone()).max_entries(8).max_weight(10).build().unwrap();
+    let held = cache.lease(&weighing(1, 6)).unwrap();
+    let waits = ask(&cache, weighing(2, 9));
+    until("it waits for room", || cache.snapshot().in_state(State::Queued).count() == 1);
+    cache.resize(8, Some(5)).unwrap();
+    let outcome = waits.join().unwrap();
+    assert!(matches!(outcome, Err(LeaseError::TooLarge { need: 9, limit: 5 })), "{outcome:?}");
+    assert_eq!(cache.snapshot().charged_weight, 6, "what is leased stays");
+    let refused = cache.lease_within(&weighing(3, 1), SOON).err();
+    assert!(matches!(refused, Some(LeaseError::Capacity { .. })), "{refused:?}");
+    drop(held);
+    assert_eq!(cache.lease(&weighing(3, 5)).unwrap().key, 3);
+    assert_eq!(cache.snapshot().charged_weight, 5);
+}
+
+#[test]
+fn without_waiters_only_what_is_ready_is_given() {
+    let world = World::new();
+    let cache =
+        ResourceCache::builder(world.clone()).max_entries(1).max_waiters(0).build().unwrap();
+    assert!(matches!(cache.lease(&spec(1)), Err(LeaseError::QueueFull { max_waiters: 0 })));
+    assert_eq!((world.totals().loads, cache.snapshot().entries.len()), (0, 0));
+}
+
+#[test]
 fn shutdown_reports_what_is_still_leased_and_what_failed() {
     let world = World::new();
     let cache = cache(&world, 4);
@@ -355,6 +383,10 @@ fn inside_a_load_a_hit_works_and_a_wait_is_reentrant() {
             }
             assert!(matches!(block_on(inner.lease_async(&spec(3))), Err(LeaseError::Reentrant)));
             assert!(inner.try_lease(&spec(2)).is_none());
+            assert_eq!(inner.unload(&1), Err(Reentrant));
+            assert_eq!(inner.evict_idle(), Err(Reentrant));
+            assert_eq!(block_on(inner.evict_all_async()), Err(Reentrant));
+            assert_eq!(inner.loaded_keys(), [1], "what is refused does nothing");
             Ok(None)
         });
         let inner = cache.clone();
@@ -383,6 +415,23 @@ fn inside_a_close_a_hit_works_and_a_wait_is_reentrant() {
         });
         assert_eq!(cache.unload(&1), Ok(Unloaded::Closed));
         assert_eq!(cache.snapshot().counts.close_failures, 0, "the close's own assertions held");
+    });
+}
+
+/// A shutdown inside a load begins, and cannot wait for that load.
+#[test]
+fn inside_a_load_a_shutdown_begins_and_does_not_wait() {
+    limited("a loader that shuts its own cache down", || {
+        let world = World::new();
+        let cache = cache(&world, 2);
+        let inner = cache.clone();
+        world.on_load(1, move || {
+            assert!(!inner.shutdown(LONG).is_complete());
+            Ok(None)
+        });
+        assert!(matches!(cache.lease(&spec(1)), Err(LeaseError::ShuttingDown)));
+        assert!(cache.shutdown(LONG).is_complete());
+        assert_eq!((world.totals().opened, world.totals().closed), (1, 1));
     });
 }
 
