@@ -404,6 +404,7 @@ fn a_shutdown_ends_when_its_time_is_over() {
     drop(held);
     stage.world.await_empty();
     assert_eq!(stage.world.totals().closed, 3);
+    until("the cache has heard of it", || stage.cache.snapshot().entries.is_empty());
     let report = stage.cache.shutdown(Duration::ZERO);
     assert!(report.is_complete(), "{report}");
     assert_eq!(report.closed, 3);

@@ -323,7 +323,7 @@ fn everything(probe: &Probe) {
 
     // No room: threads and tasks that wait, give up, are too many, or are served.
     let held: Vec<_> = (1..=3).map(|key| cache.lease(&spec(key)).unwrap()).collect();
-    let refused = cache.lease_within(&spec(4), SOON);
+    let refused = cache.lease_within(&spec(4), 50 * SOON);
     assert!(matches!(refused, Err(LeaseError::Capacity { .. })));
     {
         let wanted = [4, 10, 11, 12].map(spec);
