@@ -5,7 +5,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Barrier, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hotset::{Job, Lease, LeaseError, ResourceBuilder, ResourceCache};
 
@@ -67,30 +67,45 @@ fn do_something<L: OfWorld>(cache: &ResourceCache<L>, random: &mut Random, serve
 /// R1, R2, R3 and R6 under everything at once.
 #[test]
 fn sixty_four_threads_that_fail_panic_and_go_away_break_no_rule() {
-    let world = World::of_chaos(7);
-    let builder = ResourceCache::builder(world.clone());
-    everything_at_once(&world, builder);
+    rounds(|seed| {
+        let world = World::of_chaos(seed);
+        everything_at_once(&world, ResourceCache::builder(world.clone()), seed);
+    });
 }
 
 /// The same by futures, on an executor that now and then loses a job, or a part of one.
 #[test]
 fn an_async_loader_on_an_executor_that_loses_jobs_breaks_no_rule() {
-    let world = World::of_chaos(8);
-    let lot = Mutex::new(Random::new(9));
-    let executor = move |job: Job| {
-        let fate = lock(&lot).below(4);
-        match fate {
-            0 => drop(job),
-            1 => drop(Hand::new(job).poll()),
-            2 => drop(thread::spawn(|| block_on(job))),
-            _ => drop(thread::spawn(|| job.run())),
-        }
-    };
-    let builder = ResourceCache::builder_async(Sleepy(world.clone()), executor);
-    everything_at_once(&world, builder);
+    rounds(|seed| {
+        let world = World::of_chaos(seed);
+        let lot = Mutex::new(Random::new(seed));
+        let executor = move |job: Job| {
+            let fate = lock(&lot).below(4);
+            match fate {
+                0 => drop(job),
+                1 => drop(Hand::new(job).poll()),
+                2 => drop(thread::spawn(|| block_on(job))),
+                _ => drop(thread::spawn(|| job.run())),
+            }
+        };
+        let builder = ResourceCache::builder_async(Sleepy(world.clone()), executor);
+        everything_at_once(&world, builder, seed);
+    });
 }
 
-fn everything_at_once<L: OfWorld>(world: &World, builder: ResourceBuilder<L>) {
+/// One round, or as many as fit into the time that the environment gives.
+fn rounds(round: impl Fn(u64)) {
+    let seconds = std::env::var("HOTSET_STRESS_SECONDS").ok().and_then(|s| s.parse().ok());
+    let (time, start) = (Duration::from_secs_f64(seconds.unwrap_or(0.0)), Instant::now());
+    for seed in 1.. {
+        round(seed);
+        if start.elapsed() >= time {
+            return;
+        }
+    }
+}
+
+fn everything_at_once<L: OfWorld>(world: &World, builder: ResourceBuilder<L>, seed: u64) {
     let cache = builder.max_entries(4).max_weight(9).no_backoff().build().unwrap();
     let served = AtomicUsize::new(0);
     let start = Barrier::new(64);
@@ -98,7 +113,7 @@ fn everything_at_once<L: OfWorld>(world: &World, builder: ResourceBuilder<L>) {
         for t in 0..64 {
             let (cache, served, start) = (&cache, &served, &start);
             scope.spawn(move || {
-                let mut random = Random::new(t);
+                let mut random = Random::new(64 * seed + t);
                 start.wait();
                 for _ in 0..40 {
                     do_something(cache, &mut random, served);
