@@ -117,7 +117,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     assert_eq!(server.queries.load(SeqCst), 12);
     assert!(server.most_pools.load(SeqCst) <= 2);
 
-    // A pool that cannot be opened takes no place, and is not tried again at once.
+    // A pool that cannot be opened gives its place back, and is not tried again at once.
     assert!(matches!(cache.lease(&String::new()), Err(LeaseError::Load { .. })));
     assert!(matches!(cache.lease(&String::new()), Err(LeaseError::Backoff { .. })));
 

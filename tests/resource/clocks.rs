@@ -10,7 +10,7 @@ use hotset::{
     State,
 };
 
-use crate::gate::until;
+use crate::gate::{limited, until};
 use crate::hand::Hand;
 use crate::world::{Broken, World, boom, spec, weighing};
 
@@ -255,6 +255,25 @@ fn one_time_bounds_the_whole_wait() {
     load.open();
     until("the load goes on", || stage.cache.loaded_keys() == [2]);
     assert_eq!(stage.cache.snapshot().counts.timeouts, 1);
+}
+
+/// No time at all is over at once, also by a clock that stands still.
+#[test]
+fn a_wait_of_no_time_does_not_wait() {
+    limited("waits of no time", || {
+        let stage = stage(1, |builder| builder);
+        let load = stage.world.hold_load(1);
+        let outcome = stage.cache.lease_within(&spec(1), Duration::ZERO);
+        assert!(matches!(outcome, Err(LeaseError::Timeout { .. })), "{outcome:?}");
+        load.open();
+        until("the load that it began has ended", || stage.cache.loaded_keys() == [1]);
+
+        let held = stage.cache.lease_within(&spec(1), Duration::ZERO).unwrap();
+        let outcome = stage.cache.lease_within(&spec(2), Duration::ZERO);
+        assert!(matches!(outcome, Err(LeaseError::Capacity { .. })), "{outcome:?}");
+        assert_eq!(stage.cache.shutdown(Duration::ZERO).leased.len(), 1);
+        drop(held);
+    });
 }
 
 #[test]

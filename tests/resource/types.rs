@@ -4,6 +4,9 @@
 use std::convert::Infallible;
 use std::error::Error;
 use std::fmt::Debug;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use hotset::resource::Failure;
@@ -12,7 +15,7 @@ use hotset::{
     ResourceBuildError, ResourceCache, Snapshot, from_fn,
 };
 
-use crate::gate::limited;
+use crate::gate::{limited, until};
 use crate::hand::block_on;
 use crate::world::{Broken, World, spec};
 
@@ -110,10 +113,62 @@ fn a_borrowed_id_finds_what_is_ready() {
     assert_eq!(cache.lease_ready("four").map(|lease| *lease), Some(4));
 }
 
+/// An id with the worst hash there can be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct OneHash(u32);
+
+impl Hash for OneHash {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        0.hash(state);
+    }
+}
+
+/// Slow, but right: a hit is a hit, the order is the order, and all is closed.
+#[test]
+fn ids_that_all_have_one_hash_are_told_apart() {
+    let closes = Arc::new(AtomicU32::new(0));
+    let counts = Arc::clone(&closes);
+    let load = |id: &OneHash, _: &LoadContext| Ok::<_, Infallible>(id.0);
+    let loader = from_fn(load, move |_, _| {
+        counts.fetch_add(1, SeqCst);
+        Ok(())
+    });
+    let cache = ResourceCache::builder(loader).max_entries(400).build().unwrap();
+    for n in 0..400 {
+        assert_eq!(*cache.lease(&OneHash(n)).unwrap(), n);
+    }
+    for n in 0..400 {
+        assert_eq!(cache.try_lease(&OneHash(n)).map(|lease| *lease), Some(n));
+        assert_eq!(*cache.lease(&OneHash(n)).unwrap(), n);
+    }
+    assert_eq!((cache.snapshot().counts.loads, closes.load(SeqCst)), (400, 0));
+    for n in 400..500 {
+        assert_eq!(*cache.lease(&OneHash(n)).unwrap(), n);
+    }
+    let left: Vec<u32> = cache.loaded_keys().into_iter().map(|id| id.0).collect();
+    assert_eq!(left, (100..500).collect::<Vec<_>>());
+    assert!(cache.shutdown(Duration::from_secs(10)).is_complete());
+    assert_eq!(closes.load(SeqCst), 500);
+}
+
+/// The index grows with the limit.
+#[test]
+fn a_limit_that_is_raised_far_holds_as_many() {
+    let world = World::new();
+    let cache = ResourceCache::builder(world.clone()).max_entries(1).build().unwrap();
+    cache.resize(2_000, None).unwrap();
+    (0..2_000).for_each(|key| drop(cache.lease(&spec(key)).unwrap()));
+    assert!((0..2_000).all(|key| cache.lease_ready(&key).is_some()));
+    assert_eq!(world.totals().closed, 0);
+    cache.resize(3, None).unwrap();
+    until("all but three are closed", || world.totals().closed == 1_997);
+    assert_eq!(cache.loaded_keys(), [1_997, 1_998, 1_999]);
+}
+
 #[test]
 fn every_error_says_what_it_is_about_and_when_to_come_again() {
     type Failed = LeaseError<&'static str, Broken>;
-    let source = || std::sync::Arc::new(Broken("the disk is full"));
+    let source = || Arc::new(Broken("the disk is full"));
     let cases: [(Failed, &[&str], bool); 10] = [
         (LeaseError::Load { id: "m", source: source() }, &["m", "the disk is full"], false),
         (LeaseError::LoadPanicked { id: "m" }, &["m", "panic"], false),
