@@ -93,6 +93,7 @@ mod pause;
 mod pinned;
 mod reclaim;
 mod removed;
+pub mod resource;
 mod seed;
 mod slot;
 mod stats;
@@ -108,6 +109,11 @@ pub use error::{BuildError, LoadError};
 pub use iter::Iter;
 pub use pinned::Pinned;
 pub use removed::Removed;
+pub use resource::{
+    Async, AsyncLoader, CloseError, Holder, Job, Lease, LeaseError, LoadContext, Loaded, Loader,
+    ManualClock, Phase, Reentrant, Report, ResourceBuildError, ResourceBuilder, ResourceCache,
+    Snapshot, Spawn, State, from_fn,
+};
 pub use stats::Stats;
 
 /// For `tests/stopped.rs`: stops threads at named steps. Not part of the API.
