@@ -57,7 +57,7 @@ pub struct Training {
 
 impl Training {
     /// As the command line has it by default.
-    pub fn with_seed(seed: u64) -> Self {
+    pub fn new(seed: u64) -> Self {
         Self { seed, bytes: 40_000, epochs: 2, pad_mb: 1, rank: 8 }
     }
 

@@ -11,12 +11,15 @@
 //! `serve` speaks HTTP, `demo` watches from outside. Dependencies are argued in README.md.
 
 mod backend;
+mod demo;
 mod generate;
 mod histogram;
 mod ledger;
 mod model;
 mod naive;
+mod pool;
 mod random;
+mod serve;
 mod spec;
 
 use std::process::ExitCode;
@@ -35,6 +38,10 @@ struct Cli {
 enum Command {
     /// Trains a model, or an adapter for one, from text
     Gen(generate::Args),
+    /// Scores texts over HTTP, with a budget of warm models
+    Serve(serve::Args),
+    /// Shows what hotset promises, beside a naive cache; fails if a promise is broken
+    Demo(demo::Args),
 }
 
 fn main() -> ExitCode {
@@ -49,7 +56,8 @@ fn main() -> ExitCode {
 
 fn run(cli: &Cli) -> Result<ExitCode> {
     match &cli.command {
-        Command::Gen(args) => generate::run(args)?,
+        Command::Gen(args) => generate::run(args).map(|()| ExitCode::SUCCESS),
+        Command::Serve(args) => serve::run(args),
+        Command::Demo(args) => demo::run(args),
     }
-    Ok(ExitCode::SUCCESS)
 }

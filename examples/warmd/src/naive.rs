@@ -50,13 +50,13 @@ impl NaiveCache {
         Ok((loaded, false))
     }
 
-    /// Least recently used first.
-    pub fn keys(&self) -> Vec<String> {
-        let name = |(key, _): &(Key, _)| match key {
+    /// Keys and bytes of what is warm, least recently used first. Waits for a close under way.
+    pub fn warm(&self) -> Vec<(String, u64)> {
+        let name = |key: &Key| match key {
             (base, None) => base.clone(),
             (base, Some(adapter)) => format!("{base}+{adapter}"),
         };
-        lock(&self.warm).iter().map(name).collect()
+        lock(&self.warm).iter().map(|(key, backend)| (name(key), backend.bytes())).collect()
     }
 
     pub fn evict_all(&self) {

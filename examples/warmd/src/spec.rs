@@ -56,6 +56,22 @@ pub struct Wanted {
     pub label: Option<String>,
 }
 
+impl Wanted {
+    /// A model by its name, and nothing else.
+    pub fn plain(model: &str) -> Self {
+        Self {
+            model: model.into(),
+            adapter: None,
+            kind: Kind::default(),
+            dtype: WantedDtype::default(),
+            device: WantedDevice::default(),
+            trust_remote_code: false,
+            entry_point: None,
+            label: None,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Hash, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
@@ -113,7 +129,7 @@ pub struct ModelSpec {
 }
 
 /// The key of the cache.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Eq, Hash, PartialEq)]
 pub struct ModelId {
     pub kind: Kind,
     pub base: FileId,
@@ -160,6 +176,13 @@ impl ModelId {
             ..id.clone()
         };
         self != other && stamped(self) == *other
+    }
+}
+
+/// As `Display`: errors that name a key reach clients, whom paths do not concern.
+impl fmt::Debug for ModelId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -251,10 +274,6 @@ impl Library {
             return Err(io::ErrorKind::NotADirectory.into());
         }
         Ok(Self { root: root.into() })
-    }
-
-    pub fn root(&self) -> &Path {
-        &self.root
     }
 
     /// Looks at the file system, so it may block.

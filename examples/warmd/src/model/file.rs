@@ -14,6 +14,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use half::f16;
+use half::slice::HalfFloatSliceExt;
 use safetensors::tensor::{Dtype, Metadata, View};
 
 use super::{Adapter, BYTES, DIM, HIDDEN, INPUTS, Model, Table};
@@ -196,27 +197,37 @@ impl Header {
         let info = info.filter(|info| info.shape == shape).ok_or_else(|| {
             unfit(tensor, format!("must be of shape {shape:?}, is {:?}", info.map(|i| &i.shape)))
         })?;
-        let decode: (usize, fn(&[u8]) -> f32) = match info.dtype {
-            Dtype::F32 => (4, |n| f32::from_le_bytes([n[0], n[1], n[2], n[3]])),
-            Dtype::F16 => (2, |n| f16::from_le_bytes([n[0], n[1]]).to_f32()),
+        let size = match info.dtype {
+            Dtype::F32 => size_of::<f32>(),
+            Dtype::F16 => size_of::<f16>(),
             other => return Err(unfit(tensor, format!("must be F16 or F32, is {other:?}"))),
         };
         let (from, to) = info.data_offsets;
         file.seek(SeekFrom::Start(self.weights_at + from as u64))?;
         let mut left = to - from;
-        let mut numbers = Vec::with_capacity(left / decode.0);
+        let mut numbers = Vec::with_capacity(left / size);
         let mut chunk = vec![0; CHUNK.min(left)];
+        let mut halves = vec![f16::ZERO; CHUNK / size_of::<f16>()];
+        let mut floats = vec![0.0; CHUNK / size_of::<f16>()];
         while left > 0 {
             let part = &mut chunk[..left.min(CHUNK)];
             file.read_exact(part)?;
             left -= part.len();
-            for bytes in part.chunks_exact(decode.0) {
-                let number = (decode.1)(bytes);
-                if !number.is_finite() {
-                    return Err(unfit(tensor, format!("has a number that is {number}")));
-                }
-                numbers.push(keep(number));
+            let floats = &mut floats[..part.len() / size];
+            if size == size_of::<f32>() {
+                let decoded = part.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes));
+                floats.iter_mut().zip(decoded).for_each(|(to, number)| *to = number);
+            } else {
+                let halves = &mut halves[..floats.len()];
+                let decoded = part.as_chunks().0.iter().map(|bytes| f16::from_le_bytes(*bytes));
+                halves.iter_mut().zip(decoded).for_each(|(to, number)| *to = number);
+                // All at once: there are instructions for it.
+                halves.convert_to_f32_slice(floats);
             }
+            if let Some(odd) = floats.iter().find(|number| !number.is_finite()) {
+                return Err(unfit(tensor, format!("has a number that is {odd}")));
+            }
+            numbers.extend(floats.iter().map(|number| keep(*number)));
         }
         Ok(numbers)
     }

@@ -67,7 +67,8 @@ impl Door {
     /// Without a token only requests that name this machine: a page of another site that has its
     /// name point here still sends that name, and still names its origin.
     fn knows_host(&self, headers: &HeaderMap) -> Result<(), Turned> {
-        let local = |name: HeaderName| headers.get(name).is_none_or(|value| is_local(value.as_bytes()));
+        let local =
+            |name: HeaderName| headers.get(name).is_none_or(|value| is_local(value.as_bytes()));
         let origin = HeaderName::from_static("origin");
         if local(HOST) && local(origin) { Ok(()) } else { Err(Turned::StrangeHost) }
     }
