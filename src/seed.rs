@@ -1,7 +1,8 @@
 //! Would the models notice? Bugs that a model can plant, to prove that it is able to fail.
 //!
 //! In an ordinary build `planted` is the constant `false` and every line that asks it disappears.
-//! Under the model checker a test may plant one bug (`loom-tests`), which must then be caught.
+//! Under the model checker a test may plant one bug (`loom-tests`), which must then be caught; so may
+//! the unit tests of the library.
 
 /// The bugs, each named after what is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,15 +57,41 @@ pub enum Seed {
     QueueDecides,
     /// `clear` passes over a flight that becomes an entry under its hands.
     ClearSparesFlight,
+    /// A resource's room is free as soon as its close begins.
+    FreeBeforeClosed,
+    /// A resource is given to two close jobs.
+    CloseTwice,
+    /// A resource that is to be closed is closed at the next release, though others hold it.
+    CloseUnderUse,
+    /// A flight that nobody waits for any more stays.
+    AbandonedFlight,
+    /// Somebody waits for room, and the releases of what could be closed are not told.
+    UnwatchedWait,
+    /// An ask for an idle resource is served before the waiter who could have it closed.
+    ReviveVictim,
+    /// A load that ends after the shutdown began is admitted.
+    AdmitLate,
+    /// A lease is given of a resource that is retired.
+    EnterRetired,
+    /// A hit gets past an empty gate that is watched.
+    EnterWatched,
+    /// Whether a gate is idle is looked at before it is watched.
+    LookThenWatch,
+    /// Whether a gate is idle is looked at before it is retired.
+    LookThenRetire,
+    /// A lease is given back with Relaxed.
+    RelaxedRelease,
+    /// A gate is opened with Relaxed.
+    RelaxedOpen,
 }
 
-#[cfg(not(all(hotset_loom, feature = "loom")))]
+#[cfg(not(any(test, all(hotset_loom, feature = "loom"))))]
 #[inline(always)]
 pub(crate) const fn planted(_: Seed) -> bool {
     false
 }
 
-#[cfg(all(hotset_loom, feature = "loom"))]
+#[cfg(any(test, all(hotset_loom, feature = "loom")))]
 mod garden {
     use super::Seed;
     use std::cell::Cell;
@@ -79,6 +106,7 @@ mod garden {
     }
 
     /// Plants `seed`, or none, for the models that this system thread runs from now on.
+    #[cfg_attr(test, allow(unreachable_pub, reason = "public in the model build"))]
     pub fn plant(seed: Option<Seed>) {
         PLANTED.set(seed);
     }
@@ -86,5 +114,7 @@ mod garden {
 
 #[cfg(all(hotset_loom, feature = "loom"))]
 pub use garden::plant;
-#[cfg(all(hotset_loom, feature = "loom"))]
+#[cfg(all(test, not(all(hotset_loom, feature = "loom"))))]
+pub(crate) use garden::plant;
+#[cfg(any(test, all(hotset_loom, feature = "loom")))]
 pub(crate) use garden::planted;

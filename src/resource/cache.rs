@@ -2,17 +2,24 @@
 
 #![forbid(unsafe_code)]
 
-use std::future::Future;
+use std::fmt;
+use std::future::{Future, poll_fn};
 use std::hash::Hash;
-use std::marker::PhantomData;
+use std::sync::Arc;
 use std::time::Duration;
 
 use equivalent::Equivalent;
 
-use crate::resource::builder::ResourceBuilder;
-use crate::resource::error::{LeaseError, Reentrant, ResourceBuildError};
+use crate::resource::builder::{ResourceBuilder, check_bounds};
+use crate::resource::core::Core;
+use crate::resource::entry::{Event, Granted, Name, Verdict};
+use crate::resource::error::{Failure, Holder, LeaseError, Reentrant, ResourceBuildError};
 use crate::resource::lease::Lease;
-use crate::resource::report::{Evicted, Report, Snapshot, Unloaded};
+use crate::resource::parcel::Parcel;
+use crate::resource::report::{
+    EntrySnapshot, Evicted, FailureSnapshot, Report, Snapshot, Unloaded,
+};
+use crate::resource::scheduler::{Refusal, View};
 use crate::resource::source::Source;
 
 /// What a lease of a cache of `L` fails with.
@@ -21,132 +28,641 @@ pub type LeaseErrorOf<L> = LeaseError<<L as Source>::Id, <L as Source>::Error>;
 /// What a cache of `L` knows.
 pub type SnapshotOf<L> = Snapshot<<L as Source>::Id, <L as Source>::Error>;
 
-/// A cache of live, expensive resources.
+type Leased<L> = Result<Lease<L>, LeaseErrorOf<L>>;
+
+/// A cache of live, expensive resources: it loads what is asked for, leases it, and closes it.
+///
+/// See the [module](crate::resource) for the guarantees. Clones are handles of the same cache. When the
+/// last one is dropped everything is closed in the background, after its last lease;
+/// [`shutdown`](Self::shutdown) waits for that and reports.
+///
+/// # Examples
+///
+/// ```
+/// use hotset::{ResourceCache, from_fn};
+///
+/// let loader = from_fn(
+///     |path: &String, _| Ok::<_, std::io::Error>(path.to_uppercase()), // open it
+///     |path, _resource| Ok(println!("{path} is closed")),
+/// );
+/// let cache = ResourceCache::builder(loader).max_entries(2).build()?;
+///
+/// let a = cache.lease(&"a".to_string())?;
+/// let b = cache.lease(&"b".to_string())?;
+/// assert_eq!((a.as_str(), b.as_str()), ("A", "B"));
+/// drop(a);
+/// let c = cache.lease(&"c".to_string())?; // "a" is closed first, as there is room for two
+/// assert_eq!(cache.loaded_keys(), ["b", "c"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct ResourceCache<L: Source> {
-    of: PhantomData<fn() -> L>,
+    core: Arc<Core<L>>,
+    handle: Arc<Handle<L>>,
+}
+
+/// What all handles of a cache share and the cache itself has not.
+struct Handle<L: Source>(Arc<Core<L>>);
+
+impl<L: Source> Drop for Handle<L> {
+    fn drop(&mut self) {
+        self.0.abandon();
+    }
 }
 
 impl<L: Source> ResourceCache<L> {
-    pub(crate) fn from_builder(_: ResourceBuilder<L>) -> Self {
-        panic!("not built yet")
+    pub(crate) fn from_builder(builder: ResourceBuilder<L>) -> Self {
+        let core = Core::new(builder);
+        Self { handle: Arc::new(Handle(Arc::clone(&core))), core }
     }
 
-    /// A lease of the resource of `spec`; waits for room and load, `wait_timeout` at most.
-    pub fn lease(&self, _spec: &L::Spec) -> Result<Lease<L>, LeaseErrorOf<L>> {
-        panic!("not built yet")
+    // ---- leases -----------------------------------------------------------------------------
+
+    /// A lease of the resource of `spec`. If it is not ready: waits for room and for the load, for
+    /// `wait_timeout` at most, first come first served.
+    ///
+    /// If it is ready: one look-up without a lock, one atomic exchange, no clock.
+    ///
+    /// # Errors
+    ///
+    /// [`LeaseError`], each of which says what to do next.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hotset::{LeaseError, ResourceCache, from_fn};
+    ///
+    /// let parse = from_fn(|text: &&str, _| text.parse::<u32>(), |_, _| Ok(()));
+    /// let cache = ResourceCache::builder(parse).max_entries(1).build()?;
+    /// assert_eq!(*cache.lease(&"12")?, 12);
+    /// let error = cache.lease(&"twelve").unwrap_err();
+    /// assert!(matches!(error, LeaseError::Load { id: "twelve", .. }));
+    /// // For a second, nobody tries again.
+    /// assert!(matches!(cache.lease(&"twelve"), Err(LeaseError::Backoff { attempts: 1, .. })));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[inline]
+    pub fn lease(&self, spec: &L::Spec) -> Leased<L> {
+        let id = self.core.source.name(spec);
+        match self.core.hit(&id) {
+            Some(lease) => Ok(lease),
+            None => self.wait(id, spec, self.core.wait_timeout),
+        }
     }
 
-    /// `lease` with a limit of its own on the wait.
-    pub fn lease_within(&self, _: &L::Spec, _: Duration) -> Result<Lease<L>, LeaseErrorOf<L>> {
-        panic!("not built yet")
+    /// [`lease`](Self::lease) that waits for `within` at most. With a time of zero it begins the load,
+    /// unless it must wait for room, and does not wait.
+    ///
+    /// # Errors
+    ///
+    /// As [`lease`](Self::lease).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use hotset::{LeaseError, ResourceCache, from_fn};
+    ///
+    /// let loader = from_fn(|n: &u32, _| Ok::<_, std::fmt::Error>(*n), |_, _| Ok(()));
+    /// let cache = ResourceCache::builder(loader).max_entries(1).build()?;
+    /// let one = cache.lease(&1)?;
+    /// let error = cache.lease_within(&2, Duration::from_millis(10)).unwrap_err();
+    /// let LeaseError::Capacity { holders } = error else { panic!("{error}") };
+    /// assert_eq!((holders[0].id, holders[0].leases), (1, 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn lease_within(&self, spec: &L::Spec, within: Duration) -> Leased<L> {
+        let id = self.core.source.name(spec);
+        match self.core.hit(&id) {
+            Some(lease) => Ok(lease),
+            None => self.wait(id, spec, Some(within)),
+        }
     }
 
-    /// `lease` as a future; cancel-safe.
+    #[cold]
+    fn wait(&self, id: L::Id, spec: &L::Spec, timeout: Option<Duration>) -> Leased<L> {
+        let id = match self.before_asking(id) {
+            Ok(id) => id,
+            Err(answer) => return answer,
+        };
+        let (parcel, _) = self.core.ask(id.clone(), spec, timeout);
+        self.answer(id, parcel.wait())
+    }
+
+    /// [`lease`](Self::lease) as a future, for any runtime.
+    ///
+    /// Nothing happens before it is polled. It may be dropped at any point: who waited is gone without
+    /// a trace, and a load that was begun goes on, its resource staying for the next who asks.
+    ///
+    /// # Errors
+    ///
+    /// As [`lease`](Self::lease).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hotset::{ResourceCache, from_fn};
+    /// # use std::{future::Future, pin::pin, task::{Context, Poll, Waker}};
+    /// # fn block_on<F: Future>(future: F) -> F::Output {
+    /// #     let mut future = pin!(future);
+    /// #     loop {
+    /// #         match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+    /// #             Poll::Ready(output) => return output,
+    /// #             Poll::Pending => std::thread::yield_now(),
+    /// #         }
+    /// #     }
+    /// # }
+    ///
+    /// let loader = from_fn(|n: &u32, _| Ok::<_, std::fmt::Error>(n + 1), |_, _| Ok(()));
+    /// let cache = ResourceCache::builder(loader).max_entries(1).build()?;
+    /// let lease = block_on(async { cache.lease_async(&1).await })?;
+    /// assert_eq!(*lease, 2);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn lease_async<'a>(
         &'a self,
-        _spec: &'a L::Spec,
-    ) -> impl Future<Output = Result<Lease<L>, LeaseErrorOf<L>>> + Send + 'a {
-        std::future::pending()
+        spec: &'a L::Spec,
+    ) -> impl Future<Output = Leased<L>> + Send + 'a {
+        self.waiting(spec, self.core.wait_timeout)
     }
 
-    /// `lease_within` as a future.
+    /// [`lease_within`](Self::lease_within) as a future: see [`lease_async`](Self::lease_async).
+    ///
+    /// # Errors
+    ///
+    /// As [`lease`](Self::lease).
     pub fn lease_within_async<'a>(
         &'a self,
-        _spec: &'a L::Spec,
-        _within: Duration,
-    ) -> impl Future<Output = Result<Lease<L>, LeaseErrorOf<L>>> + Send + 'a {
-        std::future::pending()
+        spec: &'a L::Spec,
+        within: Duration,
+    ) -> impl Future<Output = Leased<L>> + Send + 'a {
+        self.waiting(spec, Some(within))
     }
 
-    /// A lease if the resource is ready.
-    pub fn try_lease(&self, _spec: &L::Spec) -> Option<Lease<L>> {
-        panic!("not built yet")
+    async fn waiting(&self, spec: &L::Spec, timeout: Option<Duration>) -> Leased<L> {
+        let id = self.core.source.name(spec);
+        if let Some(lease) = self.core.hit(&id) {
+            return Ok(lease);
+        }
+        let id = match self.before_asking(id) {
+            Ok(id) => id,
+            Err(answer) => return answer,
+        };
+        let (parcel, number) = self.core.ask(id.clone(), spec, timeout);
+        let call_off =
+            CallOff { core: &self.core, leave: number.map(|waiter| Event::Leave { waiter }) };
+        let granted = poll_fn(|context| parcel.poll(context)).await;
+        call_off.not_any_more();
+        self.answer(id, granted)
     }
 
-    /// A lease of the key's resource if it is ready.
-    pub fn lease_ready<Q: Hash + Equivalent<L::Id> + ?Sized>(&self, _id: &Q) -> Option<Lease<L>> {
-        panic!("not built yet")
+    /// Whether asking may wait here: else the answer, which is a lease if there is one without waiting.
+    fn before_asking(&self, id: L::Id) -> Result<L::Id, Leased<L>> {
+        if !self.core.is_inside() {
+            return Ok(id);
+        }
+        let ready = self.core.ready(&id, |core| Some(core.name(id.clone())));
+        Err(ready.ok_or(LeaseError::Reentrant))
     }
 
-    /// The keys that are ready, least recently used first.
+    fn answer(&self, id: L::Id, granted: Granted<L>) -> Leased<L> {
+        granted.map_err(|refusal| match refusal {
+            Refusal::Failed(Failure::Failed(source)) => LeaseError::Load { id, source },
+            Refusal::Failed(Failure::Panicked) => LeaseError::LoadPanicked { id },
+            Refusal::Backoff { retry_at, now, attempts, failure } => LeaseError::Backoff {
+                id,
+                retry_at: self.core.instant(retry_at),
+                retry_in: retry_at.saturating_sub(now),
+                attempts,
+                source: failure,
+            },
+            Refusal::Capacity { holders } => LeaseError::Capacity { holders: named(holders) },
+            Refusal::QueueFull { max_waiters } => LeaseError::QueueFull { max_waiters },
+            Refusal::TooLarge { need, limit } => LeaseError::TooLarge { need, limit },
+            Refusal::Underestimated { estimate, actual } => {
+                LeaseError::Underestimated { estimate, actual }
+            }
+            Refusal::Timeout { phase } => LeaseError::Timeout { phase },
+            Refusal::ShuttingDown => LeaseError::ShuttingDown,
+        })
+    }
+
+    /// A lease of the resource of `spec`, if it is ready. Never waits for a load or a close, and never
+    /// begins one; may be called inside a loader.
+    ///
+    /// ```
+    /// use hotset::{ResourceCache, from_fn};
+    ///
+    /// let loader = from_fn(|n: &u32, _| Ok::<_, std::fmt::Error>(*n), |_, _| Ok(()));
+    /// let cache = ResourceCache::builder(loader).max_entries(1).build()?;
+    /// assert!(cache.try_lease(&1).is_none());
+    /// cache.lease(&1)?;
+    /// assert!(cache.try_lease(&1).is_some());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[inline]
+    pub fn try_lease(&self, spec: &L::Spec) -> Option<Lease<L>> {
+        let id = self.core.source.name(spec);
+        self.core.ready(&id, |core| Some(core.name(id.clone())))
+    }
+
+    /// A lease of the key's resource, if it is ready, as [`try_lease`](Self::try_lease).
+    ///
+    /// If hundreds of keys have one and the same hash, it may not find one that is there.
+    ///
+    /// ```
+    /// use hotset::{ResourceCache, from_fn};
+    ///
+    /// let loader = from_fn(|s: &String, _| Ok::<_, std::fmt::Error>(s.len()), |_, _| Ok(()));
+    /// let cache = ResourceCache::builder(loader).max_entries(1).build()?;
+    /// cache.lease(&"four".to_string())?;
+    /// assert_eq!(cache.lease_ready("four").as_deref(), Some(&4));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[inline]
+    pub fn lease_ready<Q: Hash + Equivalent<L::Id> + ?Sized>(&self, id: &Q) -> Option<Lease<L>> {
+        self.core.ready(id, |_| None)
+    }
+
+    // ---- looking ----------------------------------------------------------------------------
+
+    /// The keys whose resources are ready, leased or idle: least recently used first. Of those that
+    /// are idle, the first is the next to be closed.
+    ///
+    /// Takes time in proportion to the entries. Waits for no load or close.
     pub fn loaded_keys(&self) -> Vec<L::Id> {
-        panic!("not built yet")
+        let names = self.core.look(|machine| machine.ready());
+        names.iter().map(|name| name.id().clone()).collect()
     }
 
-    /// All that the cache knows.
+    /// All that the cache knows: every entry in every state, waiters, failures.
+    ///
+    /// Takes time in proportion to the entries. Waits for no load or close; may be called anywhere.
+    ///
+    /// ```
+    /// use hotset::{ResourceCache, State, from_fn};
+    ///
+    /// let loader = from_fn(|n: &u32, _| Ok::<_, std::fmt::Error>(*n), |_, _| Ok(()));
+    /// let cache = ResourceCache::builder(loader).max_entries(3).build()?;
+    /// let lease = cache.lease(&1)?;
+    /// let snapshot = cache.snapshot();
+    /// assert_eq!((snapshot.charged_entries, snapshot.max_entries, snapshot.waiters), (1, 3, 0));
+    /// assert_eq!((snapshot.entries[0].state, snapshot.counts.loads), (State::Ready, 1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn snapshot(&self) -> SnapshotOf<L> {
-        panic!("not built yet")
+        let now = self.core.now();
+        let view = self.core.look(|machine| machine.view(now));
+        let View { entries, failures, last_close_failure, .. } = view;
+        Snapshot {
+            entries: entries.into_iter().map(entry_named).collect(),
+            failures: failures
+                .into_iter()
+                .map(|(name, attempts, retry_at, failure)| FailureSnapshot {
+                    id: name.id().clone(),
+                    attempts,
+                    retry_at: self.core.instant(retry_at),
+                    failure,
+                })
+                .collect(),
+            charged_entries: view.charged_entries,
+            max_entries: view.max_entries,
+            charged_weight: view.charged_weight,
+            max_weight: view.max_weight,
+            waiters: view.waiters,
+            oldest_wait: view.oldest_wait,
+            counts: view.counts,
+            last_close_failure: last_close_failure.map(|(name, text)| (name.id().clone(), text)),
+            shutting_down: view.stopping,
+        }
     }
 
-    /// Closes the key's resource after its last lease.
-    pub fn unload(&self, _id: &L::Id) -> Result<Unloaded, Reentrant> {
-        panic!("not built yet")
+    // ---- closing ----------------------------------------------------------------------------
+
+    /// Closes the key's resource. If it is idle, waits for the close; if it is leased or loading, it is
+    /// closed after its last lease, and this does not wait. Later calls for the key load anew.
+    ///
+    /// # Errors
+    ///
+    /// [`Reentrant`] inside a loader of this cache.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hotset::resource::Unloaded;
+    /// use hotset::{ResourceCache, from_fn};
+    ///
+    /// let loader = from_fn(|n: &u32, _| Ok::<_, std::fmt::Error>(*n), |_, _| Ok(()));
+    /// let cache = ResourceCache::builder(loader).max_entries(1).build()?;
+    /// let lease = cache.lease(&1)?;
+    /// assert_eq!(cache.unload(&1), Ok(Unloaded::Draining));
+    /// drop(lease);
+    /// cache.lease(&1)?; // the next one
+    /// assert_eq!(cache.unload(&1), Ok(Unloaded::Closed));
+    /// assert_eq!(cache.unload(&1), Ok(Unloaded::Absent));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn unload(&self, id: &L::Id) -> Result<Unloaded, Reentrant> {
+        let name = self.core.name(id.clone());
+        self.evict(|caller| Event::Unload { name, caller }).map(unloaded)
     }
 
-    /// `unload` as a future.
+    /// [`unload`](Self::unload) as a future. Dropping it does not stop what it began.
     pub fn unload_async(
         &self,
-        _id: &L::Id,
+        id: &L::Id,
     ) -> impl Future<Output = Result<Unloaded, Reentrant>> + Send + use<L> {
-        std::future::pending()
+        let name = self.core.name(id.clone());
+        let evicting = evicting(Arc::clone(&self.core), |caller| Event::Unload { name, caller });
+        async { evicting.await.map(unloaded) }
     }
 
-    /// Closes all that is idle and waits for it.
+    /// Closes all that is idle, and waits until it is closed.
+    ///
+    /// Closes that run already are waited for and counted.
+    ///
+    /// # Errors
+    ///
+    /// [`Reentrant`] inside a loader of this cache.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hotset::{ResourceCache, from_fn};
+    ///
+    /// let loader = from_fn(|n: &u32, _| Ok::<_, std::fmt::Error>(*n), |_, _| Ok(()));
+    /// let cache = ResourceCache::builder(loader).max_entries(2).build()?;
+    /// let one = cache.lease(&1)?;
+    /// cache.lease(&2)?;
+    /// assert_eq!(cache.evict_idle()?.closed, 1);
+    /// assert_eq!(cache.loaded_keys(), [1]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn evict_idle(&self) -> Result<Evicted, Reentrant> {
-        panic!("not built yet")
+        self.evict(|caller| Event::EvictIdle { caller })
     }
 
-    /// `evict_idle` as a future.
+    /// [`evict_idle`](Self::evict_idle) as a future. Dropping it does not stop what it began.
     pub fn evict_idle_async(
         &self,
     ) -> impl Future<Output = Result<Evicted, Reentrant>> + Send + use<L> {
-        std::future::pending()
+        evicting(Arc::clone(&self.core), |caller| Event::EvictIdle { caller })
     }
 
-    /// Retires everything, waits for the closes of what is idle.
+    /// Closes everything. Waits until what is idle is closed; what is leased is closed after its last
+    /// lease, and what is loading goes to those who wait for it and is closed after them. Later calls
+    /// load anew.
+    ///
+    /// # Errors
+    ///
+    /// [`Reentrant`] inside a loader of this cache.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hotset::{ResourceCache, from_fn};
+    ///
+    /// let loader = from_fn(|n: &u32, _| Ok::<_, std::fmt::Error>(*n), |_, _| Ok(()));
+    /// let cache = ResourceCache::builder(loader).max_entries(2).build()?;
+    /// let one = cache.lease(&1)?;
+    /// cache.lease(&2)?;
+    /// let evicted = cache.evict_all()?;
+    /// assert_eq!((evicted.closed, evicted.failed, evicted.draining), (1, 0, 1));
+    /// assert!(cache.loaded_keys().is_empty());
+    /// assert_eq!(*one, 1); // still good
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn evict_all(&self) -> Result<Evicted, Reentrant> {
-        panic!("not built yet")
+        self.evict(|caller| Event::EvictAll { caller })
     }
 
-    /// `evict_all` as a future.
+    /// [`evict_all`](Self::evict_all) as a future. Dropping it does not stop what it began.
     pub fn evict_all_async(
         &self,
     ) -> impl Future<Output = Result<Evicted, Reentrant>> + Send + use<L> {
-        std::future::pending()
+        evicting(Arc::clone(&self.core), |caller| Event::EvictAll { caller })
     }
 
-    /// Forgets the key's failure. Whether there was one.
-    pub fn reset(&self, _id: &L::Id) -> bool {
-        panic!("not built yet")
+    fn evict(
+        &self,
+        event: impl FnOnce(Arc<Parcel<Verdict<L::Id>>>) -> Event<L>,
+    ) -> Result<Evicted, Reentrant> {
+        if self.core.is_inside() {
+            return Err(Reentrant);
+        }
+        let parcel = Arc::new(Parcel::new());
+        self.core.step(event(Arc::clone(&parcel)));
+        Ok(evicted(parcel.wait()))
     }
 
-    /// Sets new bounds.
-    pub fn resize(&self, _: usize, _: Option<u64>) -> Result<(), ResourceBuildError> {
-        panic!("not built yet")
+    /// Forgets the failure of the key, so that the next call loads. Whether there was one.
+    ///
+    /// ```
+    /// use hotset::{LeaseError, ResourceCache, from_fn};
+    ///
+    /// let loader = from_fn(|_: &u32, _| Err::<(), _>(std::fmt::Error), |_, _| Ok(()));
+    /// let cache = ResourceCache::builder(loader).max_entries(1).build()?;
+    /// assert!(matches!(cache.lease(&1), Err(LeaseError::Load { .. })));
+    /// assert!(matches!(cache.lease(&1), Err(LeaseError::Backoff { .. })));
+    /// assert!(cache.reset(&1));
+    /// assert!(matches!(cache.lease(&1), Err(LeaseError::Load { .. })));
+    /// # Ok::<(), hotset::ResourceBuildError>(())
+    /// ```
+    pub fn reset(&self, id: &L::Id) -> bool {
+        let name = self.core.name(id.clone());
+        self.core.step(Event::Reset { name }).1
     }
 
-    /// Ends the cache and waits for the closes, so long at most.
-    pub fn shutdown(&self, _within: Duration) -> Report<L::Id> {
-        panic!("not built yet")
+    /// Changes the bounds; `None` leaves the weight bound as it is. Does not wait.
+    ///
+    /// If more is in use than the new bounds allow, idle resources are closed, least recently used
+    /// first, then those that become idle; until it fits nothing is loaded. Who waits for what is now
+    /// heavier than all gets [`LeaseError::TooLarge`].
+    ///
+    /// # Errors
+    ///
+    /// [`ResourceBuildError`] if a bound is out of range, or a weight bound is given to a cache that was
+    /// built without one; nothing has changed then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use hotset::{ResourceCache, from_fn};
+    ///
+    /// let loader = from_fn(|n: &u32, _| Ok::<_, std::fmt::Error>(*n), |_, _| Ok(()));
+    /// let cache = ResourceCache::builder(loader).max_entries(2).build()?;
+    /// cache.lease(&1)?;
+    /// cache.lease(&2)?;
+    /// cache.resize(1, None)?;
+    /// assert_eq!(cache.loaded_keys(), [2]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn resize(
+        &self,
+        max_entries: usize,
+        max_weight: Option<u64>,
+    ) -> Result<(), ResourceBuildError> {
+        check_bounds(max_entries, max_weight)?;
+        let weighed = self.core.look(|machine| machine.is_weighed());
+        if max_weight.is_some() && !weighed {
+            return Err(ResourceBuildError::Unweighed);
+        }
+        self.core.resize(max_entries, max_weight);
+        Ok(())
     }
 
-    /// `shutdown` as a future.
+    /// Ends the cache: refuses all calls, those that wait included, from now on; closes what is idle at
+    /// once, what is leased after its last lease, what is loading when it is loaded. Waits until all is
+    /// closed, for `within` at most, and reports.
+    ///
+    /// What is not yet closed then is closed later all the same. May be called again, also by several
+    /// threads at a time: each waits for itself, and the reports count from the first call on. Inside a
+    /// loader of this cache it begins the end and does not wait.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use hotset::{LeaseError, ResourceCache, from_fn};
+    ///
+    /// let loader = from_fn(|n: &u32, _| Ok::<_, std::fmt::Error>(*n), |_, _| Ok(()));
+    /// let cache = ResourceCache::builder(loader).max_entries(2).build()?;
+    /// let one = cache.lease(&1)?;
+    /// cache.lease(&2)?;
+    /// let report = cache.shutdown(Duration::from_millis(10));
+    /// assert_eq!((report.closed, report.leased[0].id, report.is_complete()), (1, 1, false));
+    /// assert!(matches!(cache.lease(&2), Err(LeaseError::ShuttingDown)));
+    /// drop(one);
+    /// let report = cache.shutdown(Duration::from_secs(10));
+    /// assert_eq!((report.closed, report.is_complete()), (2, true));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn shutdown(&self, within: Duration) -> Report<L::Id> {
+        let (parcel, _) = stop(&self.core, within);
+        stopped(parcel.wait())
+    }
+
+    /// [`shutdown`](Self::shutdown) as a future. Dropping it does not stop what it began.
     pub fn shutdown_async(
         &self,
-        _within: Duration,
+        within: Duration,
     ) -> impl Future<Output = Report<L::Id>> + Send + use<L> {
-        std::future::pending()
+        let core = Arc::clone(&self.core);
+        async move {
+            let (parcel, number) = stop(&core, within);
+            stopped(verdict(&core, &parcel, number).await)
+        }
     }
+}
+
+/// Begins the end. Inside a loader, who asks does not wait.
+fn stop<L: Source>(core: &Core<L>, within: Duration) -> (Arc<Parcel<Verdict<L::Id>>>, Option<u64>) {
+    let parcel = Arc::new(Parcel::new());
+    let inside = core.is_inside();
+    let deadline = core.now().saturating_add(if inside { Duration::ZERO } else { within });
+    let (number, _) = core.step(Event::Stop { caller: Some((Arc::clone(&parcel), deadline)) });
+    if inside {
+        core.step(Event::Tick);
+    }
+    (parcel, number)
+}
+
+async fn evicting<L: Source>(
+    core: Arc<Core<L>>,
+    event: impl FnOnce(Arc<Parcel<Verdict<L::Id>>>) -> Event<L>,
+) -> Result<Evicted, Reentrant> {
+    if core.is_inside() {
+        return Err(Reentrant);
+    }
+    let parcel = Arc::new(Parcel::new());
+    let (number, _) = core.step(event(Arc::clone(&parcel)));
+    Ok(evicted(verdict(&core, &parcel, number).await))
+}
+
+async fn verdict<L: Source>(
+    core: &Core<L>,
+    parcel: &Parcel<Verdict<L::Id>>,
+    number: Option<u64>,
+) -> Verdict<L::Id> {
+    let call_off = CallOff { core, leave: number.map(|caller| Event::Hangup { caller }) };
+    let verdict = poll_fn(|context| parcel.poll(context)).await;
+    call_off.not_any_more();
+    verdict
+}
+
+/// Takes who waits off the scheduler's lists if its future is dropped.
+struct CallOff<'a, L: Source> {
+    core: &'a Core<L>,
+    leave: Option<Event<L>>,
+}
+
+impl<L: Source> CallOff<'_, L> {
+    fn not_any_more(mut self) {
+        self.leave = None;
+    }
+}
+
+impl<L: Source> Drop for CallOff<'_, L> {
+    fn drop(&mut self) {
+        if let Some(event) = self.leave.take() {
+            self.core.step(event);
+        }
+    }
+}
+
+fn evicted<I>(verdict: Verdict<I>) -> Evicted {
+    match verdict {
+        Verdict::Evicted(evicted) => evicted,
+        Verdict::Stopped(_) => unreachable!("who evicts is told what was evicted"),
+    }
+}
+
+fn stopped<I: Clone>(verdict: Verdict<I>) -> Report<I> {
+    match verdict {
+        Verdict::Stopped(Report { closed, failed, leased, unfinished }) => {
+            Report { closed, failed, leased: named(leased), unfinished: named(unfinished) }
+        }
+        Verdict::Evicted(_) => unreachable!("who stops is told how far it is"),
+    }
+}
+
+fn unloaded(evicted: Evicted) -> Unloaded {
+    match evicted {
+        Evicted { closed: 1.., .. } => Unloaded::Closed,
+        Evicted { failed: 1.., .. } => Unloaded::Failed,
+        Evicted { draining: 1.., .. } => Unloaded::Draining,
+        Evicted { .. } => Unloaded::Absent,
+    }
+}
+
+fn named<I: Clone>(holders: Vec<Holder<Name<I>>>) -> Vec<Holder<I>> {
+    let named = |Holder { id, state, leases, held_for }: Holder<Name<I>>| Holder {
+        id: id.id().clone(),
+        state,
+        leases,
+        held_for,
+    };
+    holders.into_iter().map(named).collect()
+}
+
+fn entry_named<I: Clone>(entry: EntrySnapshot<Name<I>>) -> EntrySnapshot<I> {
+    let EntrySnapshot { id, state, generation, weight, leases, waiters, since, load_time } = entry;
+    let id = id.id().clone();
+    EntrySnapshot { id, state, generation, weight, leases, waiters, since, load_time }
 }
 
 impl<L: Source> Clone for ResourceCache<L> {
     fn clone(&self) -> Self {
-        Self { of: PhantomData }
+        Self { core: Arc::clone(&self.core), handle: Arc::clone(&self.handle) }
     }
 }
 
-impl<L: Source> std::fmt::Debug for ResourceCache<L> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ResourceCache").finish_non_exhaustive()
+impl<L: Source> fmt::Debug for ResourceCache<L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let snapshot = self.core.look(|machine| machine.view(self.core.now()));
+        f.debug_struct("ResourceCache")
+            .field("entries", &snapshot.charged_entries)
+            .field("max_entries", &snapshot.max_entries)
+            .field("waiters", &snapshot.waiters)
+            .finish_non_exhaustive()
     }
 }

@@ -3,13 +3,21 @@
 mod builder;
 mod cache;
 mod clock;
+mod core;
+mod entry;
 mod error;
+mod inside;
 mod job;
 mod lease;
 mod loader;
+mod parcel;
 mod pool;
 mod report;
+mod scheduler;
 mod source;
+mod timer;
+mod vault;
+mod work;
 
 pub use builder::ResourceBuilder;
 pub use cache::{LeaseErrorOf, ResourceCache, SnapshotOf};

@@ -1,0 +1,355 @@
+//! How do hits, scheduler, threads and time come together? The shell around the state machine.
+//!
+//! A hit: one look-up in the index, one exchange in the vault that it finds. The index is the engine's
+//! table with an unlimited slack; it never evicts, because it has one entry at most for each resource
+//! that is charged, and its bound is the largest that the budget ever had. Of a key it has one entry at
+//! a time: the load puts it there before the resource is Ready, shut; the close takes it out before the
+//! scheduler hears that the close has ended. Where the engine finds no place for it (hundreds of keys
+//! with one hash) it is left out, and leases of it come by the scheduler.
+//!
+//! Everything else: [`Core::step`] takes the lock, lets the scheduler step, lets go of the lock, and does
+//! what the scheduler says. No user code runs under the lock, but `Eq` of ids.
+//!
+//! Who keeps the core alive: handles, jobs, the timer's thread while something is due; and, after the
+//! last handle is gone, the core itself (`keep`) until everything is closed. Entries have it weakly, so
+//! that what the engine still keeps of them keeps nothing else.
+
+#![forbid(unsafe_code)]
+
+use std::hash::{BuildHasher, Hash};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use crossbeam_utils::CachePadded;
+use equivalent::Equivalent;
+
+use crate::cache::{Cache, DefaultHashBuilder, Insert};
+use crate::config::Policy;
+use crate::resource::builder::{OnCloseError, ResourceBuilder};
+use crate::resource::clock::{Clock, Ticking};
+use crate::resource::entry::Verdict;
+use crate::resource::entry::{Effects, Entry, Event, Granted, Machine, Name};
+use crate::resource::inside::Inside;
+use crate::resource::job::Job;
+use crate::resource::lease::Lease;
+use crate::resource::parcel::Parcel;
+use crate::resource::pool::Pool;
+use crate::resource::scheduler::{Answer, Id, Rules, Time};
+use crate::resource::source::{Source, Spawn};
+use crate::resource::timer::Timer;
+use crate::sync::AtomicU64;
+
+/// All that the handles of one cache share.
+pub(crate) struct Core<L: Source> {
+    pub(crate) source: L,
+    index: Cache<L::Id, Arc<Entry<L>>>,
+    /// The order of hits.
+    pub(crate) ticks: CachePadded<AtomicU64>,
+    hasher: DefaultHashBuilder,
+    shared: Mutex<Shared<L>>,
+    clock: Clock,
+    /// When the cache was built.
+    start: Instant,
+    timer: Timer,
+    pool: Arc<Pool>,
+    executor: Option<Box<dyn Spawn>>,
+    pub(crate) on_close_error: Option<OnCloseError<L::Id>>,
+    pub(crate) wait_timeout: Option<Duration>,
+    pub(crate) stamps: bool,
+    me: Weak<Self>,
+}
+
+/// What the lock guards.
+struct Shared<L: Source> {
+    machine: Machine<L>,
+    /// The largest bound there was, which is that of the index.
+    widest: usize,
+    /// Whether the last handle is gone.
+    abandoned: bool,
+    keep: Option<Arc<Core<L>>>,
+    /// Entries that the index has no place for.
+    homeless: usize,
+}
+
+impl<L: Source> Core<L> {
+    pub(crate) fn new(builder: ResourceBuilder<L>) -> Arc<Self> {
+        let ResourceBuilder { source, settings, executor, on_close_error, clock, .. } = builder;
+        let rules = Rules {
+            max_entries: settings.max_entries,
+            max_weight: settings.max_weight,
+            max_waiters: settings.max_waiters,
+            max_loads: settings.max_loads,
+            max_closes: settings.max_closes,
+            backoff: settings.backoff,
+            idle_ttl: settings.idle_ttl,
+            close_timeout: settings.close_timeout,
+        };
+        let index = Cache::builder()
+            .max_entries(settings.max_entries)
+            .policy(Policy::Clock)
+            .reclamation_slack(usize::MAX)
+            .build()
+            .expect("the bound is below that of any table");
+        let core = Arc::new_cyclic(|me| Self {
+            source,
+            index,
+            ticks: CachePadded::new(AtomicU64::new(0)),
+            hasher: DefaultHashBuilder::default(),
+            shared: Mutex::new(Shared {
+                machine: Machine::new(rules),
+                widest: settings.max_entries,
+                abandoned: false,
+                keep: None,
+                homeless: 0,
+            }),
+            start: clock.now(),
+            clock,
+            timer: Timer::new(),
+            pool: Arc::default(),
+            executor,
+            on_close_error,
+            wait_timeout: settings.wait_timeout,
+            stamps: settings.idle_ttl.is_some(),
+            me: me.clone(),
+        });
+        if let Clock::Manual(clock) = &core.clock {
+            let weak: Weak<Self> = Arc::downgrade(&core);
+            clock.register(weak);
+        }
+        core
+    }
+
+    // ---- hits -------------------------------------------------------------------------------
+
+    /// A lease of the key's resource, if it can be had without the scheduler.
+    #[inline]
+    pub(crate) fn hit<Q: Hash + Equivalent<L::Id> + ?Sized>(&self, id: &Q) -> Option<Lease<L>> {
+        let enter = |_: &L::Id, entry: &Arc<Entry<L>>| {
+            entry.vault.enter(&self.ticks).then(|| Lease::new(Arc::clone(entry)))
+        };
+        self.index.peek_with(id, enter).flatten()
+    }
+
+    /// A lease of the key's resource, if it is ready. `name` is asked for if the index may not know it.
+    pub(crate) fn ready<Q>(
+        &self,
+        id: &Q,
+        name: impl FnOnce(&Self) -> Option<Name<L::Id>>,
+    ) -> Option<Lease<L>>
+    where
+        Q: Hash + Equivalent<L::Id> + ?Sized,
+    {
+        let found = self.index.peek_with(id, |_, entry| match entry.vault.enter(&self.ticks) {
+            true => Ok(Lease::new(Arc::clone(entry))),
+            false => Err(entry.id),
+        });
+        match found {
+            Some(Ok(lease)) => Some(lease),
+            // Retired, not yet open, or watched and empty: the scheduler knows which.
+            Some(Err(id)) => self.revive(id),
+            None if self.lock().homeless > 0 => {
+                let name = name(self)?;
+                let now = self.now();
+                let (gate, effects) = self.lock().machine.try_lease(now, &name);
+                self.perform(effects);
+                gate.map(Lease::new)
+            }
+            None => None,
+        }
+    }
+
+    fn revive(&self, id: Id) -> Option<Lease<L>> {
+        let now = self.now();
+        let (gate, effects) = self.lock().machine.revive(now, id);
+        self.perform(effects);
+        gate.map(Lease::new)
+    }
+
+    // ---- steps ------------------------------------------------------------------------------
+
+    /// The name of `id`. Runs the user's `Hash`.
+    pub(crate) fn name(&self, id: L::Id) -> Name<L::Id> {
+        Name::new(self.hasher.hash_one(&id), id)
+    }
+
+    /// Time since the cache was built.
+    pub(crate) fn now(&self) -> Time {
+        self.clock.now().saturating_duration_since(self.start)
+    }
+
+    /// The instant that `time` means.
+    pub(crate) fn instant(&self, time: Time) -> Instant {
+        // What is beyond the calendar is never.
+        self.start.checked_add(time).unwrap_or(self.start)
+    }
+
+    /// Takes note of an event and does what follows. The number of who waits by it, if somebody does;
+    /// for a reset, whether there was something to forget.
+    pub(crate) fn step(&self, event: Event<L>) -> (Option<u64>, bool) {
+        let now = self.now();
+        let (effects, keep) = {
+            let mut shared = self.lock();
+            let effects = shared.machine.step(now, event);
+            (effects, self.after_step(&mut shared))
+        };
+        let (joined, was_reset) = (effects.joined, effects.was_reset);
+        self.perform(effects);
+        drop(keep);
+        (joined, was_reset)
+    }
+
+    /// Arms the timer; and gives what kept the core alive, if everything is closed.
+    fn after_step(&self, shared: &mut Shared<L>) -> Option<Arc<Self>> {
+        if matches!(self.clock, Clock::System) {
+            let due = shared.machine.next_due().and_then(|due| self.start.checked_add(due));
+            if self.timer.set(due) {
+                if let Some(me) = self.me.upgrade() {
+                    Timer::start(me, |core| &core.timer);
+                }
+            }
+        }
+        if !shared.abandoned || !shared.machine.is_empty() {
+            return None;
+        }
+        self.timer.end();
+        shared.keep.take()
+    }
+
+    /// Does what a step wants done. Outside of the lock; every panic of a user's is caught.
+    fn perform(&self, effects: Effects<L>) {
+        let Effects { jobs, answers, litter, .. } = effects;
+        for job in jobs {
+            if let Some(me) = self.me.upgrade() {
+                let work = me.work(job);
+                match &self.executor {
+                    Some(executor) => {
+                        let job = Job::new(work, Arc::clone(&self.pool));
+                        quietly(|| executor.spawn(job));
+                    }
+                    None => self.pool.submit(work),
+                }
+            }
+        }
+        for answer in answers {
+            quietly(|| match answer {
+                Answer::Lease { waiter, gate } => waiter.deliver(Ok(Lease::new(gate))),
+                Answer::Refuse { waiter, why } => waiter.deliver(Err(why)),
+                Answer::Evicted { caller, evicted } => caller.deliver(Verdict::Evicted(evicted)),
+                Answer::Stopped { caller, report } => caller.deliver(Verdict::Stopped(report)),
+            });
+        }
+        for piece in litter {
+            quietly(|| drop(piece));
+        }
+    }
+
+    /// Looks at the machine.
+    pub(crate) fn look<R>(&self, f: impl FnOnce(&mut Machine<L>) -> R) -> R {
+        f(&mut self.lock().machine)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared<L>> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    // ---- the index --------------------------------------------------------------------------
+
+    /// Puts a loaded entry, which is still shut, where hits find it.
+    pub(crate) fn publish(&self, entry: &Arc<Entry<L>>) {
+        let mut placed = false;
+        quietly(|| {
+            let id = entry.name.id().clone();
+            placed = matches!(self.index.insert(id, Arc::clone(entry)), Insert::New);
+        });
+        if !placed {
+            self.lock().homeless += 1;
+        }
+    }
+
+    /// Takes an entry that is retired away from where hits find it.
+    pub(crate) fn unpublish(&self, entry: &Arc<Entry<L>>) {
+        let mut removed = false;
+        quietly(|| {
+            let this = self.index.remove_if(entry.name.id(), |_, found| Arc::ptr_eq(found, entry));
+            removed = this.is_some();
+            drop(this);
+            self.index.maintain();
+        });
+        if !removed {
+            let mut shared = self.lock();
+            shared.homeless = shared.homeless.saturating_sub(1);
+        }
+    }
+
+    pub(crate) fn resize(&self, entries: usize, weight: Option<u64>) {
+        let widen = {
+            let mut shared = self.lock();
+            let widen = entries > shared.widest;
+            shared.widest = shared.widest.max(entries);
+            widen
+        };
+        if widen {
+            let widest = self.index.set_max_entries(entries);
+            debug_assert!(widest.is_ok(), "the bound was checked");
+        }
+        self.step(Event::Resize { entries, weight });
+    }
+
+    // ---- waiting ----------------------------------------------------------------------------
+
+    /// Whether this thread is inside a loader of this cache.
+    pub(crate) fn is_inside(&self) -> bool {
+        Inside::is_here(self.address())
+    }
+
+    pub(crate) fn weak(&self) -> Weak<Self> {
+        self.me.clone()
+    }
+
+    pub(crate) fn address(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
+    /// Asks for a lease: where the answer will come, and by which number it can be called off.
+    pub(crate) fn ask(
+        &self,
+        id: L::Id,
+        spec: &L::Spec,
+        timeout: Option<Duration>,
+    ) -> (Arc<Parcel<Granted<L>>>, Option<u64>) {
+        let parcel = Arc::new(Parcel::new());
+        let event = Event::Ask {
+            name: self.name(id),
+            spec: Arc::new(spec.clone()),
+            waiter: Arc::clone(&parcel),
+            deadline: timeout.map(|timeout| self.now().saturating_add(timeout)),
+        };
+        let (number, _) = self.step(event);
+        (parcel, number)
+    }
+
+    /// The last handle is gone: everything is closed in the background.
+    pub(crate) fn abandon(&self) {
+        {
+            let mut shared = self.lock();
+            shared.abandoned = true;
+            shared.keep = self.me.upgrade();
+        }
+        self.step(Event::Stop { caller: None });
+    }
+}
+
+impl<L: Source> Ticking for Core<L> {
+    fn tick(&self) {
+        self.step(Event::Tick);
+    }
+}
+
+/// Runs what may run a user's code. A panic in it is contained, and nothing of the cache is disturbed.
+pub(crate) fn quietly(act: impl FnOnce()) {
+    // The payload of the panic is a user's value too, and its destructor may panic as well.
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(act)) {
+        std::mem::forget(panic);
+    }
+}
