@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -205,7 +205,10 @@ impl<'demo> Trial<'demo> {
         let asked =
             tokio::spawn(async move { Client::new(address).score("slow-in", None, TEXT).await });
         sleep(Duration::from_millis(300)).await;
-        ensure!(!asked.is_finished(), "a load of two seconds was over at once");
+        if asked.is_finished() {
+            let Reply { status, body, .. } = asked.await??;
+            bail!("a load of two seconds was over at once: status {status}, {body}");
+        }
         let end = tokio::task::block_in_place(|| self.daemon.terminate())?;
         // Told, or cut off: not left waiting.
         let _ = asked.await;
