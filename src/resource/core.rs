@@ -40,6 +40,9 @@ use crate::resource::source::{Source, Spawn};
 use crate::resource::timer::Timer;
 use crate::sync::AtomicU64;
 
+/// Where an answer will come, and by which number it can be called off, if it has not come yet.
+pub(crate) type Asked<V> = (Arc<Parcel<V>>, Option<u64>);
+
 /// All that the handles of one cache share.
 pub(crate) struct Core<L: Source> {
     pub(crate) source: L,
@@ -94,7 +97,8 @@ impl<L: Source> Core<L> {
         let core = Arc::new_cyclic(|me| Self {
             source,
             index,
-            ticks: CachePadded::new(AtomicU64::new(0)),
+            // Not 0, which is when what was never entered was entered.
+            ticks: CachePadded::new(AtomicU64::new(1)),
             hasher: DefaultHashBuilder::default(),
             shared: Mutex::new(Shared {
                 machine: Machine::new(rules),
@@ -203,10 +207,10 @@ impl<L: Source> Core<L> {
     fn after_step(&self, shared: &mut Shared<L>) -> Option<Arc<Self>> {
         if matches!(self.clock, Clock::System) {
             let due = shared.machine.next_due().and_then(|due| self.start.checked_add(due));
-            if self.timer.set(due) {
-                if let Some(me) = self.me.upgrade() {
-                    Timer::start(me, |core| &core.timer);
-                }
+            if self.timer.set(due)
+                && let Some(me) = self.me.upgrade()
+            {
+                Timer::start(me, |core| &core.timer);
             }
         }
         if !shared.abandoned || !shared.machine.is_empty() {
@@ -311,13 +315,13 @@ impl<L: Source> Core<L> {
         std::ptr::from_ref(self).addr()
     }
 
-    /// Asks for a lease: where the answer will come, and by which number it can be called off.
+    /// Asks for a lease.
     pub(crate) fn ask(
         &self,
         id: L::Id,
         spec: &L::Spec,
         timeout: Option<Duration>,
-    ) -> (Arc<Parcel<Granted<L>>>, Option<u64>) {
+    ) -> Asked<Granted<L>> {
         let parcel = Arc::new(Parcel::new());
         let event = Event::Ask {
             name: self.name(id),

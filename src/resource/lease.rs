@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::resource::entry::Entry;
-use crate::resource::scheduler::Event;
+use crate::resource::scheduler::{Event, Time};
 use crate::resource::source::Source;
 
 /// The permission to use a resource of a [`ResourceCache`](crate::ResourceCache), which it
@@ -116,8 +116,8 @@ impl<L: Source> Entry<L> {
             return self.vault.leave(None);
         }
         // Its cache is there, since the resource is not closed before this lease ends.
-        let core = self.home();
-        self.vault.leave(core.as_ref().map(|core| || core.now()).as_ref().map(|now| now as _))
+        let clock = || self.home().map_or(Time::ZERO, |core| core.now());
+        self.vault.leave(Some(&clock))
     }
 
     #[cold]

@@ -155,7 +155,8 @@ pub struct LoadContext {
 }
 
 impl LoadContext {
-    /// The number of this load among all loads of the cache; later ones have higher numbers.
+    /// The number of this load, which no other load of the cache has. Those that were asked for later
+    /// have higher numbers.
     pub fn generation(&self) -> u64 {
         self.generation
     }
@@ -171,12 +172,14 @@ impl LoadContext {
     }
 }
 
+type Signature<S, R, E> = fn(&S) -> Result<R, E>;
+
 /// A loader made of closures: see [`from_fn`].
 pub struct FnLoader<S, R, E, L, C, W = ()> {
     load: L,
     close: C,
     weigh: W,
-    _of: PhantomData<fn(&S) -> Result<R, E>>,
+    _of: PhantomData<Signature<S, R, E>>,
 }
 
 /// A loader that calls `load` and `close`; the spec is its own identity, all of it.

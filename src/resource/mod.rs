@@ -3,6 +3,7 @@
 mod builder;
 mod cache;
 mod clock;
+mod closing;
 mod core;
 mod entry;
 mod error;

@@ -58,10 +58,10 @@ impl Pool {
             pool.serve();
         };
         let started = thread::Builder::new().name("hotset-resource".into()).spawn(body);
-        if started.is_err() {
-            if let Some(work) = take(&cell) {
-                drive(work);
-            }
+        if started.is_err()
+            && let Some(work) = take(&cell)
+        {
+            drive(work);
         }
     }
 

@@ -55,7 +55,7 @@ pub struct EntrySnapshot<I> {
     pub id: I,
     /// Where it stands.
     pub state: State,
-    /// The number of its load among all loads of the cache; 0 before it has one.
+    /// The number of its load, as the loader is told: `LoadContext::generation`.
     pub generation: u64,
     /// What it is charged with, in the unit of `max_weight`: 0 without a weight bound, and for what
     /// is not charged.

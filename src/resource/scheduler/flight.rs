@@ -85,10 +85,10 @@ impl<T: Tokens> Scheduler<T> {
 
     /// Why an ask that would have to wait is refused.
     fn refusal(&self, name: &T::Name) -> Option<Refusal<T>> {
-        if !self.keys.contains_key(name) {
-            if let Some(backoff) = self.backoff(name) {
-                return Some(backoff);
-            }
+        if !self.keys.contains_key(name)
+            && let Some(backoff) = self.backoff(name)
+        {
+            return Some(backoff);
         }
         let max_waiters = self.rules.max_waiters;
         (self.waiting.len() >= max_waiters).then_some(Refusal::QueueFull { max_waiters })
