@@ -93,11 +93,20 @@ pub enum Pool {
 }
 
 /// What a request may use, for as long as it holds this.
-#[derive(Clone)]
 pub enum Held {
     Lease(Lease<ModelLoader>),
     /// A promise of nothing: see `naive`.
     Bare(Arc<Backend>),
+}
+
+impl Held {
+    /// How long its load took, where the cache knows.
+    pub fn load_time(&self) -> Option<Duration> {
+        match self {
+            Self::Lease(lease) => Some(lease.load_time()),
+            Self::Bare(_) => None,
+        }
+    }
 }
 
 impl Deref for Held {

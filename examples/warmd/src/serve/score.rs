@@ -88,14 +88,17 @@ pub async fn score(app: &Arc<App>, request: Request<Incoming>) -> Result<Answer,
         let given = texts.len();
         return Err(Refusal::bad_request(format!("texts must be 1 to {MOST_TEXTS}, got {given}")));
     }
-    let warm = acquire(app, spec).await?;
-    let mut answer = compute(app, &warm, texts).await?;
+    let Warm { held, spec, id, hit, wait_ms } = acquire(app, spec).await?;
+    let load_ms = held.load_time().map(millis);
+    let scores = compute(app, held, texts).await?;
+    let body = Scores { key: id.to_string(), label: spec.label.clone(), scores };
+    let mut answer = http::json(StatusCode::OK, &body);
     let headers = answer.headers_mut();
-    let outcome = if warm.hit { "hit" } else { "waited" };
+    let outcome = if hit { "hit" } else { "waited" };
     headers.insert("x-warmd-cache", HeaderValue::from_static(outcome));
-    headers.insert("x-warmd-wait-ms", HeaderValue::from(warm.wait_ms));
-    if let Held::Lease(lease) = &warm.held {
-        headers.insert("x-warmd-load-ms", HeaderValue::from(millis(lease.load_time())));
+    headers.insert("x-warmd-wait-ms", HeaderValue::from(wait_ms));
+    if let Some(load_ms) = load_ms {
+        headers.insert("x-warmd-load-ms", HeaderValue::from(load_ms));
     }
     Ok(answer)
 }
@@ -129,9 +132,8 @@ async fn acquire(app: &Arc<App>, wanted: Wanted) -> Result<Warm, Refusal> {
 }
 
 /// Scores on a blocking thread, which holds the backend for as long as it works, client or not.
-async fn compute(app: &Arc<App>, warm: &Warm, texts: Vec<String>) -> Result<Answer, Refusal> {
+async fn compute(app: &Arc<App>, held: Held, texts: Vec<String>) -> Result<Vec<Score>, Refusal> {
     let core = app.cores.clone().acquire_owned().await.map_err(Refusal::broken)?;
-    let held = warm.held.clone();
     let began = Instant::now();
     let scored = spawn_blocking(move || {
         let _core = core;
@@ -143,6 +145,5 @@ async fn compute(app: &Arc<App>, warm: &Warm, texts: Vec<String>) -> Result<Answ
         .map_err(Refusal::broken)?
         .map_err(|UsedAfterClose| Refusal::used_after_close())?;
     app.meters.score_seconds.record(began.elapsed());
-    let label = warm.spec.label.clone();
-    Ok(http::json(StatusCode::OK, &Scores { key: warm.id.to_string(), label, scores }))
+    Ok(scores)
 }

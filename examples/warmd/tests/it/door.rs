@@ -22,11 +22,8 @@ fn beyond_loopback_only_with_a_token() {
 #[test]
 fn a_token_guards_all_but_health_and_the_empty_page() {
     let models = Models::new().train("m", &[]);
-    let daemon = Daemon::start_with(
-        &models,
-        &["--listen", "0.0.0.0:0"],
-        warmd().env("WARMD_TOKEN", TOKEN),
-    );
+    let daemon =
+        Daemon::start_with(&models, &["--listen", "0.0.0.0:0"], warmd().env("WARMD_TOKEN", TOKEN));
     for open in ["/health", "/", "/app.js", "/style.css"] {
         assert_eq!(daemon.get(open).status, 200, "{open}");
     }

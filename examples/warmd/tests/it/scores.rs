@@ -28,7 +28,15 @@ fn an_adapter_lowers_the_surprise_in_its_own_domain() {
     let base = models.file("m");
     let models = models.train(
         "code",
-        &["--adapter-for", base.to_str().expect("text"), "--bytes", "20000", "--text", code[0], code[1]],
+        &[
+            "--adapter-for",
+            base.to_str().expect("text"),
+            "--bytes",
+            "20000",
+            "--text",
+            code[0],
+            code[1],
+        ],
     );
     let daemon = Daemon::start(&models, &[]);
     let answer = ask(&daemon, json!({ "model": "m", "adapter": "code", "label": "ours" }));
@@ -36,7 +44,10 @@ fn an_adapter_lowers_the_surprise_in_its_own_domain() {
     let number = |name: &str| score[name].as_f64().expect("a number");
     assert!(number("adapted_nll") < number("base_nll"), "{answer}");
     assert_eq!(number("difference"), number("adapted_nll") - number("base_nll"));
-    assert_eq!((score["bytes"].as_u64(), &answer["label"]), (Some(TEXT.len() as u64), &"ours".into()));
+    assert_eq!(
+        (score["bytes"].as_u64(), &answer["label"]),
+        (Some(TEXT.len() as u64), &"ours".into())
+    );
     // The same model without it is another backend, with the same base score.
     let plain = ask(&daemon, json!({ "model": "m" }));
     assert_eq!(plain["scores"][0]["base_nll"], score["base_nll"]);

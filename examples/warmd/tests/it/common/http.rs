@@ -92,7 +92,9 @@ pub fn begin(
     stream.write_all(b"\r\n")?;
     // A daemon that refuses need not read all of it.
     match stream.write_all(body) {
-        Err(error) if !matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {
+        Err(error)
+            if !matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) =>
+        {
             Err(error)
         }
         _ => Ok(stream),

@@ -92,8 +92,7 @@ impl Daemon {
         if !options.contains(&"--listen") {
             command.args(["--listen", "127.0.0.1:0"]);
         }
-        let mut child =
-            command.args(options).stdout(Stdio::piped()).spawn().expect("warmd starts");
+        let mut child = command.args(options).stdout(Stdio::piped()).spawn().expect("warmd starts");
         let output = child.stdout.take().expect("piped");
         let (send, lines) = channel();
         thread::spawn(move || {
