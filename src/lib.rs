@@ -137,5 +137,6 @@ pub mod __model {
     pub use crate::model::*;
     #[cfg(not(hotset_pause))]
     pub use crate::pause::{Step, set_step_hook};
+    pub use crate::resource::model::{Held, Shelves};
     pub use crate::seed::{Seed, plant};
 }

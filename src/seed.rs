@@ -81,8 +81,6 @@ pub enum Seed {
     LookThenRetire,
     /// A lease is given back with Relaxed.
     RelaxedRelease,
-    /// A gate is opened with Relaxed.
-    RelaxedOpen,
 }
 
 #[cfg(not(any(test, all(hotset_loom, feature = "loom"))))]

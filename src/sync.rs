@@ -8,6 +8,7 @@
 pub(crate) use loom::{
     hint::spin_loop,
     sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
+    sync::{Condvar, Mutex}, // for the shell of `resource::model`
     thread::{Thread, current, park, yield_now},
     thread_local,
 };

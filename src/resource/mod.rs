@@ -11,6 +11,8 @@ mod inside;
 mod job;
 mod lease;
 mod loader;
+#[cfg(all(hotset_loom, feature = "loom"))]
+pub(crate) mod model;
 mod parcel;
 mod pool;
 mod report;

@@ -73,8 +73,8 @@ impl<R> Vault<R> {
         self.touch(ticks);
         let word = u64::from(leases) | if retired { RETIRED } else { 0 };
         // ORDERING: Release. Partner: the Acquire exchange of `enter`: who gets in sees the resource.
-        let order = if planted(Seed::RelaxedOpen) { Ordering::Relaxed } else { Ordering::Release };
-        self.word.store(word, order);
+        // The index publishes it as well; this way the vault does not depend on how it is found.
+        self.word.store(word, Ordering::Release);
     }
 
     /// Gets in, unless it is retired, or watched and empty.
@@ -238,6 +238,7 @@ impl<R> Vault<R> {
         // SAFETY: nobody takes the resource while somebody is inside, by the contract of `take`, and
         // nobody writes it otherwise.
         let resource = unsafe { &*self.resource.get() };
+        debug_assert!(resource.is_some(), "a resource is read after it was taken");
         // SAFETY: it was put in when the vault was made, and is not taken yet.
         unsafe { resource.as_ref().unwrap_unchecked() }
     }
