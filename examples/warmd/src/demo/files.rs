@@ -34,6 +34,19 @@ impl From<Pace> for Notes {
     }
 }
 
+/// The models of the trials.
+const SMALL: [(&str, Pace); 9] = [
+    ("quick", Pace(0, 0, 0)),
+    ("one", Pace(0, 0, 0)),
+    ("two", Pace(0, 0, 0)),
+    ("slow-in", Pace(2_000, 0, 0)),
+    ("slow-out", Pace(0, 2_000, 0)),
+    ("burst", Pace(300, 0, 0)),
+    ("deserted", Pace(1_000, 0, 0)),
+    ("swap", Pace(0, 0, 600)),
+    ("held", Pace(0, 0, 1_500)),
+];
+
 pub fn name(model: usize) -> String {
     format!("m{model:02}")
 }
@@ -54,17 +67,7 @@ pub fn train(folder: &Path, done: impl Fn(&str) + Sync) -> Result<()> {
             pace: Pace(20, 10, 2),
         })
         .collect();
-    let small = [
-        ("quick", Pace(0, 0, 0)),
-        ("one", Pace(0, 0, 0)),
-        ("two", Pace(0, 0, 0)),
-        ("slow-in", Pace(2_000, 0, 0)),
-        ("slow-out", Pace(0, 2_000, 0)),
-        ("burst", Pace(300, 0, 0)),
-        ("deserted", Pace(1_000, 0, 0)),
-        ("swap", Pace(0, 0, 600)),
-    ];
-    tasks.extend(small.into_iter().enumerate().map(|(at, (name, pace))| Task {
+    tasks.extend(SMALL.into_iter().enumerate().map(|(at, (name, pace))| Task {
         name: name.into(),
         adapter: None,
         seed: 100 + at as u64,
@@ -89,8 +92,8 @@ pub fn train(folder: &Path, done: impl Fn(&str) + Sync) -> Result<()> {
     })
 }
 
-/// How many files `train` tells of.
-pub const TRAINED: u64 = MODELS as u64 + 8;
+/// How many models `train` tells of.
+pub const TRAINED: u64 = (MODELS + SMALL.len()) as u64;
 
 struct Task {
     name: String,

@@ -29,8 +29,8 @@ pub struct Args {
     seconds: u64,
 }
 
-/// Traffic, and six trials.
-const STEPS: u64 = 7;
+/// Traffic, and seven trials.
+const STEPS: u64 = 8;
 
 pub fn run(args: &Args) -> Result<ExitCode> {
     let began = Instant::now();
@@ -60,7 +60,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
 }
 
 async fn watch(
-    cache: &str,
+    cache: &'static str,
     models: &Path,
     length: Duration,
     progress: &Progress,
@@ -79,7 +79,9 @@ async fn watch(
     step("clients that leave");
     let swapped = trial.swapped().await.context("a file replaced in place")?;
     step("a file replaced in place");
+    let stays_open = trial.crowded().await.context("others want the room of one in use")?;
+    step("others want the room of one in use");
     let ended = trial.ended().await.context("SIGTERM during a load")?;
     step("SIGTERM during a load");
-    Ok(Findings { traffic, calm, single_flight, broken, deserted, swapped, ended })
+    Ok(Findings { traffic, calm, single_flight, broken, deserted, swapped, stays_open, ended })
 }

@@ -35,7 +35,6 @@ pub struct Traffic {
 #[derive(Default)]
 pub struct Tally {
     pub answered: u64,
-    pub hits: u64,
     /// 500: a score on a closed backend.
     pub used_after_close: u64,
     pub refused: u64,
@@ -46,7 +45,6 @@ pub struct Tally {
 impl Tally {
     fn add(&mut self, other: Self) {
         self.answered += other.answered;
-        self.hits += other.hits;
         self.used_after_close += other.used_after_close;
         self.refused += other.refused;
         self.broken += other.broken;
@@ -105,7 +103,6 @@ async fn drive(mut client: Client, seed: u64, end: Instant) -> Tally {
         match reply.status {
             200 => {
                 tally.answered += 1;
-                tally.hits += u64::from(reply.hit);
                 tally.took.push(reply.took);
             }
             500 if reply.body["error"] == Value::from("used_after_close") => {

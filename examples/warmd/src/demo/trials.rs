@@ -11,17 +11,22 @@ use super::client::{Client, Reply};
 use super::daemon::Daemon;
 use super::files::{self, TEXT};
 
-const HITS: usize = 200;
+/// Requests one after the other, beside a load and a close.
+const PROBES: usize = 200;
 const BURST: usize = 200;
 const BACKOFF: Duration = Duration::from_secs(1);
 
-/// A hit beside a load and a close of two seconds each.
+/// Hits and `/health` beside a load and a close of two seconds each, and in the same seconds on a
+/// daemon that has nothing else to do: what the machine itself adds, it adds to both.
 pub struct Calm {
+    pub hits: Beside,
+    pub health: Beside,
+}
+
+pub struct Beside {
     pub idle_p99: Duration,
     pub busy_p99: Duration,
     pub busy_worst: Duration,
-    pub health_p99: Duration,
-    pub health_worst: Duration,
 }
 
 /// A file that does not load.
@@ -61,14 +66,15 @@ pub struct Ended {
 }
 
 pub struct Trial<'demo> {
+    cache: &'static str,
     daemon: Daemon,
     models: &'demo Path,
 }
 
 impl<'demo> Trial<'demo> {
-    pub fn start(cache: &str, models: &'demo Path) -> Result<Self> {
+    pub fn start(cache: &'static str, models: &'demo Path) -> Result<Self> {
         let options = ["--max-entries", "4", "--backoff-ms", "1000", "--drain-ms", "10000"];
-        Ok(Self { daemon: Daemon::start(cache, models, &options)?, models })
+        Ok(Self { cache, daemon: Daemon::start(cache, models, &options)?, models })
     }
 
     fn client(&self) -> Client {
@@ -90,29 +96,23 @@ impl<'demo> Trial<'demo> {
     }
 
     pub async fn calm(&self) -> Result<Calm> {
-        let mut client = self.client();
-        // The oldest, and the victim: its close takes two seconds.
+        let idle = Daemon::start(self.cache, self.models, &[])?;
+        let mut clients = [self.client(), Client::new(idle.address)];
+        clients[1].score("quick", None, TEXT).await?.base()?;
+        // The oldest is the victim, and its close takes two seconds.
         for model in ["slow-out", "one", "two", "quick"] {
-            client.score(model, None, TEXT).await?.base()?;
+            clients[0].score(model, None, TEXT).await?.base()?;
         }
-        let mut idle = hits(&mut client, Duration::ZERO).await?;
         let address = self.daemon.address;
         let load =
             tokio::spawn(
                 async move { Client::new(address).score("slow-in", None, TEXT).await?.base() },
             );
-        let health = tokio::spawn(async move { health(Client::new(address)).await });
-        sleep(Duration::from_millis(20)).await;
-        let mut busy = hits(&mut client, Duration::from_millis(20)).await?;
+        let health =
+            tokio::spawn(beside([self.client(), Client::new(idle.address)], Probe::Health));
+        let hits = beside(clients, Probe::Hit).await?;
         load.await??;
-        let mut health = health.await??;
-        Ok(Calm {
-            idle_p99: percentile(&mut idle, 99),
-            busy_p99: percentile(&mut busy, 99),
-            busy_worst: percentile(&mut busy, 100),
-            health_p99: percentile(&mut health, 99),
-            health_worst: percentile(&mut health, 100),
-        })
+        Ok(Calm { hits, health: health.await?? })
     }
 
     /// How many loads a burst for one cold model makes.
@@ -194,6 +194,19 @@ impl<'demo> Trial<'demo> {
         })
     }
 
+    /// Whether a backend that is used stays open while others want its room.
+    pub async fn crowded(&self) -> Result<bool> {
+        let address = self.daemon.address;
+        let in_flight =
+            tokio::spawn(async move { Client::new(address).score("held", None, TEXT).await });
+        sleep(Duration::from_millis(200)).await;
+        let mut client = self.client();
+        for model in ["one", "two", "quick", "burst"] {
+            client.score(model, None, TEXT).await?.base()?;
+        }
+        Ok(in_flight.await??.is_ok())
+    }
+
     /// Ends the daemon while it loads.
     pub async fn ended(self) -> Result<Ended> {
         // Make sure that it is not warm: four others are.
@@ -225,27 +238,40 @@ impl<'demo> Trial<'demo> {
     }
 }
 
-/// The times of hits, one after the other, with a pause between them.
-async fn hits(client: &mut Client, pause: Duration) -> Result<Vec<Duration>> {
-    let mut took = Vec::with_capacity(HITS);
-    for _ in 0..HITS {
-        let reply = client.score("quick", None, TEXT).await?;
-        ensure!(reply.hit, "not a hit: status {}, {}", reply.status, reply.body);
-        took.push(reply.took);
-        sleep(pause).await;
-    }
-    Ok(took)
+#[derive(Clone, Copy)]
+enum Probe {
+    Hit,
+    Health,
 }
 
-/// The times of `/health` during four seconds.
-async fn health(mut client: Client) -> Result<Vec<Duration>> {
-    let mut took = Vec::new();
-    let end = Instant::now() + Duration::from_secs(4);
-    while Instant::now() < end {
-        took.push(client.get("/health").await?.took);
-        sleep(Duration::from_millis(20)).await;
+impl Probe {
+    async fn took(self, client: &mut Client) -> Result<Duration> {
+        let reply = match self {
+            Self::Hit => client.score("quick", None, TEXT).await?,
+            Self::Health => client.get("/health").await?,
+        };
+        let right = match self {
+            Self::Hit => reply.hit,
+            Self::Health => reply.is_ok(),
+        };
+        ensure!(right, "no hit, or no health: status {}, {}", reply.status, reply.body);
+        Ok(reply.took)
     }
-    Ok(took)
+}
+
+/// Probes a busy and an idle daemon in turns, for some four seconds.
+async fn beside([mut busy, mut idle]: [Client; 2], probe: Probe) -> Result<Beside> {
+    let (mut busy_took, mut idle_took) = (Vec::new(), Vec::new());
+    for _ in 0..PROBES {
+        busy_took.push(probe.took(&mut busy).await?);
+        idle_took.push(probe.took(&mut idle).await?);
+        sleep(Duration::from_millis(18)).await;
+    }
+    Ok(Beside {
+        idle_p99: percentile(&mut idle_took, 99),
+        busy_p99: percentile(&mut busy_took, 99),
+        busy_worst: percentile(&mut busy_took, 100),
+    })
 }
 
 fn percentile(took: &mut [Duration], percent: usize) -> Duration {
