@@ -9,6 +9,8 @@
 //!   S3-FIFO, W-TinyLFU and LIRS on each kind of workload, at the price of a clock.
 //! * **One load per key**, however many threads ask; a loader that fails or panics wedges nobody,
 //!   and a load that began before an invalidation cannot bring the old value back.
+//! * **Live resources too**: [`ResourceCache`] leases what must be closed, under a bound that counts
+//!   loads and closes.
 //! * **Proved by models**: the code that ships, its memory reclamation included, runs under the
 //!   model checker loom, and for each model there is a planted bug that it must catch.
 //!
@@ -50,7 +52,7 @@
 //!   takes a thread that keeps a [`Pinned`] while others write; or when all that could leave is
 //!   being written at this instant. If every write must enter, use a map.
 //! * A value that leaves is not dropped at once, but up to 64 writes later. If destruction must be
-//!   prompt, as for connections and models, this is not the right cache.
+//!   prompt, as for connections and models, take a [`ResourceCache`].
 //! * There is no expiry, no weight and no async loading in this version.
 //! * [`get`](Cache::get) clones. For an `Arc` that writes the counter next to the value, which all
 //!   its readers share; [`with`](Cache::with) and [`Pinned::get`] do not.

@@ -129,7 +129,7 @@ impl<L: Source> ResourceBuilder<L> {
     }
 
     /// Closes a resource when nobody has had a lease of it for so long. Counted from the end of its
-    /// last lease. Off unless told otherwise. With it, the end of a last lease reads the clock.
+    /// last lease. Not zero. Off unless told otherwise. With it, the end of a last lease reads the clock.
     pub fn idle_ttl(mut self, idle_ttl: Duration) -> Self {
         self.settings.idle_ttl = Some(idle_ttl);
         self
@@ -166,7 +166,8 @@ impl<L: Source> ResourceBuilder<L> {
 
     /// After which time a close that has not ended is shown as [`State::Wedged`](crate::State). It
     /// stays charged until it does end, but nobody waits for its room any more where other room can
-    /// be made. Off unless told otherwise.
+    /// be made. Not zero. Off unless told otherwise: then a close that hangs holds up who waits for its
+    /// room until their time is over.
     pub fn close_timeout(mut self, close_timeout: Duration) -> Self {
         self.settings.close_timeout = Some(close_timeout);
         self
@@ -213,6 +214,12 @@ impl<L: Source> ResourceBuilder<L> {
         }
         if self.settings.max_closes == 0 {
             return Err(ResourceBuildError::MaxConcurrentCloses);
+        }
+        if self.settings.idle_ttl.is_some_and(|time| time.is_zero()) {
+            return Err(ResourceBuildError::IdleTtl);
+        }
+        if self.settings.close_timeout.is_some_and(|time| time.is_zero()) {
+            return Err(ResourceBuildError::CloseTimeout);
         }
         match self.settings.backoff {
             Some((min, max)) if min.is_zero() || min > max => {

@@ -24,12 +24,11 @@ use std::time::{Duration, Instant};
 use crossbeam_utils::CachePadded;
 use equivalent::Equivalent;
 
-use crate::cache::{Cache, DefaultHashBuilder, Insert};
+use crate::cache::{Cache, DefaultHashBuilder};
 use crate::config::Policy;
 use crate::resource::builder::{OnCloseError, ResourceBuilder};
 use crate::resource::clock::{Clock, Ticking};
-use crate::resource::entry::Verdict;
-use crate::resource::entry::{Effects, Entry, Event, Granted, Machine, Name};
+use crate::resource::entry::{Effects, Entry, Event, Granted, Machine, Name, Verdict};
 use crate::resource::inside::Inside;
 use crate::resource::job::Job;
 use crate::resource::lease::Lease;
@@ -51,6 +50,8 @@ pub(crate) struct Core<L: Source> {
     pub(crate) ticks: CachePadded<AtomicU64>,
     hasher: DefaultHashBuilder,
     shared: Mutex<Shared<L>>,
+    /// The largest bound there was, which is that of the index.
+    widest: Mutex<usize>,
     clock: Clock,
     /// When the cache was built.
     start: Instant,
@@ -66,8 +67,6 @@ pub(crate) struct Core<L: Source> {
 /// What the lock guards.
 struct Shared<L: Source> {
     machine: Machine<L>,
-    /// The largest bound there was, which is that of the index.
-    widest: usize,
     /// Whether the last handle is gone.
     abandoned: bool,
     keep: Option<Arc<Core<L>>>,
@@ -102,11 +101,11 @@ impl<L: Source> Core<L> {
             hasher: DefaultHashBuilder::default(),
             shared: Mutex::new(Shared {
                 machine: Machine::new(rules),
-                widest: settings.max_entries,
                 abandoned: false,
                 keep: None,
                 homeless: 0,
             }),
+            widest: Mutex::new(settings.max_entries),
             start: clock.now(),
             clock,
             timer: Timer::new(),
@@ -154,20 +153,14 @@ impl<L: Source> Core<L> {
             Some(Err(id)) => self.revive(id),
             None if self.lock().homeless > 0 => {
                 let name = name(self)?;
-                let now = self.now();
-                let (gate, effects) = self.lock().machine.try_lease(now, &name);
-                self.perform(effects);
-                gate.map(Lease::new)
+                self.under_lock(|machine, now| machine.try_lease(now, &name)).map(Lease::new)
             }
             None => None,
         }
     }
 
     fn revive(&self, id: Id) -> Option<Lease<L>> {
-        let now = self.now();
-        let (gate, effects) = self.lock().machine.revive(now, id);
-        self.perform(effects);
-        gate.map(Lease::new)
+        self.under_lock(|machine, now| machine.revive(now, id)).map(Lease::new)
     }
 
     // ---- steps ------------------------------------------------------------------------------
@@ -191,33 +184,32 @@ impl<L: Source> Core<L> {
     /// Takes note of an event and does what follows. The number of who waits by it, if somebody does;
     /// for a reset, whether there was something to forget.
     pub(crate) fn step(&self, event: Event<L>) -> (Option<u64>, bool) {
-        let now = self.now();
-        let (effects, keep) = {
-            let mut shared = self.lock();
-            let effects = shared.machine.step(now, event);
-            (effects, self.after_step(&mut shared))
-        };
-        let (joined, was_reset) = (effects.joined, effects.was_reset);
-        self.perform(effects);
-        drop(keep);
-        (joined, was_reset)
+        self.under_lock(|machine, now| {
+            let effects = machine.step(now, event);
+            ((effects.joined, effects.was_reset), effects)
+        })
     }
 
-    /// Arms the timer; and gives what kept the core alive, if everything is closed.
-    fn after_step(&self, shared: &mut Shared<L>) -> Option<Arc<Self>> {
-        if matches!(self.clock, Clock::System) {
-            let due = shared.machine.next_due().and_then(|due| self.start.checked_add(due));
-            if self.timer.set(due)
-                && let Some(me) = self.me.upgrade()
-            {
-                Timer::start(me, |core| &core.timer);
-            }
+    /// Has the machine do something, sets the timer, lets go of the lock, and does what follows.
+    fn under_lock<R>(&self, f: impl FnOnce(&mut Machine<L>, Time) -> (R, Effects<L>)) -> R {
+        let now = self.now();
+        let mut shared = self.lock();
+        let (result, effects) = f(&mut shared.machine, now);
+        let due = shared.machine.next_due().and_then(|due| self.start.checked_add(due));
+        let start_timer = matches!(self.clock, Clock::System) && self.timer.set(due);
+        let over = shared.abandoned && shared.machine.is_empty();
+        // What kept the core alive goes last, as it may be all that does.
+        let keep = if over { shared.keep.take() } else { None };
+        drop(shared);
+        if start_timer && let Some(me) = self.me.upgrade() {
+            Timer::start(me, |core| &core.timer);
         }
-        if !shared.abandoned || !shared.machine.is_empty() {
-            return None;
+        self.perform(effects);
+        if over {
+            self.timer.end();
         }
-        self.timer.end();
-        shared.keep.take()
+        drop(keep);
+        result
     }
 
     /// Does what a step wants done. Outside of the lock; every panic of a user's is caught.
@@ -264,7 +256,7 @@ impl<L: Source> Core<L> {
         let mut placed = false;
         quietly(|| {
             let id = entry.name.id().clone();
-            placed = matches!(self.index.insert(id, Arc::clone(entry)), Insert::New);
+            placed = self.index.insert(id, Arc::clone(entry)).is_admitted();
         });
         if !placed {
             self.lock().homeless += 1;
@@ -287,15 +279,14 @@ impl<L: Source> Core<L> {
     }
 
     pub(crate) fn resize(&self, entries: usize, weight: Option<u64>) {
-        let widen = {
-            let mut shared = self.lock();
-            let widen = entries > shared.widest;
-            shared.widest = shared.widest.max(entries);
-            widen
-        };
-        if widen {
-            let widest = self.index.set_max_entries(entries);
-            debug_assert!(widest.is_ok(), "the bound was checked");
+        {
+            let mut widest = self.widest.lock().unwrap_or_else(PoisonError::into_inner);
+            if entries > *widest {
+                *widest = entries;
+                // The new bound is above the old one, so nothing leaves the index.
+                let widened = self.index.set_max_entries(entries);
+                debug_assert!(widened.is_ok(), "the bound was checked");
+            }
         }
         self.step(Event::Resize { entries, weight });
     }

@@ -33,6 +33,10 @@ pub enum ResourceBuildError {
     MaxConcurrentLoads,
     /// `max_concurrent_closes` is zero.
     MaxConcurrentCloses,
+    /// `idle_ttl` is zero.
+    IdleTtl,
+    /// `close_timeout` is zero.
+    CloseTimeout,
     /// The backoff's least time is zero, or above its longest.
     Backoff {
         /// The first wait.
@@ -61,6 +65,8 @@ impl fmt::Display for ResourceBuildError {
             ),
             Self::MaxConcurrentLoads => f.write_str("max_concurrent_loads must be >= 1, got 0"),
             Self::MaxConcurrentCloses => f.write_str("max_concurrent_closes must be >= 1, got 0"),
+            Self::IdleTtl => f.write_str("idle_ttl must be > 0, got 0"),
+            Self::CloseTimeout => f.write_str("close_timeout must be > 0, got 0"),
             Self::Backoff { min, max } => write!(
                 f,
                 "backoff must have 0 < min <= max, got min {min:?} and max {max:?}; no_backoff \

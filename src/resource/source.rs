@@ -113,7 +113,8 @@ pub trait AsyncLoader: Send + Sync + 'static {
 pub trait Spawn: Send + Sync + 'static {
     /// Sees to it that `job` runs: [`Job::run`] on a thread that may block, or awaited as a future.
     ///
-    /// Must not wait for it. A job that is dropped before its end comes back and runs on a thread of
+    /// Must not wait for it; and no thread that the jobs need may wait for the cache, as in a blocking
+    /// [`ResourceCache::lease`](crate::ResourceCache::lease) on a runtime's only thread. A job that is dropped before its end comes back and runs on a thread of
     /// the cache's own; so does one during whose hand-over this panics.
     fn spawn(&self, job: Job);
 }

@@ -15,7 +15,7 @@ use crate::resource::error::Failure;
 use crate::resource::inside::Inside;
 use crate::resource::job::Work;
 use crate::resource::loader::{CloseError, LoadContext, Loaded};
-use crate::resource::scheduler::{Id, Job};
+use crate::resource::scheduler::{Id, Job, Time};
 use crate::resource::source::Source;
 use crate::resource::vault::Vault;
 
@@ -78,7 +78,7 @@ impl<L: Source> Core<L> {
         name: Name<L::Id>,
         spec: Arc<L::Spec>,
         loaded: Loaded<L::Resource>,
-        start: crate::resource::scheduler::Time,
+        start: Time,
     ) {
         let Loaded { resource, weight } = loaded;
         let load_time = self.now().saturating_sub(start);
@@ -123,6 +123,8 @@ impl<L: Source> Core<L> {
     fn close_failed(&self, id: &L::Id, error: CloseError) -> String {
         let mut text = String::from("the error of the close panicked when it was asked");
         quietly(|| text = error.to_string());
+        #[cfg(feature = "tracing")]
+        quietly(|| tracing::warn!(?id, error = %text, "the close of a resource failed"));
         if let Some(listener) = &self.on_close_error {
             let _inside = Inside::enter(self.address());
             quietly(|| listener(id, &error));

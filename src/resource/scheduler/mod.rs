@@ -467,6 +467,11 @@ impl<T: Tokens> Scheduler<T> {
             Event::Tick => {}
         }
         self.settle(out);
+        if self.next_due().is_some_and(|due| due <= self.now) {
+            // Somebody has no time at all: what was asked for is begun all the same.
+            self.expire(out);
+            self.settle(out);
+        }
         effects
     }
 
