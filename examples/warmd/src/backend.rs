@@ -190,8 +190,8 @@ impl Backend {
     }
 
     fn must_be_open(&self) -> Result<(), UsedAfterClose> {
-        // ORDERING: Acquire pairs with the Release of `close`: who computed with what a close had
-        // begun to take away sees that it did.
+        // ORDERING: Acquire, pairs with the Release of `close`: who sees the flag comes after the
+        // close began. Nothing else hangs on it; the weights themselves go with the last owner.
         if self.closed.load(Ordering::Acquire) {
             self.ledger.used_after_close.add();
             return Err(UsedAfterClose);

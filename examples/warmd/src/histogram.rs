@@ -1,8 +1,9 @@
 //! How long did things take? Counts in fixed classes, as Prometheus wants them.
 
 use std::fmt::Write as _;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+use crate::ledger::Count;
 
 /// Upper bounds of the classes, in milliseconds: half a millisecond to a minute.
 const BOUNDS_MS: [f64; 13] =
@@ -10,16 +11,16 @@ const BOUNDS_MS: [f64; 13] =
 
 #[derive(Debug, Default)]
 pub struct Histogram {
-    classes: [AtomicU64; BOUNDS_MS.len() + 1],
-    micros: AtomicU64,
+    classes: [Count; BOUNDS_MS.len() + 1],
+    micros: Count,
 }
 
 impl Histogram {
     pub fn record(&self, took: Duration) {
         let ms = took.as_secs_f64() * 1e3;
         let class = BOUNDS_MS.partition_point(|bound| *bound < ms);
-        self.classes[class].fetch_add(1, Ordering::Relaxed);
-        self.micros.fetch_add(took.as_micros().try_into().unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.classes[class].add();
+        self.micros.add_many(took.as_micros().try_into().unwrap_or(u64::MAX));
     }
 
     /// The histogram in the text format of Prometheus, in seconds.
@@ -27,11 +28,11 @@ impl Histogram {
         let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} histogram");
         let mut count = 0;
         for (class, bound) in self.classes.iter().zip(BOUNDS_MS) {
-            count += class.load(Ordering::Relaxed);
+            count += class.get();
             let _ = writeln!(out, "{name}_bucket{{le=\"{}\"}} {count}", bound / 1e3);
         }
-        count += self.classes[BOUNDS_MS.len()].load(Ordering::Relaxed);
-        let seconds = self.micros.load(Ordering::Relaxed) as f64 / 1e6;
+        count += self.classes[BOUNDS_MS.len()].get();
+        let seconds = self.micros.get() as f64 / 1e6;
         let _ = writeln!(out, "{name}_bucket{{le=\"+Inf\"}} {count}");
         let _ = writeln!(out, "{name}_sum {seconds}\n{name}_count {count}");
     }

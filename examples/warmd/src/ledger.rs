@@ -12,7 +12,7 @@ use crate::histogram::Histogram;
 
 #[derive(Debug, Default)]
 pub struct Ledger {
-    alive: AtomicU64,
+    alive: Gauge,
     most_alive: AtomicU64,
     pub attempts: Count,
     pub failures: Count,
@@ -27,15 +27,17 @@ pub struct Ledger {
 
 impl Ledger {
     pub fn alive(&self) -> u64 {
-        self.alive.load(Ordering::Relaxed)
+        self.alive.get()
     }
 
     pub fn most_alive(&self) -> u64 {
+        // ORDERING: Relaxed, as all in this room: a statistic.
         self.most_alive.load(Ordering::Relaxed)
     }
 
     pub fn enter(self: &Arc<Self>) -> Presence {
-        let alive = self.alive.fetch_add(1, Ordering::Relaxed) + 1;
+        let alive = self.alive.rise();
+        // ORDERING: Relaxed. `rise` is one read-modify-write, so no number of them is missed.
         self.most_alive.fetch_max(alive, Ordering::Relaxed);
         Presence(self.clone())
     }
@@ -47,37 +49,63 @@ pub struct Presence(Arc<Ledger>);
 
 impl Drop for Presence {
     fn drop(&mut self) {
-        self.0.alive.fetch_sub(1, Ordering::Relaxed);
+        self.0.alive.fall();
     }
 }
 
+/// What only grows.
 #[derive(Debug, Default)]
 pub struct Count(AtomicU64);
 
 impl Count {
     pub fn add(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.add_many(1);
+    }
+
+    pub fn add_many(&self, more: u64) {
+        // ORDERING: Relaxed, a statistic.
+        self.0.fetch_add(more, Ordering::Relaxed);
     }
 
     pub fn get(&self) -> u64 {
+        // ORDERING: Relaxed, a statistic.
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// A gauge that is up while it is held.
-#[derive(Debug)]
-pub struct Up<'gauge>(&'gauge AtomicU64);
+/// What rises and falls.
+#[derive(Debug, Default)]
+pub struct Gauge(AtomicU64);
 
-impl<'gauge> Up<'gauge> {
-    pub fn new(gauge: &'gauge AtomicU64) -> Self {
-        gauge.fetch_add(1, Ordering::Relaxed);
-        Self(gauge)
+impl Gauge {
+    /// Up while the result is held.
+    pub fn hold(&self) -> Up<'_> {
+        self.rise();
+        Up(self)
+    }
+
+    pub fn get(&self) -> u64 {
+        // ORDERING: Relaxed, a statistic.
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn rise(&self) -> u64 {
+        // ORDERING: Relaxed, a statistic.
+        self.0.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    fn fall(&self) {
+        // ORDERING: Relaxed, a statistic.
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
+#[derive(Debug)]
+pub struct Up<'gauge>(&'gauge Gauge);
+
 impl Drop for Up<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.fall();
     }
 }
 

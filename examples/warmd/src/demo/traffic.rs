@@ -4,7 +4,6 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use serde_json::Value;
 use tokio::task::JoinSet;
 
 use super::client::Client;
@@ -105,7 +104,7 @@ async fn drive(mut client: Client, seed: u64, end: Instant) -> Tally {
                 tally.answered += 1;
                 tally.took.push(reply.took);
             }
-            500 if reply.body["error"] == Value::from("used_after_close") => {
+            500 if reply.body["error"] == "used_after_close" => {
                 tally.used_after_close += 1;
             }
             429 | 503 | 504 => {

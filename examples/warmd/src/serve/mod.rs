@@ -27,7 +27,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
@@ -40,7 +40,7 @@ use tokio::sync::{Semaphore, watch};
 use self::door::{Door, TokenArgs};
 use self::metrics::Meters;
 use self::versions::Versions;
-use crate::ledger::Ledger;
+use crate::ledger::{Gauge, Ledger};
 use crate::pool::{Bounds, Pool};
 use crate::spec::Library;
 
@@ -93,19 +93,20 @@ pub struct App {
     requests: Semaphore,
     cores: Arc<Semaphore>,
     started: Instant,
-    /// Flags of their own: nothing is ordered by them.
     preloaded: AtomicBool,
     draining: AtomicBool,
     /// The naive cache does not count who waits, so the daemon does.
-    waiting: AtomicU64,
+    waiting: Gauge,
 }
 
 impl App {
     fn is_draining(&self) -> bool {
+        // ORDERING: Relaxed, a flag of its own.
         self.draining.load(Ordering::Relaxed)
     }
 
     fn is_ready(&self) -> bool {
+        // ORDERING: Relaxed, a flag of its own.
         self.preloaded.load(Ordering::Relaxed) && !self.is_draining()
     }
 }
@@ -134,7 +135,7 @@ pub fn run(args: &Args) -> Result<ExitCode> {
         started: Instant::now(),
         preloaded: AtomicBool::new(args.preload.is_empty()),
         draining: AtomicBool::new(false),
-        waiting: AtomicU64::new(0),
+        waiting: Gauge::default(),
     });
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let code = runtime.block_on(live(args, app));
@@ -158,6 +159,7 @@ async fn live(args: &Args, app: Arc<App>) -> Result<ExitCode> {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
+    // ORDERING: Relaxed; a request that misses it is told by the cache.
     app.draining.store(true, Ordering::Relaxed);
     println!("warmd: draining");
     let began = Instant::now();
@@ -178,6 +180,7 @@ async fn preload(app: Arc<App>, names: Vec<String>) {
             eprintln!("warmd: preload of {name:?}: {refusal:?}");
         }
     }
+    // ORDERING: Relaxed; the cache itself says who is warm.
     app.preloaded.store(true, Ordering::Relaxed);
 }
 

@@ -21,7 +21,7 @@ use super::App;
 use super::http::{self, Answer};
 use super::refusal::Refusal;
 use crate::backend::UsedAfterClose;
-use crate::ledger::{Up, millis};
+use crate::ledger::millis;
 use crate::model::Surprise;
 use crate::pool::Held;
 use crate::spec::{ModelId, ModelSpec, Wanted};
@@ -117,7 +117,7 @@ async fn acquire(app: &Arc<App>, wanted: Wanted) -> Result<Warm, Refusal> {
     }
     let began = Instant::now();
     let acquired = {
-        let _waiting = Up::new(&app.waiting);
+        let _waiting = app.waiting.hold();
         app.pool.acquire(&spec).await
     };
     let took = began.elapsed();

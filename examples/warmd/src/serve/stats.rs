@@ -1,6 +1,5 @@
 //! What is going on? Taken from one snapshot, which waits for no load and no close.
 
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use hotset::resource::Failure;
@@ -219,11 +218,7 @@ fn of_snapshot(cache: &Cache, snapshot: &Snapshot<ModelId, LoadFailure>, app: &A
 }
 
 fn of_naive(warm: Vec<(String, u64)>, app: &App) -> Stats {
-    let counts = Counts {
-        ready: warm.len(),
-        waiting: app.waiting.load(Ordering::Relaxed),
-        ..Counts::default()
-    };
+    let counts = Counts { ready: warm.len(), waiting: app.waiting.get(), ..Counts::default() };
     let bytes = warm.iter().map(|(_, bytes)| bytes).sum();
     let loaded = warm.iter().map(|(key, _)| key.clone()).collect();
     let entry = |(key, bytes)| Entry {
