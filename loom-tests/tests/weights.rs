@@ -12,10 +12,10 @@ use hotset_loom_tests::{Cache, Canary, Identity, Job, job, keys, race, settle, s
 
 suite! {
     sound: remove_makes_room, heavier_against_remove, reader_while_it_grows;
-    wide: several_leave_for_one, two_newcomers, lower_bound_against_insert, raised_bound_against_insert,
-        two_inserters_while_it_grows;
-    widest: heavier_against_newcomer, lighter_against_newcomer,
-        heavier_against_evictor, two_make_it_grow, insert_and_remove_while_it_grows;
+    wide: several_leave_for_one, lower_bound_against_insert, raised_bound_against_insert;
+    widest: two_newcomers, heavier_against_newcomer, lighter_against_newcomer,
+        heavier_against_evictor, two_make_it_grow, two_inserters_while_it_grows,
+        insert_and_remove_while_it_grows;
     campaign: two_heavy_ones;
     seeded:
         newest_only = NewestOnly in reader_while_it_grows => "is missed",
