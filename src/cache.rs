@@ -442,8 +442,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// # Errors
     ///
     /// Gives key and value back if it has none (also while it is being loaded), or if the new entry
-    /// cannot be admitted; then the old one has left, as with
-    /// [`Insert::NotAdmitted`].
+    /// is too heavy or cannot be admitted; then the old one has left, as with
+    /// [`Insert::TooHeavy`] and [`Insert::NotAdmitted`].
     ///
     /// # Examples
     ///

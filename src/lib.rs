@@ -3,8 +3,9 @@
 //! * **Hits take no lock** and, on an entry that is already marked as used, write no line that
 //!   another thread reads: reads of one hot key scale.
 //! * **Writes are lock-free**: a thread that is stopped anywhere in hotset's code stops no other.
-//! * **The bound is a bound**: never more than `max_entries`, at any instant; and nothing is
-//!   evicted while the cache is below it. What has left and waits for readers is bounded, too.
+//! * **The bound is a bound**: never more than `max_entries`, or than `max_weight`, at any instant;
+//!   and nothing is evicted while the cache is below it. What has left and waits for readers is
+//!   bounded, too.
 //! * **It keeps the right things**: the default [`Policy::Adaptive`] is near the best of LRU, ARC,
 //!   S3-FIFO, W-TinyLFU and LIRS on each kind of workload, at the price of a clock.
 //! * **One load per key**, however many threads and tasks ask; a loader that fails, panics or is
@@ -38,10 +39,12 @@
 //!
 //! *One value per key.* At no instant has a key two entries (models: `insert`).
 //!
-//! *Bound.* [`len`](Cache::len) is at most [`capacity`](Cache::capacity) at every instant, with any
-//! number of threads (models: `evict`; tests: `capacity`). Values alive, those that wait for
-//! readers included, are at most the bound, plus the
-//! [slack](Builder::reclamation_slack), plus two for each thread (tests: `bound`).
+//! *Bound.* [`len`](Cache::len) is at most [`capacity`](Cache::capacity), and
+//! [`weight`](Cache::weight) at most [`max_weight`](Cache::max_weight), at every instant, with any
+//! number of threads (models: `evict`, `weights`; tests: `capacity`, `weights`). Values alive, those
+//! that wait for readers included, are at most the bound, plus the
+//! [slack](Builder::reclamation_slack), plus two for each thread, by weight two of the heaviest
+//! (tests: `bound`, `weights`).
 //!
 //! *Destruction.* A value is dropped once, when nobody can see it, and never inside a read. Values
 //! that have left are dropped by later writes, in batches of 64, or by
@@ -62,6 +65,10 @@
 //!   the very moment, as with leases, take timers.
 //! * An async load makes progress only while the task that leads it is polled:
 //!   [`get_or_insert_async`](Cache::get_or_insert_async) says what follows.
+//! * Where only weight is bounded nobody knows how many entries there will be. The table grows in steps,
+//!   and no reader ever waits for it; but for each step that it had to take, a miss and an insert of a
+//!   new key look at eight buckets more. Say [`expected_entries`](Builder::expected_entries). A table
+//!   does not shrink.
 //! * [`get`](Cache::get) clones. For an `Arc` that writes the counter next to the value, which all
 //!   its readers share; [`with`](Cache::with) and [`Pinned::get`] do not.
 //! * On one thread, inserting into a full cache costs more than in a cache with locks.
@@ -70,7 +77,9 @@
 //!
 //! For each entry of the bound about 21 bytes of table, and with [`Policy::Adaptive`] 2.6 bytes that
 //! remember who has left and 4 to 7 of queue, allocated when the cache is built; for each entry its
-//! key, its value and a header of 16 bytes. For each thread that uses a cache about a kilobyte and a
+//! key, its value and a header of 16 bytes, 48 where entries are weighed. There the table is built for
+//! those that are expected, the queue takes 11 to 22 bytes for each of them, and a table that has grown
+//! has up to 100 bytes for each entry, 40 on average. For each thread that uses a cache about a kilobyte and a
 //! half, kept until the cache is dropped.
 //!
 //! Where entries expire ([`time_to_live`](Builder::time_to_live),

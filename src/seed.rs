@@ -53,6 +53,8 @@ pub enum Seed {
     RemoveSparesFlight,
     /// Room is taken by a load and a store.
     TornRoom,
+    /// In a table that has grown a search looks at home and in the newest segment, and nowhere else.
+    NewestOnly,
     /// Room for a weight is taken by a load and a store.
     TornWeight,
     /// A heavier value takes the place of a lighter one before there is room for the difference.

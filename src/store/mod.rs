@@ -128,14 +128,23 @@ impl<K, V> Leaving<'_, K, V> {
     /// Deals with the victims of an operation that has to begin again. Outside all protection.
     #[inline(always)]
     fn settle(&mut self) {
-        while let Some(node) = self.victim.take() {
+        if let Some(node) = self.victim.take() {
             if self.store.weighing.is_some() {
-                // SAFETY: the slot's share keeps the node until the next line.
-                self.victim = unsafe { node.as_ref() }.chained();
+                return self.settle_chain(node);
             }
             // SAFETY: whoever made the victim one unlinked it and left the slot's share to us.
             let cause = unsafe { self.store.cause_of(self.owner, node, Cause::Capacity) };
             self.store.tell_and_release(self.owner, node, cause);
+        }
+    }
+
+    #[inline(never)]
+    fn settle_chain(&mut self, first: NonNull<Node<K, V>>) {
+        let mut next = Some(first);
+        while let Some(node) = next {
+            // SAFETY: the slot's share keeps the node until the next line.
+            next = unsafe { node.as_ref() }.chained();
+            self.store.tell_and_release(self.owner, node, Cause::Capacity);
         }
     }
 

@@ -295,21 +295,27 @@ impl<K, V> Table<K, V> {
     /// The number of a slot, of a key with this hash, if it fits.
     #[inline]
     fn number(&self, hash: Hashed, place: Place<'_, K, V>) -> Option<u32> {
-        let (bucket, mark) = match self.arena_index(place.bucket) {
-            Some(index) => (index, 0),
-            None => (self.cursor_of_appended(hash.place(), place.bucket)?, APPENDED),
+        let Some(index) = self.arena_index(place.bucket) else {
+            return self.number_appended(hash, place);
         };
-        let number = u32::try_from(bucket << SLOT_BITS | place.lane().slot()).ok()?;
-        (number & APPENDED == 0).then_some(number | mark)
+        u32::try_from(index << SLOT_BITS | place.lane().slot()).ok()
     }
 
+    #[cold]
+    #[inline(never)]
+    fn number_appended(&self, hash: Hashed, place: Place<'_, K, V>) -> Option<u32> {
+        let cursor = self.cursor_of_appended(hash.place(), place.bucket)?;
+        let number = u32::try_from(cursor << SLOT_BITS | place.lane().slot()).ok()?;
+        (number & APPENDED == 0).then_some(number | APPENDED)
+    }
+
+    /// The slot with this number. An arena that is so large that its numbers look like those of appended
+    /// segments has its own way: whatever a number is taken for, it is advice.
     #[inline]
     fn at_number(&self, number: u32) -> Option<(&Bucket<Node<K, V>>, Lane)> {
-        let (index, slot) = parts(number);
-        let lane = (slot < SLOTS).then(|| Lane::of(slot))?;
-        let bucket =
-            if number & APPENDED == 0 { self.arena().get(index) } else { self.bucket_at(index) };
-        Some((bucket?, lane))
+        let (index, slot) = ((number >> SLOT_BITS) as usize, parts(number).1);
+        let bucket = self.arena().get(index).or_else(|| self.bucket_at(parts(number).0));
+        Some((bucket?, (slot < SLOTS).then(|| Lane::of(slot))?))
     }
 
     /// Slots in the order in which their entries would leave from the queue, if nobody used them:
