@@ -1,8 +1,7 @@
 //! What is one entry? A key with a value, or with a load that is under way; owned in shares.
 //!
 //! ```text
-//!  link    retired, or a victim among several: next on the list | loading: waiting room | else: settled
-//!                                                             (`load`, `reclaim`, `store`)
+//!  link    retired: next on the list | loading: waiting room | else: settled  (`load`, `reclaim`)
 //!  hash    the key's place; from retirement on, the stamp                      (`reclaim`)
 //!  shares  [ 3 bits outcome | 1 bit joinable | 1 bit entered | 27 bits count ]
 //!  key
@@ -278,22 +277,6 @@ impl<K, V> Node<K, V> {
     pub(crate) fn place(&self) -> u32 {
         // ORDERING: Relaxed. Written before the node was shared, seen through the slot's Acquire.
         self.hash.load(Ordering::Relaxed)
-    }
-
-    // ---- an evictor's side ------------------------------------------------------------------
-
-    /// Chains the node before `next`. Both are unlinked, and the caller has their slots' shares.
-    pub(crate) fn chain(&self, next: Option<NonNull<Self>>) {
-        let next = next.map_or(ptr::null_mut(), NonNull::as_ptr);
-        // ORDERING: Release. Partner: the Acquire load in `is_settled`: a waiter that reads this link in
-        // place of the loader's sees the outcome too, which this thread saw through the slot.
-        self.link.store(next.map_addr(|addr| addr | RETIRED), Ordering::Release);
-    }
-
-    /// The node that this one was chained before.
-    pub(crate) fn chained(&self) -> Option<NonNull<Self>> {
-        // ORDERING: Relaxed. Written by this thread.
-        NonNull::new(self.link.load(Ordering::Relaxed).map_addr(|addr| addr & !RETIRED))
     }
 
     #[inline]

@@ -119,9 +119,10 @@ impl<K, V> Protect<Node<K, V>> for Shield<'_, K, V> {
 struct Leaving<'s, K, V> {
     store: &'s Store<K, V>,
     owner: NodeOwner<'s, K, V>,
-    /// The first victim; where entries are weighed, there may be others, chained behind it.
     victim: Option<NonNull<Node<K, V>>>,
-    last: Option<NonNull<Node<K, V>>>,
+    /// Where entries are weighed, there may be several. They are not chained by their nodes' links, which
+    /// may lead to rooms still that waiters of their flights have not left.
+    others: Vec<NonNull<Node<K, V>>>,
 }
 
 impl<K, V> Leaving<'_, K, V> {
@@ -129,35 +130,35 @@ impl<K, V> Leaving<'_, K, V> {
     #[inline(always)]
     fn settle(&mut self) {
         if let Some(node) = self.victim.take() {
-            if self.store.weighing.is_some() {
-                return self.settle_chain(node);
+            self.see_off(node);
+            if !self.others.is_empty() {
+                self.settle_others();
             }
-            // SAFETY: whoever made the victim one unlinked it and left the slot's share to us.
-            let cause = unsafe { self.store.cause_of(self.owner, node, Cause::Capacity) };
-            self.store.tell_and_release(self.owner, node, cause);
         }
     }
 
+    #[inline(always)]
+    fn see_off(&self, node: NonNull<Node<K, V>>) {
+        // SAFETY: whoever made the victim one unlinked it and left the slot's share to us.
+        let cause = unsafe { self.store.cause_of(self.owner, node, Cause::Capacity) };
+        self.store.tell_and_release(self.owner, node, cause);
+    }
+
+    #[cold]
     #[inline(never)]
-    fn settle_chain(&mut self, first: NonNull<Node<K, V>>) {
-        let mut next = Some(first);
-        while let Some(node) = next {
-            // SAFETY: the slot's share keeps the node until the next line.
-            next = unsafe { node.as_ref() }.chained();
-            self.store.tell_and_release(self.owner, node, Cause::Capacity);
+    fn settle_others(&mut self) {
+        for node in std::mem::take(&mut self.others) {
+            self.see_off(node);
         }
     }
 
     /// One more victim, whose slot's share is ours, where entries are weighed.
     fn add(&mut self, node: NonNull<Node<K, V>>) {
-        // SAFETY: the slots' shares keep the nodes, and only their owner chains them.
-        unsafe {
-            node.as_ref().chain(None);
-            if let Some(last) = self.last.replace(node).filter(|_| self.victim.is_some()) {
-                last.as_ref().chain(Some(node));
-            }
+        if self.victim.is_none() {
+            self.victim = Some(node);
+        } else {
+            self.others.push(node);
         }
-        self.victim = self.victim.or(Some(node));
     }
 }
 
@@ -206,7 +207,7 @@ impl<K, V> Store<K, V> {
     }
 
     fn leaving<'s>(&'s self, owner: NodeOwner<'s, K, V>) -> Leaving<'s, K, V> {
-        Leaving { store: self, owner, victim: None, last: None }
+        Leaving { store: self, owner, victim: None, others: Vec::new() }
     }
 
     // ---- writing ----------------------------------------------------------------------------

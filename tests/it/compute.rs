@@ -197,3 +197,55 @@ fn a_panic_changes_nothing() {
     assert_eq!(cache.len(), 2);
     check(&cache);
 }
+
+#[test]
+fn where_entries_are_weighed() {
+    let cache =
+        Cache::builder().max_weight(100).weigher(|_: &u64, value: &u64| *value).build().unwrap();
+    for n in 0..20 {
+        assert!(matches!(
+            cache.compute(n, |_| Compute::Insert(10)),
+            Computed::Written(Insert::New)
+        ));
+        assert!(cache.weight() <= 100);
+    }
+    let key = cache.iter().next().unwrap().0;
+    cache.compute(key, |now| Compute::Insert(now.unwrap() * 5));
+    assert_eq!(cache.get(&key), Some(50));
+    assert!(cache.weight() <= 100);
+    // Heavier than all that may be: the old value has left all the same.
+    let heavy = cache.compute(key, |_| Compute::Insert(101));
+    assert!(matches!(heavy, Computed::Written(Insert::TooHeavy(k, 101)) if k == key));
+    assert!(!cache.contains_key(&key));
+    check(&cache);
+}
+
+#[test]
+fn an_entry_whose_time_is_over_is_no_value() {
+    use std::time::Duration;
+    let time = std::sync::Arc::new(hotset::ManualTime::new());
+    let cache = Cache::builder()
+        .max_entries(8)
+        .time_to_live(Duration::from_secs(10))
+        .time_source(std::sync::Arc::clone(&time))
+        .build()
+        .unwrap();
+    for decision in [Compute::Insert(2), Compute::Remove, Compute::Keep] {
+        cache.insert(1, 1);
+        time.advance(Duration::from_secs(11));
+        let done = cache.compute(1, |now| {
+            assert!(now.is_none());
+            decision
+        });
+        match decision {
+            Compute::Insert(value) => {
+                assert!(matches!(done, Computed::Written(Insert::New)));
+                assert_eq!(cache.get(&1), Some(value));
+            }
+            _ => assert!(matches!(done, Computed::Unchanged) && !cache.contains_key(&1)),
+        }
+        cache.clear();
+    }
+    assert!(cache.stats().evictions(Cause::Expired) >= 2);
+    check(&cache);
+}

@@ -573,3 +573,51 @@ fn sizes_and_auto_traits() {
     assert!(size_of_val(&large) < empty + 1100, "the caller's future is held once");
     assert!(empty <= 24 * size_of::<usize>(), "{empty}");
 }
+
+#[test]
+fn an_entry_whose_time_is_over_is_loaded_anew() {
+    use std::time::Duration;
+    let time = Arc::new(hotset::ManualTime::new());
+    let cache = Cache::builder()
+        .max_entries(8)
+        .time_to_live(Duration::from_secs(10))
+        .time_source(Arc::clone(&time))
+        .build()
+        .unwrap();
+    cache.insert(1, 1);
+    time.advance(Duration::from_secs(11));
+    let gate = Gate::default();
+    let mut leader = Stepped::new(cache.get_or_insert_async(1, gate.clone().then(2)));
+    leader.pends();
+    let mut waiter = Stepped::new(cache.get_or_insert_async(1, ready(3)));
+    waiter.pends();
+    gate.open();
+    assert_eq!((leader.gives(), waiter.gives()), (2, 2));
+    assert_eq!(cache.load_many([1, 4], |_| Ok::<_, ()>([(4, 40)])).len(), 2);
+    time.advance(Duration::from_secs(11));
+    assert_eq!(cache.get_many(&[1, 4]), [None, None]);
+    assert_eq!(cache.sweep(), 2);
+    check(&cache);
+}
+
+/// The link of an entry that was loaded leads to the room of its flight while somebody is in it.
+#[test]
+fn victims_whose_waiters_have_not_looked_yet() {
+    let cache =
+        Cache::builder().max_weight(10).weigher(|_: &u64, value: &u64| *value).build().unwrap();
+    let gate = Gate::default();
+    let mut leaders: Vec<_> = (0..10)
+        .map(|key| Stepped::new(cache.get_or_insert_async(key, gate.clone().then(1))))
+        .collect();
+    leaders.iter_mut().for_each(Stepped::pends);
+    let mut waiters: Vec<_> =
+        (0..10).map(|key| Stepped::new(cache.get_or_insert_async(key, ready(9)))).collect();
+    waiters.iter_mut().for_each(Stepped::pends);
+    gate.open();
+    assert!(leaders.iter_mut().all(|leader| leader.gives() == 1));
+    assert!(cache.insert(100, 10).is_admitted()); // puts out all the others
+    assert_eq!(cache.len(), 1);
+    assert!(waiters.iter_mut().all(|waiter| waiter.gives() == 1));
+    drop(waiters);
+    check(&cache);
+}
