@@ -32,7 +32,10 @@ fn a_bound_of_zero_is_refused() {
 fn other_build_errors_say_what_is_wrong() {
     let error = Cache::<u64, u64>::builder().build().unwrap_err();
     assert_eq!(error, BuildError::NoBound);
-    assert_eq!(error.to_string(), "no bound: call max_entries on the builder, or max_weight and weigher");
+    assert_eq!(
+        error.to_string(),
+        "no bound: call max_entries on the builder, or max_weight and weigher"
+    );
     let error = Cache::<u64, u64>::builder().max_entries(usize::MAX).build().unwrap_err();
     let BuildError::MaxEntries { given, max } = error else { panic!("{error:?}") };
     assert_eq!(given, usize::MAX);
