@@ -103,8 +103,9 @@ impl<K, V> Protect<Node<K, V>> for Shield<'_, K, V> {
 struct Leaving<'s, K, V> {
     store: &'s Store<K, V>,
     owner: NodeOwner<'s, K, V>,
-    /// The last victim; where entries are weighed, there may be others, chained behind it.
+    /// The first victim; where entries are weighed, there may be others, chained behind it.
     victim: Option<NonNull<Node<K, V>>>,
+    last: Option<NonNull<Node<K, V>>>,
 }
 
 impl<K, V> Leaving<'_, K, V> {
@@ -122,8 +123,14 @@ impl<K, V> Leaving<'_, K, V> {
 
     /// One more victim, whose slot's share is ours, where entries are weighed.
     fn add(&mut self, node: NonNull<Node<K, V>>) {
-        // SAFETY: the slot's share keeps the node, and only its owner chains it.
-        unsafe { node.as_ref() }.chain(self.victim.replace(node));
+        // SAFETY: the slots' shares keep the nodes, and only their owner chains them.
+        unsafe {
+            node.as_ref().chain(None);
+            if let Some(last) = self.last.replace(node).filter(|_| self.victim.is_some()) {
+                last.as_ref().chain(Some(node));
+            }
+        }
+        self.victim = self.victim.or(Some(node));
     }
 }
 
@@ -164,7 +171,7 @@ impl<K, V> Store<K, V> {
     }
 
     fn leaving<'s>(&'s self, owner: NodeOwner<'s, K, V>) -> Leaving<'s, K, V> {
-        Leaving { store: self, owner, victim: None }
+        Leaving { store: self, owner, victim: None, last: None }
     }
 
     // ---- reading ----------------------------------------------------------------------------

@@ -20,3 +20,4 @@ mod panics;
 mod reentrant;
 mod stress;
 mod types;
+mod weights;
