@@ -11,6 +11,7 @@ mod basic;
 mod bound;
 mod capacity;
 mod clock;
+mod demonstrations;
 mod drops;
 mod linear;
 mod listener;
