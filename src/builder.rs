@@ -4,12 +4,15 @@
 
 use std::fmt;
 use std::hash::Hash;
+use std::time::Duration;
 
 use crate::cache::{Cache, DefaultHashBuilder};
 use crate::config::{Cause, Policy};
 use crate::error::BuildError;
+use crate::expiry::{ExpireWith, Expiry, Lifetimes};
 use crate::store::{Listener, Setup, Store, Weigher, Weighing};
 use crate::table::Table;
+use crate::time::{Time, TimeSource};
 use crate::weights::Weights;
 
 /// Builds a [`Cache`]. Made by [`Cache::builder`].
@@ -40,6 +43,9 @@ pub struct Builder<K, V, S = DefaultHashBuilder> {
     hasher: S,
     listener: Option<Listener<K, V>>,
     stats: bool,
+    lifetimes: Lifetimes,
+    expire_with: Option<ExpireWith<K, V>>,
+    time_source: Option<Box<dyn TimeSource>>,
 }
 
 impl<K: Hash + Eq, V> Cache<K, V> {
@@ -56,6 +62,9 @@ impl<K: Hash + Eq, V> Cache<K, V> {
             hasher: DefaultHashBuilder::default(),
             listener: None,
             stats: false,
+            lifetimes: Lifetimes::default(),
+            expire_with: None,
+            time_source: None,
         }
     }
 }
@@ -157,6 +166,9 @@ impl<K, V, S> Builder<K, V, S> {
             hasher,
             listener: self.listener,
             stats: self.stats,
+            lifetimes: self.lifetimes,
+            expire_with: self.expire_with,
+            time_source: self.time_source,
         }
     }
 
@@ -191,6 +203,121 @@ impl<K, V, S> Builder<K, V, S> {
         self
     }
 
+    /// An entry is found for at most this long after its value came.
+    ///
+    /// Of this, [`time_to_idle`](Self::time_to_idle) and [`expire_with`](Self::expire_with) the one
+    /// that ends first counts. An entry whose time is over is a miss, for every operation; it
+    /// leaves, with [`Cause::Expired`], when an insert needs room and comes by, when its key is
+    /// written, loaded or removed, or in a [`sweep`](Cache::sweep). Until then it
+    /// counts in [`len`](Cache::len).
+    ///
+    /// Never late: an entry is not found after its time, as the system's monotonic clock has it (which, on
+    /// Linux, stands still while the system sleeps). It may be taken for over early by up to a
+    /// hundredth of its time. A hit then costs some 10 ns more; without any of these methods no clock is
+    /// read. Times of more than 584 years are for ever.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use hotset::{Cache, ManualTime};
+    ///
+    /// let time = ManualTime::new();
+    /// let cache = Cache::builder()
+    ///     .max_entries(100)
+    ///     .time_to_live(Duration::from_secs(60))
+    ///     .time_source(time.clone()) // in tests; else the system's
+    ///     .build()?;
+    /// cache.insert("token", 1);
+    /// time.advance(Duration::from_secs(59));
+    /// assert_eq!(cache.get("token"), Some(1));
+    /// time.advance(Duration::from_secs(1));
+    /// assert_eq!(cache.get("token"), None);
+    /// assert_eq!((cache.len(), cache.sweep(), cache.len()), (1, 1, 0));
+    /// # Ok::<(), hotset::BuildError>(())
+    /// ```
+    pub fn time_to_live(mut self, time: Duration) -> Self {
+        self.lifetimes.to_live = Some(time);
+        self
+    }
+
+    /// An entry is found for at most this long after it was used last: written, loaded, or read by
+    /// a function that marks it as used ([`peek`](Cache::peek) and the like do not).
+    ///
+    /// That a hit happened is written down only if the last one that was is older than a sixteenth of
+    /// the time, so that hits write seldom; an entry may be over that much early. For the rest see
+    /// [`time_to_live`](Self::time_to_live).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use hotset::{Cache, ManualTime};
+    ///
+    /// let time = ManualTime::new();
+    /// let cache = Cache::builder()
+    ///     .max_entries(100)
+    ///     .time_to_idle(Duration::from_secs(60))
+    ///     .time_source(time.clone())
+    ///     .build()?;
+    /// cache.insert("session", 1);
+    /// for _ in 0..10 {
+    ///     time.advance(Duration::from_secs(50));
+    ///     assert_eq!(cache.get("session"), Some(1));
+    /// }
+    /// time.advance(Duration::from_secs(60));
+    /// assert_eq!(cache.get("session"), None);
+    /// # Ok::<(), hotset::BuildError>(())
+    /// ```
+    pub fn time_to_idle(mut self, time: Duration) -> Self {
+        self.lifetimes.to_idle = Some(time);
+        self
+    }
+
+    /// Asks `time` once for each value that comes how long its entry may be found; `None`: as long
+    /// as the others of these methods allow. They hold as well: it can shorten a life, not prolong it.
+    ///
+    /// It is called by the thread that inserts or loads, outside all of the cache's protections,
+    /// so it may call the cache. If it panics, the panic goes to who inserts, and nothing has happened;
+    /// in a load it counts as a panic of the loader. A time of zero: nobody finds the
+    /// entry. For the rest see [`time_to_live`](Self::time_to_live).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use hotset::{Cache, ManualTime};
+    ///
+    /// /// A value, and for how many seconds it is good, if that is known.
+    /// type Answer = (u32, Option<u64>);
+    ///
+    /// let time = ManualTime::new();
+    /// let cache: Cache<&str, Answer> = Cache::builder()
+    ///     .max_entries(100)
+    ///     .expire_with(|_, (_, seconds): &Answer| seconds.map(Duration::from_secs))
+    ///     .time_source(time.clone())
+    ///     .build()?;
+    /// cache.insert("short", (1, Some(5)));
+    /// cache.insert("for ever", (2, None));
+    /// time.advance(Duration::from_secs(5));
+    /// assert!(!cache.contains_key("short") && cache.contains_key("for ever"));
+    /// # Ok::<(), hotset::BuildError>(())
+    /// ```
+    pub fn expire_with(
+        mut self,
+        time: impl Fn(&K, &V) -> Option<Duration> + Send + Sync + 'static,
+    ) -> Self {
+        self.expire_with = Some(Box::new(time));
+        self
+    }
+
+    /// Takes the time from `source` in place of the system's monotonic clock. For tests:
+    /// [`ManualTime`](crate::ManualTime). Not asked by a cache in which nothing expires.
+    pub fn time_source(mut self, source: impl TimeSource + 'static) -> Self {
+        self.time_source = Some(Box::new(source));
+        self
+    }
+
     /// Builds the cache. Allocates its table, about 30 bytes for each entry of the bound, or of those
     /// that are expected.
     ///
@@ -217,6 +344,16 @@ impl<K, V, S> Builder<K, V, S> {
         if self.slack == Some(0) {
             return Err(BuildError::ReclamationSlack);
         }
+        let Lifetimes { to_live, to_idle } = self.lifetimes;
+        for (time, what) in [(to_live, "time_to_live"), (to_idle, "time_to_idle")] {
+            if time == Some(Duration::ZERO) {
+                return Err(BuildError::ZeroTime { what });
+            }
+        }
+        let expires = to_live.or(to_idle).is_some() || self.expire_with.is_some();
+        let expiry = expires.then(|| {
+            Box::new(Expiry::new(Time::new(self.time_source), self.lifetimes, self.expire_with))
+        });
         let store = Store::new(Setup {
             max_entries,
             weighing,
@@ -225,6 +362,7 @@ impl<K, V, S> Builder<K, V, S> {
             slack: self.slack,
             listener: self.listener,
             count_hits: self.stats,
+            expiry,
         });
         Ok(Cache::from_parts(self.hasher, store))
     }
@@ -248,6 +386,10 @@ impl<K, V, S: fmt::Debug> fmt::Debug for Builder<K, V, S> {
             .field("listens", &self.listener.is_some())
             .field("stats", &self.stats)
             .field("reclamation_slack", &self.slack)
+            .field("time_to_live", &self.lifetimes.to_live)
+            .field("time_to_idle", &self.lifetimes.to_idle)
+            .field("expires_with", &self.expire_with.is_some())
+            .field("has_time_source", &self.time_source.is_some())
             .finish()
     }
 }

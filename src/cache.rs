@@ -98,8 +98,8 @@ impl<K, V, S> Cache<K, V, S> {
         Self { hasher, store }
     }
 
-    /// Entries in the cache, those about to appear included. Never more than
-    /// [`capacity`](Self::capacity). One load.
+    /// Entries in the cache, those about to appear included, and those whose time is over until they
+    /// leave ([`sweep`](Self::sweep)). Never more than [`capacity`](Self::capacity). One load.
     pub fn len(&self) -> usize {
         self.store.len()
     }
@@ -216,6 +216,16 @@ impl<K, V, S> Cache<K, V, S> {
     /// their values to those who wait, and keep nothing.
     pub fn clear(&self) {
         self.store.clear();
+    }
+
+    /// Removes the entries whose time is over, and says how many.
+    ///
+    /// There is no need to: they are not found, and leave when their room is needed. Call it to have
+    /// their values dropped, the listener told, and [`len`](Self::len) exact at a time of your choice.
+    /// Looks at every entry that is present throughout; at none if nothing expires in this cache. An
+    /// example is at [`Builder::time_to_live`](crate::Builder::time_to_live).
+    pub fn sweep(&self) -> usize {
+        self.store.sweep()
     }
 
     /// Clones of all entries, in no particular order.

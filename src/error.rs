@@ -35,6 +35,11 @@ pub enum BuildError {
     },
     /// The slack for entries that wait for readers is zero.
     ReclamationSlack,
+    /// A time is zero that must not be: nothing would ever be found.
+    ZeroTime {
+        /// Which one: the builder's method.
+        what: &'static str,
+    },
 }
 
 impl fmt::Display for BuildError {
@@ -61,6 +66,7 @@ impl fmt::Display for BuildError {
                 write!(f, "max_entries must be <= {max}, got {given}")
             }
             Self::ReclamationSlack => f.write_str("reclamation_slack must be >= 1, got 0"),
+            Self::ZeroTime { what } => write!(f, "{what} must be > 0, got 0"),
         }
     }
 }

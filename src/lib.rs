@@ -81,6 +81,7 @@ mod clock;
 mod config;
 mod counter;
 mod error;
+mod expiry;
 #[cfg(fuzzing)]
 mod fuzz;
 mod hash;
@@ -100,6 +101,7 @@ mod store;
 mod sync;
 mod table;
 mod thread_id;
+mod time;
 mod weights;
 
 pub use builder::Builder;
@@ -110,6 +112,7 @@ pub use iter::Iter;
 pub use pinned::Pinned;
 pub use removed::Removed;
 pub use stats::Stats;
+pub use time::{ManualTime, TimeSource};
 
 /// For `tests/stopped.rs`: stops threads at named steps. Not part of the API.
 #[cfg(hotset_pause)]

@@ -29,10 +29,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
+use crate::expiry::Stamp;
 use crate::reclaim::{Block, Domain, Owner, RETIRED};
 use crate::seed::{Seed, planted};
 use crate::stats::Local;
 use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use crate::time::Moment;
 
 /// An error of a loader, for whoever can name its type again.
 pub(crate) type Failure = Arc<dyn Any + Send + Sync>;
@@ -115,6 +117,33 @@ impl Tail {
         // ORDERING: Relaxed. Written before the node was published, seen through the slot's Acquire,
         // and not written again before the block is reused.
         self.weight.load(Ordering::Relaxed)
+    }
+
+    /// When the entry's time is over, and when it was used last.
+    #[inline]
+    pub(crate) fn stamp(&self) -> Stamp {
+        // ORDERING: Relaxed, both. Written before the node was published, seen through the slot's
+        // Acquire; what hits write later is advice (`expiry`).
+        Stamp {
+            deadline: Moment::from_bits(self.deadline.load(Ordering::Relaxed)),
+            used: Moment::from_bits(self.used_at.load(Ordering::Relaxed)),
+        }
+    }
+
+    /// The moments of an entry that comes.
+    pub(crate) fn set_stamp(&self, stamp: Stamp) {
+        // ORDERING: Relaxed, all. The node is private, or a flight's, whose outcome and slot's exchange
+        // follow.
+        self.deadline.store(stamp.deadline.to_bits(), Ordering::Relaxed);
+        self.used_at.store(stamp.used.to_bits(), Ordering::Relaxed);
+        self.born_at.store(stamp.used.to_bits(), Ordering::Relaxed);
+    }
+
+    /// The entry is used now.
+    #[inline]
+    pub(crate) fn set_used(&self, now: Moment) {
+        // ORDERING: Relaxed. Advice: nothing but the entry's end follows from it.
+        self.used_at.store(now.to_bits(), Ordering::Relaxed);
     }
 
     pub(crate) fn set_weight(&self, weight: u64) {
@@ -440,8 +469,17 @@ impl<'d, K, V> Private<'d, K, V> {
 
     /// A node with a value, and one share, for the slot.
     #[inline]
-    pub(crate) fn entry(owner: NodeOwner<'d, K, V>, place: u32, key: K, value: V) -> Self {
+    pub(crate) fn entry(
+        owner: NodeOwner<'d, K, V>,
+        place: u32,
+        key: K,
+        value: V,
+        stamp: Option<Stamp>,
+    ) -> Self {
         let this = Self::new(owner, place, key, READY | ENTERED | 1, RETIRED);
+        if let (Some(tail), Some(stamp)) = (this.tail(), stamp) {
+            tail.set_stamp(stamp);
+        }
         // SAFETY: the node is private; its payload has no contents yet.
         unsafe { (*this.node.as_ref().payload.get()).value = ManuallyDrop::new(value) };
         this

@@ -48,7 +48,6 @@ pub(crate) enum Kind {
     /// Short; each counts for one while it waits.
     Short,
     /// Long; each counts for one while it waits.
-    #[allow(dead_code, reason = "for entries that expire and are not weighed")]
     Long,
     /// Long; each counts for its weight while it waits.
     Weighed,

@@ -8,6 +8,7 @@
 //!    | +------------------+ |                            |
 //!    |                      v      publish_load          |
 //!    |                   LOADING ----------------------->|
+//!    |                      | <------ renew (expired) ---|
 //!    |                      | exchange (insert wins) --->|
 //!    |        detach        |                            |  unlink (remove, evict, clear)
 //!    +----------------------+----------------------------+
@@ -23,11 +24,12 @@
 //! | LOADING -> READY, other node | an insert of the key, holding room | AcqRel | takes the old node's share: the flight is detached |
 //! | LOADING -> EMPTY | a failed loader; `remove`, `clear` | AcqRel | as above |
 //! | READY -> READY, other node | `insert`, `replace` of the key, the old node protected | AcqRel | takes the old node's share; class and room stay |
+//! | READY -> LOADING | who asks first for a key whose entry's time is over, the old node protected | AcqRel | takes the old node's share and its room; the key's overflow counts stay |
 //! | READY -> EMPTY | `remove`, `retain`, `clear`, the hand | AcqRel | takes the node's share, its room, its overflow counts |
 //!
 //! Every arrow is one compare-exchange, so exactly one thread takes each; what it "takes" it
 //! alone must release. ABA: an exchange that expects a node is done either under protection of
-//! that node (`remove`, `replace`, `publish_load` by the owner of a share), so that the address
+//! that node (`remove`, `replace`, `renew`, `publish_load` by the owner of a share), so that the address
 //! cannot have come back, or by one that does not care which entry it is (`clear`, the hand: if
 //! the address came back, a younger entry leaves in the older one's stead).
 
@@ -103,6 +105,13 @@ impl<N> Slot<N> {
     pub(crate) fn exchange(&self, from: Word<N>, to: Word<N>) -> bool {
         debug_assert!(matches!(from.state(), State::Ready | State::Loading));
         debug_assert_eq!(to.state(), State::Ready);
+        self.change(from, to)
+    }
+
+    /// READY -> LOADING.
+    #[inline]
+    pub(crate) fn renew(&self, from: Word<N>, to: Word<N>) -> bool {
+        debug_assert_eq!((from.state(), to.state()), (State::Ready, State::Loading));
         self.change(from, to)
     }
 

@@ -11,6 +11,9 @@
 //!                                    +----------------------------> EMPTY
 //! ```
 //!
+//! An entry whose time is over is taken for a missing one: `READY -> LOADING` by the one exchange that
+//! registers the flight, so of all that ask one leads, and the old entry leaves once.
+//!
 //! The last two detach the flight: the leader's exchange fails, its value goes to those who
 //! waited and is not published, so a load that began before an invalidation cannot bring the old
 //! value back. A flight that fails leaves its slot *before* its outcome is made known, so that
@@ -27,7 +30,7 @@ use crate::node::{Failure, Node, NodeOwner, Outcome, Private, release};
 use crate::pause::{Step, reach};
 use crate::seed::{Seed, planted};
 use crate::slot::Word;
-use crate::store::{Shield, Store, Trace};
+use crate::store::{Arrival, Shield, Store, Trace};
 use crate::table::Place;
 use crate::table::claim::Acquired;
 
@@ -55,6 +58,20 @@ impl<K, V: Clone> Store<K, V> {
         loop {
             let shield = Shield::new(owner);
             match self.acquire(owner, hash, pending.key(), &shield) {
+                Acquired::Occupied(found)
+                    // SAFETY: found, and protected by `shield`.
+                    if found.word.is_ready() && unsafe { self.is_over(owner, found.node) } =>
+                {
+                    let loading = Word::loading(pending.as_ptr());
+                    if !found.place.renew(found.word, loading) && !planted(Seed::RenewDecides) {
+                        continue;
+                    }
+                    let node = pending.published();
+                    drop(shield);
+                    let lead = Lead { store: self, owner, hash, place: found.place, node };
+                    lead.renewed(found.node);
+                    return lead.run(load);
+                }
                 Acquired::Occupied(found) if found.word.is_ready() => {
                     found.place.touch();
                     // SAFETY: found READY and protected by `shield`.
@@ -148,28 +165,33 @@ impl<K, V: Clone> Lead<'_, K, V> {
     ) -> Result<V, LoadError<E>> {
         let loaded = {
             let _running = Running::enter(self.node);
-            // Cloned on the same stack: a value's `clone` may ask for this key as well.
-            // So is it weighed: a weigher that panics is a loader that does.
+            // On the same stack: a value's `clone` may ask for this key as well, and so may the
+            // functions that say what it weighs and how long it may live, whose panics are the loader's.
             load().map(|value| {
                 // SAFETY: the leader's share keeps the node.
-                let weight = self.store.weigh(unsafe { self.node.as_ref() }.key(), &value);
-                (value.clone(), value, weight)
+                let arrival = self.store.arrival(unsafe { self.node.as_ref() }.key(), &value);
+                (value.clone(), value, arrival)
             })
         };
         match loaded {
-            Ok((copy, value, weight)) => {
-                self.succeed(value, weight);
+            Ok((copy, value, arrival)) => {
+                self.succeed(value, arrival);
                 Ok(copy)
             }
             Err(error) => Err(LoadError::Failed(self.fail(error))),
         }
     }
 
-    fn succeed(self, value: V, weight: u64) {
+    fn succeed(self, value: V, arrival: Arrival) {
         let Self { store, owner, place, node, hash } = self;
         std::mem::forget(self);
         let _share = Joined { owner, node };
         owner.local().loads.bump();
+        let Arrival { weight, stamp } = arrival;
+        // SAFETY: the leader's share keeps the node.
+        if let (Some(tail), Some(stamp)) = (unsafe { owner.tail(node) }, stamp) {
+            tail.set_stamp(stamp);
+        }
         // SAFETY: the leader's share keeps the node; the leader concludes and settles once, since
         // `self` is used up here.
         unsafe {
@@ -226,6 +248,17 @@ impl<K, V: Clone> Lead<'_, K, V> {
 }
 
 impl<K, V> Lead<'_, K, V> {
+    /// The flight was registered in the place of `old`, whose time is over, and which now leaves.
+    fn renewed(&self, old: NonNull<Node<K, V>>) {
+        if !planted(Seed::RenewKeepsRoom) {
+            self.store.give_room(self.owner, old);
+        }
+        // A listener that asks for the key would wait for this thread.
+        let _running = Running::enter(self.node);
+        self.store.tell_and_release(self.owner, old, Cause::Expired);
+        reach(Step::Registered);
+    }
+
     /// Ends a flight that has no value.
     fn end(self, conclude: impl FnOnce(&Node<K, V>)) {
         let (owner, node) = (self.owner, self.node);

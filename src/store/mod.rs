@@ -5,9 +5,13 @@
 //! shares, and free a batch of what nobody reads any more. `Leaving` is that last part, and it
 //! happens also when a user's `Eq` or `Clone` panics.
 
+mod expiring;
 mod loading;
+mod reading;
 mod room;
 mod walk;
+
+pub(crate) use reading::Trace;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
@@ -17,6 +21,7 @@ use equivalent::Equivalent;
 
 use crate::budget::Budget;
 use crate::config::{Cause, Policy};
+use crate::expiry::{Expiry, Stamp};
 use crate::hash::Hashed;
 use crate::node::{Node, NodeDomain, NodeOwner, Private, release};
 use crate::pause::{Step, reach};
@@ -40,15 +45,6 @@ pub(crate) enum Written<K, V> {
     NotAdmitted(K, V),
 }
 
-/// Whether a read leaves a trace.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Trace {
-    /// Sets the reference bit and counts a hit or a miss.
-    Use,
-    /// Neither.
-    Peek,
-}
-
 /// A cache without its hasher.
 pub(crate) struct Store<K, V> {
     domain: Arc<NodeDomain<K, V>>,
@@ -57,6 +53,10 @@ pub(crate) struct Store<K, V> {
     weighing: Option<Box<Weighing<K, V>>>,
     listener: Option<Listener<K, V>>,
     count_hits: bool,
+    /// Where entries expire.
+    expiry: Option<Box<Expiry<K, V>>>,
+    /// Whether a look-up has anything to do beside looking up: one of the two.
+    watches: bool,
     /// Given by the user, or follows the bound.
     fixed_slack: Option<u64>,
 }
@@ -72,6 +72,14 @@ pub(crate) struct Setup<K, V> {
     pub(crate) slack: Option<u64>,
     pub(crate) listener: Option<Listener<K, V>>,
     pub(crate) count_hits: bool,
+    pub(crate) expiry: Option<Box<Expiry<K, V>>>,
+}
+
+/// What functions of the user's say of an entry that comes: asked once, outside everything.
+#[derive(Clone, Copy)]
+struct Arrival {
+    weight: u64,
+    stamp: Option<Stamp>,
 }
 
 /// Protection for an operation that may run inside user code that is itself under protection.
@@ -110,14 +118,16 @@ struct Leaving<'s, K, V> {
 
 impl<K, V> Leaving<'_, K, V> {
     /// Deals with the victims of an operation that has to begin again. Outside all protection.
-    #[inline]
+    #[inline(always)]
     fn settle(&mut self) {
         while let Some(node) = self.victim.take() {
             if self.store.weighing.is_some() {
                 // SAFETY: the slot's share keeps the node until the next line.
                 self.victim = unsafe { node.as_ref() }.chained();
             }
-            self.store.tell_and_release(self.owner, node, Cause::Capacity);
+            // SAFETY: whoever made the victim one unlinked it and left the slot's share to us.
+            let cause = unsafe { self.store.cause_of(self.owner, node, Cause::Capacity) };
+            self.store.tell_and_release(self.owner, node, cause);
         }
     }
 
@@ -144,12 +154,18 @@ impl<K, V> Drop for Leaving<'_, K, V> {
 
 impl<K, V> Store<K, V> {
     pub(crate) fn new(setup: Setup<K, V>) -> Self {
-        let Setup { max_entries, weighing, expected_entries, policy, slack, listener, .. } = setup;
+        let Setup {
+            max_entries, weighing, expected_entries, policy, slack, listener, expiry, ..
+        } = setup;
         let max = max_entries.unwrap_or_else(Table::<K, V>::max_entries);
         let max_weight = weighing.as_ref().map(|weighing| weighing.weights.max());
         let built_for =
             expected_entries.unwrap_or_else(|| room::first_size(max, max_weight)).min(max);
-        let kind = if weighing.is_some() { Kind::Weighed } else { Kind::Short };
+        let kind = match (&weighing, &expiry) {
+            (Some(_), _) => Kind::Weighed,
+            (None, Some(_)) => Kind::Long,
+            (None, None) => Kind::Short,
+        };
         let own_slack = slack.unwrap_or_else(|| room::slack_for(max, max_weight));
         Self {
             domain: Arc::new(NodeDomain::new(own_slack, kind)),
@@ -158,6 +174,8 @@ impl<K, V> Store<K, V> {
             weighing: weighing.map(Box::new),
             listener,
             count_hits: setup.count_hits,
+            watches: setup.count_hits || expiry.is_some(),
+            expiry,
             fixed_slack: slack,
         }
     }
@@ -174,116 +192,25 @@ impl<K, V> Store<K, V> {
         Leaving { store: self, owner, victim: None, last: None }
     }
 
-    // ---- reading ----------------------------------------------------------------------------
-
-    /// Calls `f` with the entry of `key`, under protection.
-    #[inline(always)]
-    pub(crate) fn read<Q, R>(
-        &self,
-        hash: Hashed,
-        key: &Q,
-        trace: Trace,
-        f: impl FnOnce(&K, &V) -> R,
-    ) -> Option<R>
-    where
-        Q: Equivalent<K> + ?Sized,
-    {
-        let owner = self.domain.owner();
-        if owner.is_quiet() {
-            let hazard = owner.hazard();
-            let node = self.find(owner, hash, key, trace, &hazard)?;
-            // SAFETY: found READY, and `hazard` protects it until it is dropped, after `f`.
-            let node = unsafe { node.as_ref() };
-            // SAFETY: as above.
-            Some(f(node.key(), unsafe { node.value() }))
-        } else {
-            self.read_nested(hash, key, trace, f)
-        }
-    }
-
-    /// A read inside user code that runs under protection (a closure, `Eq`, `Clone`, a pin).
-    #[cold]
-    fn read_nested<Q, R>(
-        &self,
-        hash: Hashed,
-        key: &Q,
-        trace: Trace,
-        f: impl FnOnce(&K, &V) -> R,
-    ) -> Option<R>
-    where
-        Q: Equivalent<K> + ?Sized,
-    {
-        let pin = self.domain.owner().pin_nested();
-        self.read_pinned(&pin, hash, key, trace).map(|(key, value)| f(key, value))
-    }
-
-    pub(crate) fn pin(&self) -> Pin<'_, Node<K, V>, Local> {
-        self.domain.owner().pin()
-    }
-
-    /// Finds the entry of `key` under a pin, which keeps it.
-    #[inline(always)]
-    pub(crate) fn read_pinned<'p, Q>(
-        &'p self,
-        pin: &'p Pin<'_, Node<K, V>, Local>,
-        hash: Hashed,
-        key: &Q,
-        trace: Trace,
-    ) -> Option<(&'p K, &'p V)>
-    where
-        Q: Equivalent<K> + ?Sized,
-    {
-        let node = self.find(pin.owner(), hash, key, trace, pin)?;
-        // SAFETY: found READY under the pin, which keeps whatever is read under it while it lives,
-        // and which is borrowed for `'p`.
-        let node = unsafe { node.as_ref() };
-        // SAFETY: as above.
-        Some((node.key(), unsafe { node.value() }))
-    }
-
-    #[inline(always)]
-    fn find<Q, P>(
-        &self,
-        owner: NodeOwner<'_, K, V>,
-        hash: Hashed,
-        key: &Q,
-        trace: Trace,
-        guard: &P,
-    ) -> Option<NonNull<Node<K, V>>>
-    where
-        Q: Equivalent<K> + ?Sized,
-        P: Protect<Node<K, V>>,
-    {
-        let counts = trace == Trace::Use && self.count_hits;
-        // Two arms, each with its own count: so a hit is not asked a second time whether it is one.
-        match self.table.find(hash, key, guard, trace == Trace::Use) {
-            Some(node) => {
-                if counts {
-                    owner.local().hits.bump();
-                }
-                Some(node)
-            }
-            None => {
-                if counts {
-                    owner.local().misses.bump();
-                }
-                None
-            }
-        }
-    }
-
     // ---- writing ----------------------------------------------------------------------------
+
+    /// What is to be known of an entry that comes now. Runs functions of the user's.
+    #[inline]
+    fn arrival(&self, key: &K, value: &V) -> Arrival {
+        Arrival { weight: self.weigh(key, value), stamp: self.stamp(key, value) }
+    }
 
     pub(crate) fn insert(&self, hash: Hashed, key: K, value: V) -> Written<K, V>
     where
         K: Eq,
     {
         self.table.fetch_for_write(hash);
-        let weight = self.weigh(&key, &value);
+        let arrival = self.arrival(&key, &value);
+        let weight = arrival.weight;
         let owner = self.domain.owner();
         // Dropped in reverse: first the protection, then what was not published, then the rest.
         let mut leaving = self.leaving(owner);
-        let fresh = Private::entry(owner, hash.place(), key, value);
+        let fresh = Private::entry(owner, hash.place(), key, value, arrival.stamp);
         if !self.admits(owner, fresh.tail(), weight) {
             return self.refuse(&mut leaving, hash, fresh, weight);
         }
@@ -298,13 +225,19 @@ impl<K, V> Store<K, V> {
                         break;
                     };
                     let word = found.word.with_node(fresh.as_ptr());
+                    // SAFETY: found, and protected by `shield`.
+                    let cause = unsafe { self.cause_of(owner, found.node, Cause::Replaced) };
                     if found.place.exchange(found.word, word) {
                         change.made();
                         fresh.published();
                         found.place.touch();
                         drop(shield);
                         owner.local().inserts.bump();
-                        return Written::Replaced(self.depart(found.node, Cause::Replaced));
+                        if cause == Cause::Expired {
+                            self.tell_and_release(owner, found.node, cause);
+                            return Written::New;
+                        }
+                        return Written::Replaced(self.depart(found.node, cause));
                     }
                 }
                 Acquired::Occupied(flight) => {
@@ -353,8 +286,8 @@ impl<K, V> Store<K, V> {
     where
         K: Eq,
     {
-        if let Some(old) = self.unlink(hash, fresh.key(), &mut |_, _| true) {
-            self.tell_and_release(leaving.owner, old, Cause::Removed);
+        if let Some((old, cause)) = self.unlink(hash, fresh.key(), &mut |_, _| true) {
+            self.tell_and_release(leaving.owner, old, cause);
         }
         leaving.owner.local().not_admitted.bump();
         let (key, value) = fresh.into_entry();
@@ -370,16 +303,23 @@ impl<K, V> Store<K, V> {
     where
         K: Eq,
     {
-        let weight = self.weigh(&key, &value);
+        let arrival = self.arrival(&key, &value);
+        let weight = arrival.weight;
         let owner = self.domain.owner();
         let mut leaving = self.leaving(owner);
-        let fresh = Private::entry(owner, hash.place(), key, value);
+        let fresh = Private::entry(owner, hash.place(), key, value, arrival.stamp);
         if self.admits(owner, fresh.tail(), weight) {
             loop {
                 leaving.settle();
                 let shield = Shield::new(owner);
                 match self.table.locate(hash, fresh.key(), &shield) {
                     Some(found) if found.word.is_ready() => {
+                        // SAFETY: found, and protected by `shield`.
+                        if unsafe { self.is_over(owner, found.node) } {
+                            drop(shield);
+                            self.expel(hash, fresh.key());
+                            return Err(fresh.into_entry());
+                        }
                         let change = self.reserve_change(&mut leaving, found.node, weight);
                         let Some(change) = change else { break };
                         let word = found.word.with_node(fresh.as_ptr());
@@ -415,18 +355,34 @@ impl<K, V> Store<K, V> {
     where
         Q: Equivalent<K> + ?Sized,
     {
-        let _leaving = self.leaving(self.domain.owner());
-        let node = self.unlink(hash, key, &mut wanted)?;
-        Some(self.depart(node, Cause::Removed))
+        let leaving = self.leaving(self.domain.owner());
+        let (node, cause) = self.unlink(hash, key, &mut wanted)?;
+        if cause == Cause::Expired {
+            self.tell_and_release(leaving.owner, node, cause);
+            return None;
+        }
+        Some(self.depart(node, cause))
     }
 
-    /// Unlinks the entry of `key`, whose slot's share the caller then has; gives its room back.
+    /// Removes the entry of `key` if its time is over.
+    #[cold]
+    fn expel(&self, hash: Hashed, key: &K)
+    where
+        K: Eq,
+    {
+        if let Some((node, cause)) = self.unlink(hash, key, &mut |_, _| false) {
+            self.tell_and_release(self.domain.owner(), node, cause);
+        }
+    }
+
+    /// Unlinks the entry of `key`, whose slot's share the caller then has; gives its room back. One whose
+    /// time is over leaves whether it is wanted or not.
     fn unlink<Q>(
         &self,
         hash: Hashed,
         key: &Q,
         wanted: &mut dyn FnMut(&K, &V) -> bool,
-    ) -> Option<NonNull<Node<K, V>>>
+    ) -> Option<(NonNull<Node<K, V>>, Cause)>
     where
         Q: Equivalent<K> + ?Sized,
     {
@@ -438,11 +394,14 @@ impl<K, V> Store<K, V> {
             if !ready && planted(Seed::RemoveSparesFlight) {
                 return None;
             }
+            let mut cause = Cause::Removed;
             if ready {
                 // SAFETY: found READY and protected by `shield`.
                 let node = unsafe { found.node.as_ref() };
                 // SAFETY: as above.
-                if !wanted(node.key(), unsafe { node.value() }) {
+                cause = unsafe { self.cause_of(owner, found.node, cause) };
+                // SAFETY: as above.
+                if cause == Cause::Removed && !wanted(node.key(), unsafe { node.value() }) {
                     return None;
                 }
             }
@@ -458,7 +417,7 @@ impl<K, V> Store<K, V> {
                 if !early {
                     self.give_room(owner, found.node);
                 }
-                return Some(found.node);
+                return Some((found.node, cause));
             }
             drop(shield);
             // SAFETY: unlinking gave us the slot's share of the flight's node.

@@ -168,6 +168,11 @@ impl<K, V> Store<K, V> {
         if let Some(free) = self.reserve_free(hash) {
             return Some(free);
         }
+        if let Some(victim) = self.reap(leaving.owner) {
+            debug_assert!(leaving.victim.is_none(), "a victim of an earlier turn is settled");
+            leaving.victim = Some(victim);
+            return Some(self.entering(hash, self.budget.of_unlinked()));
+        }
         let position = &leaving.owner.local().position;
         match self.table.displace(hash, position, self.budget.max()) {
             Some((victim, entrance)) => {
@@ -181,10 +186,15 @@ impl<K, V> Store<K, V> {
 
     #[inline]
     fn reserve_free(&self, hash: Hashed) -> Option<(Reserved<'_>, Entrance)> {
-        let room = self.budget.take()?;
+        Some(self.entering(hash, self.budget.take()?))
+    }
+
+    /// How an entry comes in for which nobody else had to leave.
+    #[inline]
+    fn entering<'s>(&self, hash: Hashed, room: Room<'s>) -> (Reserved<'s>, Entrance) {
         let (used, max) = (self.budget.used(), self.budget.max());
         let entrance = self.table.while_filling(hash, used as u64, max as u64);
-        Some((Reserved { room, held: None }, entrance))
+        (Reserved { room, held: None }, entrance)
     }
 
     /// `reserve` where entries are weighed.
@@ -211,7 +221,9 @@ impl<K, V> Store<K, V> {
             if self.is_too_heavy(weight) {
                 return None; // the bound was lowered
             }
-            let victim = self.table.displace_for(&mut newcomer, &owner.local().position);
+            let victim = self
+                .reap(owner)
+                .or_else(|| self.table.displace_for(&mut newcomer, &owner.local().position));
             if let Some(node) = victim {
                 held.add_unlinked(self.weight_of(owner, node));
                 let freed = self.budget.of_unlinked();
@@ -248,7 +260,8 @@ impl<K, V> Store<K, V> {
             if self.is_too_heavy(weight) {
                 return None; // the bound was lowered
             }
-            let node = self.table.displace_any(&owner.local().position)?;
+            let node =
+                self.reap(owner).or_else(|| self.table.displace_any(&owner.local().position))?;
             more.add_unlinked(self.weight_of(owner, node));
             drop(self.budget.of_unlinked());
             leaving.add(node);
@@ -317,7 +330,9 @@ impl<K, V> Store<K, V> {
         };
         takes(self.weight_of(owner, victim));
         drop(self.budget.of_unlinked());
-        self.tell_and_release(owner, victim, Cause::Capacity);
+        // SAFETY: the hand gave us the slot's share of the node.
+        let cause = unsafe { self.cause_of(owner, victim, Cause::Capacity) };
+        self.tell_and_release(owner, victim, cause);
         owner.finish();
     }
 }

@@ -19,11 +19,16 @@ impl<K, V> Store<K, V> {
         let owner = self.domain.owner();
         for cursor in self.table.cursors() {
             for slot in 0..SLOTS {
-                let doomed = self.visit(cursor, slot, |found, key, value| {
-                    (!keep(key, value) && found.place.unlink(found.word)).then_some(found.node)
+                let shield = Shield::new(owner);
+                let doomed = self.visit(&shield, cursor, slot, |found, key, value| {
+                    // SAFETY: `visit` protects what it found.
+                    let cause = unsafe { self.cause_of(owner, found.node, Cause::Removed) };
+                    let goes = cause == Cause::Expired || !keep(key, value);
+                    (goes && found.place.unlink(found.word)).then_some((found.node, cause))
                 });
-                if let Some(node) = doomed.flatten() {
-                    self.left_slot(owner, cursor, node, Cause::Removed);
+                drop(shield);
+                if let Some((node, cause)) = doomed.flatten() {
+                    self.left_slot(owner, cursor, node, cause);
                 }
             }
             owner.finish();
@@ -64,7 +69,9 @@ impl<K, V> Store<K, V> {
             return false;
         }
         if word.is_ready() {
-            self.left_slot(owner, cursor, node, Cause::Removed);
+            // SAFETY: unlinking gave us the slot's share of the node.
+            let cause = unsafe { self.cause_of(owner, node, Cause::Removed) };
+            self.left_slot(owner, cursor, node, cause);
         } else {
             // SAFETY: unlinking gave us the slot's share of the flight's node.
             let key_place = unsafe { node.as_ref() }.place();
@@ -76,7 +83,7 @@ impl<K, V> Store<K, V> {
     }
 
     /// After `node` was unlinked from a slot of bucket `cursor`.
-    fn left_slot(
+    pub(super) fn left_slot(
         &self,
         owner: NodeOwner<'_, K, V>,
         cursor: usize,
@@ -90,14 +97,14 @@ impl<K, V> Store<K, V> {
         self.tell_and_release(owner, node, cause);
     }
 
-    /// Calls `f` with the entry in a slot, under protection.
-    fn visit<R>(
+    /// Calls `f` with the entry in a slot, under the protection of `shield`.
+    pub(super) fn visit<R>(
         &self,
+        shield: &Shield<'_, K, V>,
         cursor: usize,
         slot: usize,
         f: impl FnOnce(&Found<'_, K, V>, &K, &V) -> R,
     ) -> Option<R> {
-        let shield = Shield::new(self.domain.owner());
         loop {
             let (place, word) = self.table.slot_at(cursor, slot);
             if !word.is_ready() {
@@ -116,6 +123,17 @@ impl<K, V> Store<K, V> {
         }
     }
 
+    /// What `f` makes of the entry in a slot, unless its time is over.
+    fn look<R>(&self, cursor: usize, slot: usize, f: impl FnOnce(&K, &V) -> R) -> Option<R> {
+        let owner = self.domain.owner();
+        let seen = self.visit(&Shield::new(owner), cursor, slot, |found, key, value| {
+            // SAFETY: `visit` protects what it found.
+            let over = unsafe { self.is_over(owner, found.node) };
+            (!over).then(|| f(key, value))
+        });
+        seen.flatten()
+    }
+
     /// The entries from `(cursor, slot)` on: clones the next one and says where it was.
     pub(crate) fn next_from(
         &self,
@@ -131,7 +149,7 @@ impl<K, V> Store<K, V> {
                 (cursor, slot) = (at, 0);
             }
             while slot < SLOTS {
-                if let Some(entry) = self.visit(cursor, slot, |_, k, v| (k.clone(), v.clone())) {
+                if let Some(entry) = self.look(cursor, slot, |k, v| (k.clone(), v.clone())) {
                     return Some(((cursor, slot), entry));
                 }
                 slot += 1;
@@ -147,10 +165,14 @@ impl<K, V> Store<K, V> {
     ) -> impl Iterator<Item = (&'p K, &'p V)> {
         self.table.cursors().flat_map(move |cursor| {
             (0..SLOTS).filter_map(move |slot| {
-                pin.owner(); // the pin is what makes the next lines sound
+                let owner = pin.owner(); // the pin is what makes the next lines sound
                 let (_, word) = self.table.slot_at(cursor, slot);
                 let node = word.is_ready().then(|| NonNull::new(word.node())).flatten()?;
                 // SAFETY: read READY from its slot under the pin, which keeps it for `'p`.
+                if unsafe { self.is_over(owner, node) } {
+                    return None;
+                }
+                // SAFETY: as above.
                 let node = unsafe { node.as_ref() };
                 // SAFETY: as above.
                 Some((node.key(), unsafe { node.value() }))
@@ -167,7 +189,7 @@ impl<K, V> Store<K, V> {
         let order = self.table.coldest_first(&owner.local().position);
         order
             .into_iter()
-            .filter_map(|(cursor, slot)| self.visit(cursor, slot, |_, key, _| key.clone()))
+            .filter_map(|(cursor, slot)| self.look(cursor, slot, |key, _| key.clone()))
             .collect()
     }
 

@@ -136,6 +136,11 @@ impl<'t, K, V> Place<'t, K, V> {
     }
 
     #[inline]
+    pub(crate) fn renew(&self, from: Word<Node<K, V>>, to: Word<Node<K, V>>) -> bool {
+        self.slot().renew(from, to)
+    }
+
+    #[inline]
     pub(crate) fn exchange(&self, from: Word<Node<K, V>>, to: Word<Node<K, V>>) -> bool {
         self.slot().exchange(from, to)
     }

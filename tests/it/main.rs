@@ -13,6 +13,8 @@ mod capacity;
 mod clock;
 mod demonstrations;
 mod drops;
+mod expiry;
+mod expiry_model;
 mod linear;
 mod listener;
 mod load;
