@@ -73,9 +73,9 @@ impl Verdict {
         }
     }
 
-    /// Whether hotset may answer so.
+    /// Whether hotset may answer so: what it has not got it does not promise.
     pub fn keeps_word(self) -> bool {
-        matches!(self, Self::Yes | Self::Documented)
+        matches!(self, Self::Yes | Self::Documented | Self::NoFeature)
     }
 }
 

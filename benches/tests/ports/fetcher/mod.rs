@@ -1,5 +1,6 @@
 //! A fetcher that remembers what it fetched, for a minute: moka's `time_to_live` and `try_get_with`.
 
+use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
@@ -12,6 +13,12 @@ mod with_moka;
 /// Why a page could not be fetched.
 #[derive(Debug, PartialEq, Eq)]
 pub struct FetchError(pub String);
+
+impl fmt::Display for FetchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 /// What fetches a page.
 pub type Fetch = Box<dyn Fn(&str) -> Result<String, FetchError> + Send + Sync>;
