@@ -20,6 +20,8 @@ mod listener;
 mod load;
 mod model;
 mod panics;
+mod peers_listener;
+mod peers_races;
 mod reentrant;
 mod stress;
 mod types;

@@ -15,6 +15,7 @@ mod methods;
 mod oversize;
 mod reentrant;
 mod refill;
+mod stale_reads;
 mod write_during_load;
 
 use std::time::Duration;
@@ -25,10 +26,11 @@ use self::case::{Case, Outcome, Pace, Peer};
 use crate::report::{Cell, REMARK, Report, Table, progress_bar};
 use crate::settings::Settings;
 
-static CASES: [Case; 14] = [
+static CASES: [Case; 15] = [
     failing_loader::CASE,
     write_during_load::INSERT,
     write_during_load::INVALIDATE,
+    stale_reads::CASE,
     leader::CANCELLED,
     leader::PARKED,
     methods::CASE,
