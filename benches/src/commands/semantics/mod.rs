@@ -150,14 +150,16 @@ fn summary(all: &[Played], report: &mut Report) {
     let Some((_, outcomes)) = all.first() else { return };
     let mut header = vec!["case"];
     header.extend(outcomes.iter().map(|(peer, _)| peer.name()));
+    header.push(REMARK);
     let mut table = Table::new("Semantics", &header);
     for (case, outcomes) in all {
         let mut row = vec![Cell::text(case.name)];
         row.extend(outcomes.iter().map(|(_, outcome)| Cell::text(outcome.verdict.word())));
+        row.push(Cell::text(case.asks));
         table.row(row);
     }
     table.note(
-        "yes: as the case asks. -: the peer has no such feature. HANGS: no progress until it was \
+        "yes: as the remark asks. -: the peer has no such feature. HANGS: no progress until it was \
          given up; CRASHES: the process died.",
     );
     report.add(table);
