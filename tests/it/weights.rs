@@ -245,7 +245,8 @@ fn each_value_is_weighed_once() {
 
 #[test]
 fn a_weigher_may_use_the_cache() {
-    let cell: Arc<Mutex<Option<Arc<Cache<u64, u64>>>>> = Arc::default();
+    type Itself = Mutex<Option<Arc<Cache<u64, u64>>>>;
+    let cell: Arc<Itself> = Arc::default();
     let inside = Arc::clone(&cell);
     let cache = Cache::builder()
         .max_weight(10)
