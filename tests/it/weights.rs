@@ -245,8 +245,8 @@ fn each_value_is_weighed_once() {
 
 #[test]
 fn a_weigher_may_use_the_cache() {
-    type Itself = Mutex<Option<Arc<Cache<u64, u64>>>>;
-    let cell: Arc<Itself> = Arc::default();
+    type Itself = Option<Arc<Cache<u64, u64>>>;
+    let cell: Arc<Mutex<Itself>> = Arc::default();
     let inside = Arc::clone(&cell);
     let cache = Cache::builder()
         .max_weight(10)
