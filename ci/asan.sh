@@ -11,4 +11,4 @@ export HOTSET_STRESS_SECONDS=${HOTSET_STRESS_SECONDS:-4}
 export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_stack_use_after_return=0}
 # --tests: a sanitizer cannot be linked into doctests.
 cargo "+${HOTSET_NIGHTLY:-nightly}" test --target "$target" --profile "${HOTSET_PROFILE:-release}" \
-    --test it -- "$@"
+    --test it --test resource -- "$@"

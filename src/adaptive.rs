@@ -72,25 +72,23 @@ pub(crate) struct Limits {
     /// Ages up to which who left is remembered, and counts as marginal evidence.
     pub(crate) memory: usize,
     pub(crate) margin: usize,
-    /// The range of the quota of one shard.
+    /// The range of the quota.
     least: u64,
     most: u64,
 }
 
 impl Limits {
-    /// Of a cache for `entries` entries in `shards` shards, whose quotas are parts of `bound`: the same
-    /// number, or a weight.
-    pub(crate) fn new(entries: usize, bound: u64, shards: usize) -> Self {
-        let each = bound.div_ceil(shards as u64);
+    /// Of a cache for `entries` entries, whose quota is a part of `bound`: the same number, or a weight.
+    pub(crate) fn new(entries: usize, bound: u64) -> Self {
         Self {
             memory: part(entries, MEMORY),
             margin: part(entries, MARGIN),
-            least: share(each, LEAST),
-            most: share(each, MOST),
+            least: share(bound, LEAST),
+            most: share(bound, MOST),
         }
     }
 
-    /// The quota of probation of a shard, to begin with.
+    /// The quota of probation, to begin with.
     pub(crate) fn first_quota(&self) -> u64 {
         let share = u128::from(self.most) * START as u128 / MOST as u128;
         self.clamped(share as u64)
@@ -132,7 +130,7 @@ pub(crate) fn is_lucky(place: u32, arrivals: u32) -> bool {
 }
 
 /// In which class a newcomer comes while the cache is not full: it makes `used` of `bound`, in entries or
-/// in weight, and the quotas of all shards add up to `quota`.
+/// in weight.
 pub(crate) fn while_filling(used: u64, quota: u64, bound: u64) -> Class {
     if used <= bound.saturating_sub(quota) { Class::Main } else { Class::Probation }
 }
@@ -144,27 +142,26 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_quota_stays_in_range(entries in 1_usize..1 << 40, shards in 1_usize..64, steps in prop::collection::vec(any::<bool>(), 0..50)) {
-            let limits = Limits::new(entries, entries as u64, shards);
-            let each = entries.div_ceil(shards);
+        fn a_quota_stays_in_range(entries in 1_usize..1 << 40, steps in prop::collection::vec(any::<bool>(), 0..50)) {
+            let limits = Limits::new(entries, entries as u64);
             let mut quota = limits.first_quota();
             for longer in steps {
                 let evidence = if longer { Evidence::TooShort } else { Evidence::TooLong };
                 let next = limits.moved(quota, evidence, 1);
                 prop_assert!(next.abs_diff(quota) <= 1);
                 quota = next;
-                prop_assert!(quota >= 1 && quota as usize <= each);
-                prop_assert!(quota as usize <= longest_queue(each));
+                prop_assert!(quota >= 1 && quota as usize <= entries);
+                prop_assert!(quota as usize <= longest_queue(entries));
             }
         }
     }
 
     #[test]
     fn small_caches_have_one_on_probation() {
-        assert!((1..=60).all(|entries| Limits::new(entries, entries as u64, 1).first_quota() == 1));
-        assert_eq!(Limits::new(1000, 1000, 1).first_quota(), 30);
+        assert!((1..=60).all(|entries| Limits::new(entries, entries as u64).first_quota() == 1));
+        assert_eq!(Limits::new(1000, 1000).first_quota(), 30);
         let moved = |quota, evidence, entries| {
-            Limits::new(entries, entries as u64, 1).moved(quota, evidence, 1)
+            Limits::new(entries, entries as u64).moved(quota, evidence, 1)
         };
         assert_eq!(moved(1, Evidence::TooLong, 20), 1);
         assert_eq!(moved(18, Evidence::TooShort, 20), 18);

@@ -122,8 +122,10 @@ impl<K, V, S> Builder<K, V, S> {
     /// How many entries the table is built for. At least 1, and at most `max_entries`, which is what
     /// it is built for otherwise; 16,384 if only weight is bounded.
     ///
-    /// It is no bound: the table grows when there are more. But to grow costs, once, what all entries
-    /// of that time cost to write again, and a table that was built for the right number is faster.
+    /// It is no bound: the table grows when there are more, without stopping anybody. But a hit then
+    /// looks at a line more, and for each step that the table had to grow, by a factor of some six, a
+    /// miss and an insert of a new key look at eight lines more; nor does it shrink again. A table that
+    /// was built for the right number is faster.
     ///
     /// # Examples
     ///
@@ -215,6 +217,9 @@ impl<K, V, S> Builder<K, V, S> {
     /// Linux, stands still while the system sleeps). It may be taken for over early by up to a
     /// hundredth of its time. A hit then costs some 10 ns more; without any of these methods no clock is
     /// read. Times of more than 584 years are for ever.
+    ///
+    /// (On Linux this counts on the kernel to note the time at least ten times a second. Where a machine is
+    /// held up for longer, an entry can be found for that long after its time.)
     ///
     /// # Examples
     ///

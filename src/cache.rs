@@ -63,6 +63,15 @@ pub enum Insert<K, V> {
 }
 
 impl<K, V> Insert<K, V> {
+    pub(crate) fn from_written(written: Written<K, V>) -> Self {
+        match written {
+            Written::New => Self::New,
+            Written::Replaced(removed) => Self::Replaced(removed),
+            Written::TooHeavy(key, value) => Self::TooHeavy(key, value),
+            Written::NotAdmitted(key, value) => Self::NotAdmitted(key, value),
+        }
+    }
+
     /// Whether the entry is in the cache.
     pub fn is_admitted(&self) -> bool {
         matches!(self, Self::New | Self::Replaced(_))
@@ -425,12 +434,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// assert_eq!(*old, "one");
     /// ```
     pub fn insert(&self, key: K, value: V) -> Insert<K, V> {
-        match self.store.insert(self.hash(&key), key, value) {
-            Written::New => Insert::New,
-            Written::Replaced(removed) => Insert::Replaced(removed),
-            Written::TooHeavy(key, value) => Insert::TooHeavy(key, value),
-            Written::NotAdmitted(key, value) => Insert::NotAdmitted(key, value),
-        }
+        Insert::from_written(self.store.insert(self.hash(&key), key, value))
     }
 
     /// Gives `key` the value `value` if it has an entry.
@@ -438,8 +442,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// # Errors
     ///
     /// Gives key and value back if it has none (also while it is being loaded), or if the new entry
-    /// cannot be admitted; then the old one has left, as with
-    /// [`Insert::NotAdmitted`].
+    /// is too heavy or cannot be admitted; then the old one has left, as with
+    /// [`Insert::TooHeavy`] and [`Insert::NotAdmitted`].
     ///
     /// # Examples
     ///
@@ -505,11 +509,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         V: Clone,
     {
         let hash = self.hash(&key);
-        match self.store.get_or_load(hash, key, false, || Ok::<V, Infallible>(load())) {
-            Ok(value) => value,
-            Err(LoadError::Failed(never)) => match *never {},
-            Err(error @ (LoadError::Reentrant | LoadError::Panicked)) => panic!("{error}"),
-        }
+        value_or_panic(self.store.get_or_load(hash, key, false, || Ok(load())))
     }
 
     /// The value of `key`; if it has none, that which `load` gives, which is kept.
@@ -522,8 +522,9 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// # Errors
     ///
     /// [`LoadError::Failed`] with the loader's error, shared; [`LoadError::Panicked`] if it
-    /// panicked in another thread (its own caller sees the panic); [`LoadError::Reentrant`] if
-    /// `load` asks this cache for `key`.
+    /// panicked elsewhere (its own caller sees the panic); [`LoadError::Reentrant`] if `load` asks
+    /// this cache for `key`; [`LoadError::Missing`] if this call waited for a
+    /// [`load_many`](Self::load_many) that gave no value for `key`.
     ///
     /// # Examples
     ///
@@ -544,6 +545,15 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         E: Send + Sync + 'static,
     {
         self.store.get_or_load(self.hash(&key), key, true, load)
+    }
+}
+
+/// The outcome of a load that cannot fail, but for the documented panic.
+pub(crate) fn value_or_panic<V>(outcome: Result<V, LoadError<Infallible>>) -> V {
+    match outcome {
+        Ok(value) => value,
+        Err(LoadError::Failed(never)) => match *never {},
+        Err(error) => panic!("{error}"),
     }
 }
 

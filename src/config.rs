@@ -26,6 +26,17 @@ pub enum Policy {
     Clock,
 }
 
+/// What is to become of a key, as the closure of [`Cache::compute`](crate::Cache::compute) says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Compute<V> {
+    /// It gets this value, whether it has one or not.
+    Insert(V),
+    /// It loses its value, if it has one.
+    Remove,
+    /// It stays as it is.
+    Keep,
+}
+
 /// Why an entry left the cache, as told to the listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]

@@ -83,6 +83,9 @@ pub enum LoadError<E> {
     Panicked,
     /// The loader of this key asked the cache for this key.
     Reentrant,
+    /// The loader was to load several keys, and gave no value for this one
+    /// ([`Cache::load_many`](crate::Cache::load_many)).
+    Missing,
 }
 
 impl<E> LoadError<E> {
@@ -101,6 +104,11 @@ impl<E> LoadError<E> {
         matches!(self, Self::Reentrant)
     }
 
+    /// Whether a loader of several keys gave no value for this one.
+    pub fn is_missing(&self) -> bool {
+        matches!(self, Self::Missing)
+    }
+
     /// The loader's error, if it returned one.
     pub fn failure(&self) -> Option<&Arc<E>> {
         match self {
@@ -116,6 +124,7 @@ impl<E> Clone for LoadError<E> {
             Self::Failed(error) => Self::Failed(Arc::clone(error)),
             Self::Panicked => Self::Panicked,
             Self::Reentrant => Self::Reentrant,
+            Self::Missing => Self::Missing,
         }
     }
 }
@@ -126,6 +135,7 @@ impl<E: fmt::Display> fmt::Display for LoadError<E> {
             Self::Failed(error) => write!(f, "the load failed: {error}"),
             Self::Panicked => f.write_str("the load panicked in another thread"),
             Self::Reentrant => f.write_str("a loader asked the cache for the key that it loads"),
+            Self::Missing => f.write_str("the loader of several keys gave no value for this one"),
         }
     }
 }

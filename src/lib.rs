@@ -3,12 +3,16 @@
 //! * **Hits take no lock** and, on an entry that is already marked as used, write no line that
 //!   another thread reads: reads of one hot key scale.
 //! * **Writes are lock-free**: a thread that is stopped anywhere in hotset's code stops no other.
-//! * **The bound is a bound**: never more than `max_entries`, at any instant; and nothing is
-//!   evicted while the cache is below it. What has left and waits for readers is bounded, too.
+//! * **The bound is a bound**: never more than `max_entries`, or than `max_weight`, at any instant;
+//!   and nothing is evicted while the cache is below it. What has left and waits for readers is
+//!   bounded, too.
 //! * **It keeps the right things**: the default [`Policy::Adaptive`] is near the best of LRU, ARC,
 //!   S3-FIFO, W-TinyLFU and LIRS on each kind of workload, at the price of a clock.
-//! * **One load per key**, however many threads ask; a loader that fails or panics wedges nobody,
-//!   and a load that began before an invalidation cannot bring the old value back.
+//! * **One load per key**, however many threads and tasks ask; a loader that fails, panics or is
+//!   dropped wedges nobody, and a load that began before an invalidation cannot bring the old value
+//!   back. [`load_many`](Cache::load_many) asks once for all keys that are missing.
+//! * **Live resources too**: [`ResourceCache`] leases what must be closed, under a bound that counts
+//!   loads and closes.
 //! * **Proved by models**: the code that ships, its memory reclamation included, runs under the
 //!   model checker loom, and for each model there is a planted bug that it must catch.
 //!
@@ -35,10 +39,12 @@
 //!
 //! *One value per key.* At no instant has a key two entries (models: `insert`).
 //!
-//! *Bound.* [`len`](Cache::len) is at most [`capacity`](Cache::capacity) at every instant, with any
-//! number of threads (models: `evict`; tests: `capacity`). Values alive, those that wait for
-//! readers included, are at most the bound, plus the
-//! [slack](Builder::reclamation_slack), plus two for each thread (tests: `bound`).
+//! *Bound.* [`len`](Cache::len) is at most [`capacity`](Cache::capacity), and
+//! [`weight`](Cache::weight) at most [`max_weight`](Cache::max_weight), at every instant, with any
+//! number of threads (models: `evict`, `weights`; tests: `capacity`, `weights`). Values alive, those
+//! that wait for readers included, are at most the bound, plus the
+//! [slack](Builder::reclamation_slack), plus two for each thread, by weight two of the heaviest
+//! (tests: `bound`, `weights`).
 //!
 //! *Destruction.* A value is dropped once, when nobody can see it, and never inside a read. Values
 //! that have left are dropped by later writes, in batches of 64, or by
@@ -53,10 +59,16 @@
 //!   takes a thread that keeps a [`Pinned`] while others write; or when all that could leave is
 //!   being written at this instant. If every write must enter, use a map.
 //! * A value that leaves is not dropped at once, but up to 64 writes later. If destruction must be
-//!   prompt, as for connections and models, this is not the right cache.
+//!   prompt, as for connections and models, take a [`ResourceCache`].
 //! * An entry whose time is over keeps its room until somebody needs it or [sweeps](Cache::sweep): there
 //!   is no thread that would put it out, and a listener is told only then. If something must happen at
 //!   the very moment, as with leases, take timers.
+//! * An async load makes progress only while the task that leads it is polled:
+//!   [`get_or_insert_async`](Cache::get_or_insert_async) says what follows.
+//! * Where only weight is bounded nobody knows how many entries there will be. The table grows in steps,
+//!   and no reader ever waits for it; but for each step that it had to take, a miss and an insert of a
+//!   new key look at eight buckets more. Say [`expected_entries`](Builder::expected_entries). A table
+//!   does not shrink.
 //! * [`get`](Cache::get) clones. For an `Arc` that writes the counter next to the value, which all
 //!   its readers share; [`with`](Cache::with) and [`Pinned::get`] do not.
 //! * On one thread, inserting into a full cache costs more than in a cache with locks.
@@ -65,7 +77,9 @@
 //!
 //! For each entry of the bound about 21 bytes of table, and with [`Policy::Adaptive`] 2.6 bytes that
 //! remember who has left and 4 to 7 of queue, allocated when the cache is built; for each entry its
-//! key, its value and a header of 16 bytes. For each thread that uses a cache about a kilobyte and a
+//! key, its value and a header of 16 bytes, 48 where entries are weighed. There the table is built for
+//! those that are expected, the queue takes 11 to 22 bytes for each of them, and a table that has grown
+//! has up to 100 bytes for each entry, 40 on average. For each thread that uses a cache about a kilobyte and a
 //! half, kept until the cache is dropped.
 //!
 //! Where entries expire ([`time_to_live`](Builder::time_to_live),
@@ -96,7 +110,7 @@
 //! A `Hash`, `Eq`, `Clone` or closure that panics leaves the cache as it was; the panic goes to the
 //! caller. A listener's panic is caught and loses that one call. A destructor's panic is caught
 //! where the cache calls it. A loader's panic goes to its caller; who waited gets
-//! [`LoadError::Panicked`], or loads itself.
+//! [`LoadError::Panicked`], or loads itself. A waker's panic is caught.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -104,14 +118,17 @@ mod adaptive;
 mod advice;
 mod budget;
 mod builder;
+mod bulk;
 mod cache;
 mod clock;
+mod compute;
 mod config;
 mod counter;
 mod dump;
 mod error;
 mod events;
 mod expiry;
+mod future;
 #[cfg(fuzzing)]
 mod fuzz;
 mod hash;
@@ -128,6 +145,7 @@ mod reclaim;
 #[cfg(doctest)]
 mod refused;
 mod removed;
+pub mod resource;
 mod seed;
 mod slot;
 mod stats;
@@ -140,12 +158,18 @@ mod weights;
 
 pub use builder::Builder;
 pub use cache::{Cache, DefaultHashBuilder, Insert};
-pub use config::{Cause, Policy};
+pub use compute::Computed;
+pub use config::{Cause, Compute, Policy};
 pub use dump::Dump;
 pub use error::{BuildError, LoadError};
 pub use iter::Iter;
 pub use pinned::Pinned;
 pub use removed::Removed;
+pub use resource::{
+    Async, AsyncLoader, CloseError, Holder, Job, Lease, LeaseError, LoadContext, Loaded, Loader,
+    ManualClock, Phase, Reentrant, Report, ResourceBuildError, ResourceBuilder, ResourceCache,
+    Snapshot, Spawn, State, from_fn,
+};
 pub use stats::Stats;
 pub use time::{ManualTime, TimeSource};
 
@@ -175,5 +199,6 @@ pub mod __model {
     pub use crate::model::*;
     #[cfg(not(hotset_pause))]
     pub use crate::pause::{Step, set_step_hook};
+    pub use crate::resource::model::{Held, Shelves};
     pub use crate::seed::{Seed, plant};
 }

@@ -1,10 +1,9 @@
 //! What is one entry? A key with a value, or with a load that is under way; owned in shares.
 //!
 //! ```text
-//!  link    retired, or a victim among several: next on the list | loading: waiters | else: settled
-//!                                                             (`load`, `reclaim`, `store`)
+//!  link    retired: next on the list | loading: waiting room | else: settled  (`load`, `reclaim`)
 //!  hash    the key's place; from retirement on, the stamp                      (`reclaim`)
-//!  shares  [ 2 bits outcome | 1 bit joinable | 1 bit entered | 28 bits count ]
+//!  shares  [ 3 bits outcome | 1 bit joinable | 1 bit entered | 27 bits count ]
 //!  key
 //!  payload the value (outcome READY), or why there is none (FAILED)
 //!  - - - - and, only in a cache that weighs its entries or lets them expire (`reclaim::block`):
@@ -15,12 +14,17 @@
 //! A loader has one, each waiter has one, each `Removed` handle has one. Who gives the last one
 //! back retires the node; the domain then waits for readers that have no share.
 //!
+//! Those of a flight that were there when its outcome was set are *counted*: outcome and count are
+//! in one word, so it is known how many they are, and each knows of itself whether it is one. They
+//! alone may use the flight's waiting room, and the last of them frees it (`load`).
+//!
 //! | outcome | set by | payload |
 //! |---|---|---|
 //! | PENDING | creation of a flight | nothing |
 //! | READY | creation of an entry; the loader, `fetch_or` Release after writing the value | value |
 //! | FAILED | the loader, likewise | the boxed error |
 //! | PANICKED | the loader's guard, likewise | nothing |
+//! | ABANDONED | the leader, exchange from PENDING with no share but its own and the slot's | nothing |
 
 use std::any::Any;
 use std::cell::UnsafeCell;
@@ -42,17 +46,18 @@ pub(crate) type Failure = Arc<dyn Any + Send + Sync>;
 pub(crate) type NodeDomain<K, V> = Domain<Node<K, V>, Local>;
 pub(crate) type NodeOwner<'d, K, V> = Owner<'d, Node<K, V>, Local>;
 
-const COUNT: u32 = (1 << 28) - 1;
+const COUNT: u32 = (1 << 27) - 1;
 /// More shares than this are a leak that would soon reach into the other fields.
 const MANY: u32 = COUNT / 2;
 /// The node is or may have been READY in a slot, where readers under a pin find it.
-const ENTERED: u32 = 1 << 28;
-const JOINABLE: u32 = 1 << 29;
-const OUTCOME: u32 = 0b11 << 30;
-const PENDING: u32 = 0b00 << 30;
-const READY: u32 = 0b01 << 30;
-const FAILED: u32 = 0b10 << 30;
-const PANICKED: u32 = 0b11 << 30;
+const ENTERED: u32 = 1 << 27;
+const JOINABLE: u32 = 1 << 28;
+const OUTCOME: u32 = 0b111 << 29;
+const PENDING: u32 = 0b000 << 29;
+const READY: u32 = 0b001 << 29;
+const FAILED: u32 = 0b010 << 29;
+const PANICKED: u32 = 0b011 << 29;
+const ABANDONED: u32 = 0b100 << 29;
 
 /// How a flight ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +66,19 @@ pub(crate) enum Outcome {
     Ready,
     Failed,
     Panicked,
+    /// Nobody was left who would have loaded.
+    Abandoned,
+}
+
+/// What came of the wish for a share of a flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Join {
+    /// None: the last share is gone, the node is on its way out.
+    Gone,
+    /// A counted one: the flight is under way.
+    During,
+    /// A plain one: the flight has its outcome.
+    After,
 }
 
 /// One block of the domain. See the module.
@@ -222,7 +240,7 @@ unsafe impl<K, V> Block for Node<K, V> {
                 // SAFETY: FAILED means that the payload is a box of ours; dropped once, here.
                 drop_quietly(|| drop(unsafe { Box::from_raw((*node.payload.get()).failure) }));
             }
-            Outcome::Pending | Outcome::Panicked => {}
+            Outcome::Pending | Outcome::Panicked | Outcome::Abandoned => {}
         }
     }
 }
@@ -261,22 +279,6 @@ impl<K, V> Node<K, V> {
         self.hash.load(Ordering::Relaxed)
     }
 
-    // ---- an evictor's side ------------------------------------------------------------------
-
-    /// Chains the node before `next`. Both are unlinked, and the caller has their slots' shares.
-    pub(crate) fn chain(&self, next: Option<NonNull<Self>>) {
-        let next = next.map_or(ptr::null_mut(), NonNull::as_ptr);
-        // ORDERING: Release. Partner: the Acquire load in `is_settled`: a waiter that reads this link in
-        // place of the loader's sees the outcome too, which this thread saw through the slot.
-        self.link.store(next.map_addr(|addr| addr | RETIRED), Ordering::Release);
-    }
-
-    /// The node that this one was chained before.
-    pub(crate) fn chained(&self) -> Option<NonNull<Self>> {
-        // ORDERING: Relaxed. Written by this thread.
-        NonNull::new(self.link.load(Ordering::Relaxed).map_addr(|addr| addr & !RETIRED))
-    }
-
     #[inline]
     pub(crate) fn outcome(&self) -> Outcome {
         // ORDERING: Acquire. Partner: the Release `fetch_or` in `conclude`: the payload is seen.
@@ -284,6 +286,7 @@ impl<K, V> Node<K, V> {
             READY => Outcome::Ready,
             FAILED => Outcome::Failed,
             PANICKED => Outcome::Panicked,
+            ABANDONED => Outcome::Abandoned,
             _ => Outcome::Pending,
         }
     }
@@ -291,41 +294,74 @@ impl<K, V> Node<K, V> {
     // ---- the loader's side ------------------------------------------------------------------
 
     /// The loader has a value: stores it. The flight is over, its waiters are still to be told.
+    /// Gives the number of counted shares, that of the loader and of the slot included.
     ///
     /// # Safety
-    /// The caller is the flight's one loader and has not concluded it before.
-    pub(crate) unsafe fn conclude_ready(&self, value: V) {
-        // SAFETY: while PENDING nobody reads the payload, and only the loader writes it.
+    /// The caller is the flight's one leader and has not concluded it before.
+    pub(crate) unsafe fn conclude_ready(&self, value: V) -> u32 {
+        // SAFETY: while PENDING nobody reads the payload, and only the leader writes it.
         unsafe { (*self.payload.get()).value = ManuallyDrop::new(value) };
-        self.conclude(READY);
+        self.conclude(READY)
     }
 
     /// The loader failed: stores why.
     ///
     /// # Safety
     /// As for [`conclude_ready`](Self::conclude_ready).
-    pub(crate) unsafe fn conclude_failed(&self, failure: Failure) {
+    pub(crate) unsafe fn conclude_failed(&self, failure: Failure) -> u32 {
         let failure = Box::into_raw(Box::new(failure));
         // SAFETY: as in `conclude_ready`.
         unsafe { (*self.payload.get()).failure = failure };
-        self.conclude(FAILED);
+        self.conclude(FAILED)
     }
 
     /// The loader panicked.
     ///
     /// # Safety
     /// As for [`conclude_ready`](Self::conclude_ready).
-    pub(crate) unsafe fn conclude_panicked(&self) {
-        self.conclude(PANICKED);
+    pub(crate) unsafe fn conclude_panicked(&self) -> u32 {
+        self.conclude(PANICKED)
     }
 
-    fn conclude(&self, outcome: u32) {
+    fn conclude(&self, outcome: u32) -> u32 {
         debug_assert_eq!(PENDING, 0);
         // ORDERING: Release. Partner: the Acquire load in `outcome`. The payload is visible to
         // whoever sees the outcome.
         let order =
             if planted(Seed::RelaxedOutcome) { Ordering::Relaxed } else { Ordering::Release };
-        self.shares.fetch_or(outcome, order);
+        let before = self.shares.fetch_or(outcome, order);
+        debug_assert_eq!(before & OUTCOME, PENDING, "a flight has one outcome");
+        before & COUNT
+    }
+
+    /// How many shares a flight has; `None` once it has an outcome.
+    pub(crate) fn taking_part(&self) -> Option<u32> {
+        // ORDERING: Acquire. Partners: the Release of `conclude`: who does not find PENDING goes on
+        // to the outcome; and the Release of `part`: who finds the others gone sees what they did.
+        let shares = self.shares.load(Ordering::Acquire);
+        (shares & OUTCOME == PENDING).then_some(shares & COUNT)
+    }
+
+    /// Gives one of `count` shares of a flight back, if it has that many, and no outcome, still.
+    pub(crate) fn part(&self, count: u32) -> bool {
+        self.turn(count, JOINABLE | PENDING | (count - 1))
+    }
+
+    /// Ends a flight without an outcome of a loader, if it has `count` shares, and no outcome, still.
+    ///
+    /// # Safety
+    /// The caller is the flight's one leader.
+    pub(crate) unsafe fn conclude_abandoned(&self, count: u32) -> bool {
+        self.turn(count, JOINABLE | ABANDONED | count)
+    }
+
+    /// Exchanges the word of a flight that has `count` shares and no outcome.
+    fn turn(&self, count: u32, to: u32) -> bool {
+        let from = JOINABLE | PENDING | count;
+        // ORDERING: AcqRel on success. Release: this owner's use of the flight is over, as in `leave`,
+        // or its outcome is to be seen, as in `conclude`. Acquire, for the last one, as in `leave`.
+        // Relaxed on failure: the caller reads the word anew.
+        self.shares.compare_exchange(from, to, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
     /// The loader is about to make the flight an entry.
@@ -349,14 +385,13 @@ impl<K, V> Node<K, V> {
 
     // ---- shares -----------------------------------------------------------------------------
 
-    /// Takes a share of a node that is protected but of which the caller has none. False if the
-    /// last share is gone: the node is on its way out.
-    pub(crate) fn join(&self) -> bool {
+    /// Takes a share of a flight that is protected but of which the caller has none.
+    pub(crate) fn join(&self) -> Join {
         // ORDERING: Relaxed. The exchange validates it.
         let mut shares = self.shares.load(Ordering::Relaxed);
         loop {
             if shares & COUNT == 0 {
-                return false;
+                return Join::Gone;
             }
             if shares & COUNT > MANY {
                 too_many();
@@ -369,7 +404,8 @@ impl<K, V> Node<K, V> {
                 Ordering::Relaxed,
                 Ordering::Relaxed,
             ) {
-                Ok(_) => return true,
+                Ok(_) if shares & OUTCOME == PENDING => return Join::During,
+                Ok(_) => return Join::After,
                 Err(now) => shares = now,
             }
         }
@@ -515,6 +551,19 @@ impl<'d, K, V> Private<'d, K, V> {
         let node = self.node;
         std::mem::forget(self);
         node
+    }
+
+    /// Takes the key back out of a node made by [`flight`](Self::flight).
+    pub(crate) fn into_key(self) -> K {
+        let (owner, node) = (self.owner, self.published());
+        // SAFETY: the node is private. A flight has no payload, so without its key it has no
+        // contents: it is given back as it came.
+        unsafe {
+            debug_assert_eq!(node.as_ref().outcome(), Outcome::Pending);
+            let key = (*node.as_ref().key.get()).assume_init_read();
+            owner.give_block(node);
+            key
+        }
     }
 
     /// Takes key and value back out of a node made by [`entry`](Self::entry).

@@ -1,7 +1,8 @@
 //! Would the models notice? Bugs that a model can plant, to prove that it is able to fail.
 //!
 //! In an ordinary build `planted` is the constant `false` and every line that asks it disappears.
-//! Under the model checker a test may plant one bug (`loom-tests`), which must then be caught.
+//! Under the model checker a test may plant one bug (`loom-tests`), which must then be caught; so may
+//! the unit tests of the library.
 
 /// The bugs, each named after what is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,8 +33,18 @@ pub enum Seed {
     RelaxedSlot,
     /// A flight's outcome is made known with Relaxed, and its settling too.
     RelaxedOutcome,
-    /// The waiters are read and then, in a second step, the flight is settled.
+    /// The waiters are told, and then, in a second step, the flight is settled.
     LostWaiter,
+    /// Who sits down looks what is up before, and not after.
+    LookThenSit,
+    /// A leader that gives up tells nobody.
+    SilentVacancy,
+    /// Who was told that the lead is vacant leaves and tells nobody.
+    ToldAndGone,
+    /// The last one to leave a flight that nobody leads leaves it in its slot.
+    LastLeavesOpen,
+    /// When a flight has become an entry, nobody signs off for the slot's share.
+    SlotStaysSignedOn,
     /// A loader that panics wakes nobody.
     SilentPanic,
     /// A failed flight is made known before it leaves its slot.
@@ -42,6 +53,8 @@ pub enum Seed {
     RemoveSparesFlight,
     /// Room is taken by a load and a store.
     TornRoom,
+    /// In a table that has grown a search looks at home and in the newest segment, and nowhere else.
+    NewestOnly,
     /// Room for a weight is taken by a load and a store.
     TornWeight,
     /// A heavier value takes the place of a lighter one before there is room for the difference.
@@ -64,15 +77,39 @@ pub enum Seed {
     RenewKeepsRoom,
     /// `clear` passes over a flight that becomes an entry under its hands.
     ClearSparesFlight,
+    /// A resource's room is free as soon as its close begins.
+    FreeBeforeClosed,
+    /// A resource is given to two close jobs.
+    CloseTwice,
+    /// A resource that is to be closed is closed at the next release, though others hold it.
+    CloseUnderUse,
+    /// A flight that nobody waits for any more stays.
+    AbandonedFlight,
+    /// Somebody waits for room, and the releases of what could be closed are not told.
+    UnwatchedWait,
+    /// An ask for an idle resource is served before the waiter who could have it closed.
+    ReviveVictim,
+    /// A load that ends after the shutdown began is admitted.
+    AdmitLate,
+    /// A lease is given of a resource that is retired.
+    EnterRetired,
+    /// A hit gets past an empty gate that is watched.
+    EnterWatched,
+    /// Whether a gate is idle is looked at before it is watched.
+    LookThenWatch,
+    /// Whether a gate is idle is looked at before it is retired.
+    LookThenRetire,
+    /// A lease is given back with Relaxed.
+    RelaxedRelease,
 }
 
-#[cfg(not(all(hotset_loom, feature = "loom")))]
+#[cfg(not(any(test, all(hotset_loom, feature = "loom"))))]
 #[inline(always)]
 pub(crate) const fn planted(_: Seed) -> bool {
     false
 }
 
-#[cfg(all(hotset_loom, feature = "loom"))]
+#[cfg(any(test, all(hotset_loom, feature = "loom")))]
 mod garden {
     use super::Seed;
     use std::cell::Cell;
@@ -87,6 +124,7 @@ mod garden {
     }
 
     /// Plants `seed`, or none, for the models that this system thread runs from now on.
+    #[cfg_attr(test, allow(unreachable_pub, reason = "public in the model build"))]
     pub fn plant(seed: Option<Seed>) {
         PLANTED.set(seed);
     }
@@ -94,5 +132,7 @@ mod garden {
 
 #[cfg(all(hotset_loom, feature = "loom"))]
 pub use garden::plant;
-#[cfg(all(hotset_loom, feature = "loom"))]
+#[cfg(all(test, not(all(hotset_loom, feature = "loom"))))]
+pub(crate) use garden::plant;
+#[cfg(any(test, all(hotset_loom, feature = "loom")))]
 pub(crate) use garden::planted;

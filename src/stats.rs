@@ -39,9 +39,10 @@ pub struct Stats {
     pub expired_misses: u64,
     /// Entries admitted: new keys and new values of old ones, loaded ones included.
     pub inserts: u64,
-    /// Loaders that ran to their end, whatever it was.
+    /// Loads that came to their end, whatever it was. A loader of several keys counts once for each;
+    /// a future that is dropped before it is done does not count.
     pub loads: u64,
-    /// Loaders that returned an error or panicked.
+    /// Those of them that gave no value: an error, a panic, a key that was left out.
     pub load_failures: u64,
     /// Writes and loaded values that were not admitted.
     pub not_admitted: u64,

@@ -4,10 +4,26 @@
 //! models in `loom-tests` run the code that ships. Nothing here is weaker or stronger than what
 //! ships, with one exception that is argued where it stands: [`publish_hazard`].
 
+/// LOOM: what the models watch for leaks.
+#[cfg(all(hotset_loom, feature = "loom"))]
+pub(crate) type Tracked = loom::alloc::Track<()>;
+
+/// What the models watch for leaks; here nothing.
+#[cfg(not(all(hotset_loom, feature = "loom")))]
+pub(crate) struct Tracked;
+
+#[cfg(not(all(hotset_loom, feature = "loom")))]
+impl Tracked {
+    pub(crate) const fn new((): ()) -> Self {
+        Self
+    }
+}
+
 #[cfg(all(hotset_loom, feature = "loom"))]
 pub(crate) use loom::{
     hint::spin_loop,
     sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence},
+    sync::{Condvar, Mutex}, // for the shell of `resource::model`
     thread::{Thread, current, park, yield_now},
     thread_local,
 };

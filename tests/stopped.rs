@@ -153,6 +153,7 @@ mod stopped {
     struct World<S> {
         cache: Cache<u64, Counted, S>,
         bound: usize,
+        weighed: bool,
         keys: u64,
         live: Arc<AtomicIsize>,
         end: AtomicBool,
@@ -164,15 +165,28 @@ mod stopped {
 
     impl<S: BuildHasher + Sync + Send> World<S> {
         fn new(bound: usize, keys: u64, hasher: S) -> Self {
+            let cache = Cache::builder().max_entries(bound).hasher(hasher).build().unwrap();
+            Self::unweighed(bound, keys, cache)
+        }
+
+        fn unweighed(bound: usize, keys: u64, cache: Cache<u64, Counted, S>) -> Self {
             Self {
-                cache: Cache::builder().max_entries(bound).hasher(hasher).build().unwrap(),
+                cache,
                 bound,
+                weighed: false,
                 keys,
                 live: Arc::default(),
                 end: AtomicBool::new(false),
                 done: (0..OTHERS).map(|_| AtomicU64::new(0)).collect(),
                 most: AtomicUsize::new(0),
             }
+        }
+
+        /// The same with `bound` on what entries weigh, which is one or two.
+        fn weighed(bound: usize, keys: u64, hasher: S) -> Self {
+            let builder = Cache::builder().max_weight(bound as u64).hasher(hasher);
+            let cache = builder.weigher(|_, value: &Counted| 1 + value.0 % 2).build().unwrap();
+            Self { weighed: true, ..Self::unweighed(bound, keys, cache) }
         }
 
         fn filled(hasher: S) -> Self {
@@ -236,7 +250,11 @@ mod stopped {
                 20 => cache.maintain(),
                 21 => {
                     let bound = self.bound / 2 + (dice / 64) as usize % self.bound;
-                    cache.set_max_entries(bound).unwrap();
+                    if self.weighed {
+                        cache.set_max_weight(bound as u64).unwrap();
+                    } else {
+                        cache.set_max_entries(bound).unwrap();
+                    }
                 }
                 22 => drop(cache.remove_if(&key, |k, v| *k == v.0)),
                 23 => drop(cache.coldest_first()),
@@ -406,9 +424,13 @@ mod stopped {
             if grows(step) {
                 // The victim is to append the segment, and no other thread before it.
                 stop_at(step, true, World::new(BOUND_OF_GROWTH, KEYS_OF_GROWTH, OneHome));
+                stop_at(step, true, World::weighed(BOUND_OF_GROWTH, KEYS_OF_GROWTH, OneHome));
                 continue;
             }
             stop_at(step, false, World::filled(FewHomes));
+            let world = World::weighed(BOUND, KEYS, FewHomes);
+            world.fill(0..KEYS);
+            stop_at(step, false, world);
             if step != Step::Tagged {
                 // Rarely displaced: `Tagged` might never come.
                 stop_at(step, false, World::filled(hotset::DefaultHashBuilder::default()));

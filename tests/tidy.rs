@@ -5,8 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms in which `unsafe` may stand.
-const UNSAFE_ROOMS: [&str; 24] = [
+const UNSAFE_ROOMS: [&str; 31] = [
     "load/mod.rs",
+    "load/room.rs",
     "model.rs",
     "node.rs",
     "reclaim/block.rs",
@@ -16,12 +17,18 @@ const UNSAFE_ROOMS: [&str; 24] = [
     "reclaim/protect.rs",
     "reclaim/record.rs",
     "removed.rs",
+    "resource/lease.rs",
+    "resource/model.rs",
+    "resource/vault.rs",
+    "resource/work.rs",
+    "store/compute.rs",
     "store/dumping.rs",
     "store/expiring.rs",
-    "store/loading.rs",
+    "store/flight.rs",
+    "store/future.rs",
+    "store/mod.rs",
     "store/reading.rs",
     "store/room.rs",
-    "store/mod.rs",
     "store/walk.rs",
     "sync.rs",
     "table/bucket.rs",
@@ -162,7 +169,17 @@ fn nothing_depends_on_the_order_of_bytes() {
 
 #[test]
 fn the_public_face_has_no_orderings() {
-    let faces = ["cache.rs", "builder.rs", "pinned.rs", "iter.rs", "stats.rs", "error.rs"];
+    let faces = [
+        "bulk.rs",
+        "compute.rs",
+        "future.rs",
+        "cache.rs",
+        "builder.rs",
+        "pinned.rs",
+        "iter.rs",
+        "stats.rs",
+        "error.rs",
+    ];
     let broken = sources()
         .into_iter()
         .filter(|file| faces.contains(&file.name.as_str()))

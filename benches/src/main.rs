@@ -58,6 +58,8 @@ enum Command {
     Churn,
     /// Percentiles of the time of one read-through operation.
     Latency(commands::latency::Args),
+    /// What a lease of a `ResourceCache` costs that is there, also while others load and close.
+    Lease,
     /// Bytes requested for each entry, beyond its key and value.
     Memory(commands::memory::Args),
     /// How many values are alive at once; fails if hotset breaks its limit.
@@ -107,6 +109,7 @@ fn run(cli: &Cli) -> Result<()> {
         Command::ReadThrough(args) => commands::read_through::run(args, &settings, &mut report),
         Command::Churn => commands::churn::run(&settings, &mut report),
         Command::Latency(args) => commands::latency::run(args, &settings, &mut report),
+        Command::Lease => commands::lease::run(&settings, &mut report),
         Command::Memory(args) => commands::memory::run(args, &settings, &mut report),
         Command::Live(args) => commands::live::run(args, &settings, &mut report),
         Command::Semantics(args) => commands::semantics::run(args, &settings, &mut report),

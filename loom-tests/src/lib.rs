@@ -19,6 +19,7 @@ compile_error!("the models need RUSTFLAGS=\"--cfg hotset_loom\"; run ci/loom.sh"
 mod canary;
 mod keys;
 mod race;
+mod tasks;
 
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::process::Command;
@@ -33,6 +34,7 @@ pub use keys::{
     settle,
 };
 pub use race::{Job, Racing, at_once, at_once_from, job, race, start, stepwise};
+pub use tasks::{Task, block_on, poll_once, task};
 
 /// Preemptions of one execution, unless the environment says otherwise.
 const BOUND: usize = 2;

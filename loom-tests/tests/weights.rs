@@ -1,4 +1,5 @@
-//! Is the bound on weight kept at every step? (`src/weights`, `src/store/room`)
+//! Is the bound on weight kept at every step? (`src/weights`, `src/store/room`) And does a table that
+//! grows lose no key and double none? (`src/table/grown`)
 //!
 //! M5: `burden` adds up what is in the table *at one time*, whatever the books say. M1, M3, M8:
 //! `settle`, which compares the books with the table, and the canaries.
@@ -10,25 +11,32 @@ use std::sync::Arc;
 use hotset_loom_tests::{Cache, Canary, Identity, Job, job, keys, race, settle, suite};
 
 suite! {
-    sound: two_newcomers, remove_makes_room, heavier_against_newcomer, lighter_against_newcomer,
-        heavier_against_remove, several_leave_for_one, lower_bound_against_insert,
-        raised_bound_against_insert;
-    wide:;
-    widest: two_heavy_ones, heavier_against_evictor;
-    campaign:;
+    sound: remove_makes_room, heavier_against_remove, reader_while_it_grows;
+    wide: several_leave_for_one, lower_bound_against_insert, raised_bound_against_insert;
+    widest: two_newcomers, heavier_against_newcomer, lighter_against_newcomer,
+        heavier_against_evictor, two_make_it_grow, two_inserters_while_it_grows,
+        insert_and_remove_while_it_grows;
+    campaign: two_heavy_ones;
     seeded:
+        newest_only = NewestOnly in reader_while_it_grows => "is missed",
+        no_rescan_grown = NoRescan in two_inserters_while_it_grows => "a key has two entries",
         torn_weight = TornWeight in two_newcomers => "at one time",
         room_before_slot = RoomBeforeSlot in remove_makes_room => "at one time",
         heavier_first = HeavierFirst in heavier_against_newcomer => "at one time",
 }
 
 fn cache(max_weight: u64) -> Arc<Cache> {
+    cache_for(max_weight, 2)
+}
+
+/// A cache whose first segment has so many slots, in buckets of two.
+fn cache_for(max_weight: u64, entries: usize) -> Arc<Cache> {
     let builder = hotset::Cache::builder()
         .hasher(Identity)
         .policy(hotset::Policy::Clock)
         .max_weight(max_weight)
         .weigher(|_: &u64, value: &Canary| value.read() % 8)
-        .expected_entries(2);
+        .expected_entries(entries);
     Arc::new(builder.build().expect("a bound, and a weigher"))
 }
 
@@ -39,11 +47,11 @@ fn put(cache: &Cache, key: u64, weight: u64) -> bool {
 /// What is certainly in the table at one time weighs: see `crowd`.
 fn burden(cache: &Cache) -> u64 {
     let pin = cache.pin();
-    let look = || pin.iter().map(|(key, canary)| (*key, std::ptr::from_ref(canary)));
-    let first: Vec<_> = look().collect();
-    let both =
-        pin.iter().filter(|(key, canary)| first.contains(&(**key, std::ptr::from_ref(*canary))));
-    both.map(|(_, canary)| canary.read() % 8).sum()
+    let first: Vec<_> =
+        pin.iter().map(|(key, canary)| (*key, std::ptr::from_ref(canary))).collect();
+    let still =
+        |(key, canary): &(&u64, &Canary)| first.contains(&(**key, std::ptr::from_ref(*canary)));
+    pin.iter().filter(still).map(|(_, canary)| canary.read() % 8).sum()
 }
 
 fn keeps_the_bound(cache: &Cache, max: u64) {
@@ -57,6 +65,13 @@ fn insert(key: u64, weight: u64, max: u64) -> Job<Cache> {
     job(move |cache: &Cache| {
         put(cache, key, weight);
         keeps_the_bound(cache, max);
+    })
+}
+
+/// Writes, or is refused.
+fn write(key: u64, weight: u64) -> Job<Cache> {
+    job(move |cache: &Cache| {
+        put(cache, key, weight);
     })
 }
 
@@ -126,7 +141,7 @@ fn lower_bound_against_insert() {
         cache.set_max_weight(2).expect("a bound in range");
         keeps_the_bound(cache, 2);
     });
-    race(&cache, [lower, job(move |cache: &Cache| drop(put(cache, b, 2)))]);
+    race(&cache, [lower, write(b, 2)]);
     assert!(settle(&cache).len() <= 1);
 }
 
@@ -139,7 +154,7 @@ fn raised_bound_against_insert() {
         cache.set_max_weight(2).expect("a bound in range");
         keeps_the_bound(cache, 2);
     });
-    race(&cache, [change, job(move |cache: &Cache| drop(put(cache, a, 2)))]);
+    race(&cache, [change, write(a, 2)]);
     settle(&cache);
 }
 
@@ -158,5 +173,71 @@ fn heavier_against_evictor() {
     let [a, b] = keys(&cache, 0);
     assert!(put(&cache, a, 1));
     race(&cache, [insert(a, 2, 3), insert(b, 3, 3)]);
+    settle(&cache);
+}
+
+// ---- growth -----------------------------------------------------------------------------------
+//
+// The first segment has a bucket or two of two slots, so that whoever comes next makes it grow.
+
+/// A cache without a bound in sight, and with two entries in its only bucket.
+fn crowded<const N: usize>() -> (Arc<Cache>, [u64; 2], [u64; N]) {
+    let cache = cache(100);
+    let all = keys::<8>(&cache, 0);
+    assert!(put(&cache, all[0], 1) && put(&cache, all[1], 1));
+    (cache, [all[0], all[1]], std::array::from_fn(|n| all[n + 2]))
+}
+
+/// M6: entries of the first segment, those that are not at home there, too, are found while the second
+/// one comes, and those in it from the return of their insert on.
+fn reader_while_it_grows() {
+    let cache = cache_for(100, 4);
+    let [a, b, c, d, e] = keys(&cache, 0);
+    for key in [a, b, c, d] {
+        assert!(put(&cache, key, 1));
+    }
+    let reader = job(move |cache: &Cache| {
+        assert!(cache.with(&d, |_, v| v.read()) == Some(1), "{d} is missed");
+    });
+    let grower = job(move |cache: &Cache| {
+        assert!(put(cache, e, 2));
+        assert!(cache.with(&e, |_, v| v.read()) == Some(2), "{e} is missed");
+        // A writer finds the others as well.
+        assert!(cache.remove(&c).is_some(), "{c} is missed");
+        assert!(cache.get(&c).is_none());
+    });
+    race(&cache, [reader, grower]);
+    let mut left = [a, b, d, e];
+    left.sort_unstable();
+    assert_eq!(settle(&cache), left);
+}
+
+/// M1, M8: two need a segment for keys of their own.
+fn two_make_it_grow() {
+    let (cache, [a, b], [c, d]) = crowded();
+    race(&cache, [write(c, 2), write(d, 3)]);
+    let mut all = [a, b, c, d];
+    all.sort_unstable();
+    assert_eq!(settle(&cache), all);
+}
+
+/// M1: two need a segment for the same key.
+fn two_inserters_while_it_grows() {
+    let (cache, [a, b], [c]) = crowded();
+    race(&cache, [write(c, 2), write(c, 3)]);
+    let mut all = [a, b, c];
+    all.sort_unstable();
+    assert_eq!(settle(&cache), all);
+}
+
+/// M1, M3: one needs a segment for a key, while another one makes room before it and takes it out.
+fn insert_and_remove_while_it_grows() {
+    let (cache, [a, _], [c]) = crowded();
+    let other = job(move |cache: &Cache| {
+        cache.remove(&a);
+        put(cache, c, 3);
+        cache.remove(&c);
+    });
+    race(&cache, [write(c, 2), other]);
     settle(&cache);
 }

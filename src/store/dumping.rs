@@ -85,7 +85,8 @@ impl<K, V> Store<K, V> {
             let Some(room) = self.reserve_spare(arrival.weight) else { return false };
             if let Some(place) = claim.finalise(Word::ready(fresh.as_ptr())) {
                 room.occupy();
-                self.table.enter_as(hash, place, standing, arrival.weight);
+                let position = &owner.local().position;
+                self.table.enter_as(hash, place, standing, arrival.weight, position);
                 fresh.published();
                 owner.local().inserts.bump();
                 return true;

@@ -5,8 +5,12 @@
 //! shares, and free a batch of what nobody reads any more. `Leaving` is that last part, and it
 //! happens also when a user's `Eq` or `Clone` panics.
 
+mod bulk;
+mod compute;
 mod dumping;
 mod expiring;
+mod flight;
+mod future;
 mod loading;
 mod reading;
 mod room;
@@ -25,6 +29,7 @@ use crate::config::{Cause, Policy};
 use crate::events;
 use crate::expiry::{Expiry, Stamp};
 use crate::hash::Hashed;
+use crate::load::part;
 use crate::node::{Node, NodeDomain, NodeOwner, Private, release};
 use crate::pause::{Step, reach};
 use crate::reclaim::{Hazard, Kind, Pin, Protect};
@@ -34,6 +39,7 @@ use crate::slot::Word;
 use crate::stats::{Local, Stats};
 use crate::table::Table;
 use crate::table::claim::{Acquired, Claimer};
+pub(crate) use compute::Decided;
 pub(crate) use room::{Weigher, Weighing};
 
 /// A listener, as the builder takes it.
@@ -113,36 +119,46 @@ impl<K, V> Protect<Node<K, V>> for Shield<'_, K, V> {
 struct Leaving<'s, K, V> {
     store: &'s Store<K, V>,
     owner: NodeOwner<'s, K, V>,
-    /// The first victim; where entries are weighed, there may be others, chained behind it.
     victim: Option<NonNull<Node<K, V>>>,
-    last: Option<NonNull<Node<K, V>>>,
+    /// Where entries are weighed, there may be several. They are not chained by their nodes' links, which
+    /// may lead to rooms still that waiters of their flights have not left.
+    others: Vec<NonNull<Node<K, V>>>,
 }
 
 impl<K, V> Leaving<'_, K, V> {
     /// Deals with the victims of an operation that has to begin again. Outside all protection.
     #[inline(always)]
     fn settle(&mut self) {
-        while let Some(node) = self.victim.take() {
-            if self.store.weighing.is_some() {
-                // SAFETY: the slot's share keeps the node until the next line.
-                self.victim = unsafe { node.as_ref() }.chained();
+        if let Some(node) = self.victim.take() {
+            self.see_off(node);
+            if !self.others.is_empty() {
+                self.settle_others();
             }
-            // SAFETY: whoever made the victim one unlinked it and left the slot's share to us.
-            let cause = unsafe { self.store.cause_of(self.owner, node, Cause::Capacity) };
-            self.store.tell_and_release(self.owner, node, cause);
+        }
+    }
+
+    #[inline(always)]
+    fn see_off(&self, node: NonNull<Node<K, V>>) {
+        // SAFETY: whoever made the victim one unlinked it and left the slot's share to us.
+        let cause = unsafe { self.store.cause_of(self.owner, node, Cause::Capacity) };
+        self.store.tell_and_release(self.owner, node, cause);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn settle_others(&mut self) {
+        for node in std::mem::take(&mut self.others) {
+            self.see_off(node);
         }
     }
 
     /// One more victim, whose slot's share is ours, where entries are weighed.
     fn add(&mut self, node: NonNull<Node<K, V>>) {
-        // SAFETY: the slots' shares keep the nodes, and only their owner chains them.
-        unsafe {
-            node.as_ref().chain(None);
-            if let Some(last) = self.last.replace(node).filter(|_| self.victim.is_some()) {
-                last.as_ref().chain(Some(node));
-            }
+        if self.victim.is_none() {
+            self.victim = Some(node);
+        } else {
+            self.others.push(node);
         }
-        self.victim = self.victim.or(Some(node));
     }
 }
 
@@ -191,7 +207,7 @@ impl<K, V> Store<K, V> {
     }
 
     fn leaving<'s>(&'s self, owner: NodeOwner<'s, K, V>) -> Leaving<'s, K, V> {
-        Leaving { store: self, owner, victim: None, last: None }
+        Leaving { store: self, owner, victim: None, others: Vec::new() }
     }
 
     // ---- writing ----------------------------------------------------------------------------
@@ -244,27 +260,32 @@ impl<K, V> Store<K, V> {
                 }
                 Acquired::Occupied(flight) => {
                     // The explicit write wins: the flight is detached and will not publish.
-                    let Some((room, entrance)) = self.reserve(&mut leaving, hash, weight) else {
+                    let Some((room, class)) = self.reserve(&mut leaving, hash, weight) else {
                         break;
                     };
                     if flight.place.exchange(flight.word, Word::ready(fresh.as_ptr())) {
                         room.occupy();
-                        self.table.enter(hash, flight.place, entrance, weight);
+                        self.table.enter(
+                            hash,
+                            flight.place,
+                            (class, weight),
+                            &owner.local().position,
+                        );
                         fresh.published();
                         drop(shield);
                         // SAFETY: the exchange gave us the slot's share of the flight's node.
-                        unsafe { release(owner, flight.node) };
+                        unsafe { part(owner, flight.node) };
                         owner.local().inserts.bump();
                         return Written::New;
                     }
                 }
                 Acquired::Claimed(claim) => {
-                    let Some((room, entrance)) = self.reserve(&mut leaving, hash, weight) else {
+                    let Some((room, class)) = self.reserve(&mut leaving, hash, weight) else {
                         break;
                     };
                     if let Some(place) = claim.finalise(Word::ready(fresh.as_ptr())) {
                         room.occupy();
-                        self.table.enter(hash, place, entrance, weight);
+                        self.table.enter(hash, place, (class, weight), &owner.local().position);
                         fresh.published();
                         owner.local().inserts.bump();
                         return Written::New;
@@ -291,7 +312,17 @@ impl<K, V> Store<K, V> {
         if let Some((old, cause)) = self.unlink(hash, fresh.key(), &mut |_, _| true) {
             self.tell_and_release(leaving.owner, old, cause);
         }
-        leaving.owner.local().not_admitted.bump();
+        self.hand_back(leaving.owner, fresh, weight)
+    }
+
+    /// Counts an entry that could not be admitted, and gives it back.
+    fn hand_back(
+        &self,
+        owner: NodeOwner<'_, K, V>,
+        fresh: Private<'_, K, V>,
+        weight: u64,
+    ) -> Written<K, V> {
+        owner.local().not_admitted.bump();
         events::not_admitted();
         let (key, value) = fresh.into_entry();
         if self.is_too_heavy(weight) {
@@ -424,7 +455,7 @@ impl<K, V> Store<K, V> {
             }
             drop(shield);
             // SAFETY: unlinking gave us the slot's share of the flight's node.
-            unsafe { release(owner, found.node) };
+            unsafe { part(owner, found.node) };
             return None;
         }
     }

@@ -11,6 +11,7 @@
 
 use std::ptr::NonNull;
 
+use crate::adaptive::Class;
 use crate::budget::Room;
 use crate::config::Cause;
 use crate::hash::Hashed;
@@ -18,7 +19,7 @@ use crate::node::{Node, NodeOwner, Tail};
 use crate::seed::{Seed, planted};
 use crate::store::{Leaving, Store};
 use crate::sync::MODEL;
-use crate::table::{Demand, Entrance};
+use crate::table::Demand;
 use crate::weights::{Held, Weights};
 
 /// A weigher, as the builder takes it.
@@ -164,26 +165,26 @@ impl<K, V> Store<K, V> {
         leaving: &mut Leaving<'_, K, V>,
         hash: Hashed,
         weight: u64,
-    ) -> Option<(Reserved<'s>, Entrance)> {
+    ) -> Option<(Reserved<'s>, Class)> {
         if let Some(weighing) = &self.weighing {
             return self.reserve_weight(&weighing.weights, leaving, hash, weight);
         }
-        if let Some(free) = self.reserve_free(hash) {
+        if let Some(free) = self.reserve_free() {
             return Some(free);
         }
         if let Some(victim) = self.reap(leaving.owner) {
             debug_assert!(leaving.victim.is_none(), "a victim of an earlier turn is settled");
             leaving.victim = Some(victim);
-            return Some(self.entering(hash, self.budget.of_unlinked()));
+            return Some(self.entering(self.budget.of_unlinked()));
         }
         let position = &leaving.owner.local().position;
         match self.table.displace(hash, position, self.budget.max()) {
-            Some((victim, entrance)) => {
+            Some((victim, class)) => {
                 debug_assert!(leaving.victim.is_none(), "a victim of an earlier turn is settled");
                 leaving.victim = Some(victim);
-                Some((Reserved { room: self.budget.of_unlinked(), held: None }, entrance))
+                Some((Reserved { room: self.budget.of_unlinked(), held: None }, class))
             }
-            None => self.reserve_free(hash),
+            None => self.reserve_free(),
         }
     }
 
@@ -196,16 +197,16 @@ impl<K, V> Store<K, V> {
     }
 
     #[inline]
-    fn reserve_free(&self, hash: Hashed) -> Option<(Reserved<'_>, Entrance)> {
-        Some(self.entering(hash, self.budget.take()?))
+    fn reserve_free(&self) -> Option<(Reserved<'_>, Class)> {
+        Some(self.entering(self.budget.take()?))
     }
 
     /// How an entry comes in for which nobody else had to leave.
     #[inline]
-    fn entering<'s>(&self, hash: Hashed, room: Room<'s>) -> (Reserved<'s>, Entrance) {
+    fn entering<'s>(&self, room: Room<'s>) -> (Reserved<'s>, Class) {
         let (used, max) = (self.budget.used(), self.budget.max());
-        let entrance = self.table.while_filling(hash, used as u64, max as u64);
-        (Reserved { room, held: None }, entrance)
+        let class = self.table.while_filling(used as u64, max as u64);
+        (Reserved { room, held: None }, class)
     }
 
     /// `reserve` where entries are weighed.
@@ -216,19 +217,19 @@ impl<K, V> Store<K, V> {
         leaving: &mut Leaving<'_, K, V>,
         hash: Hashed,
         weight: u64,
-    ) -> Option<(Reserved<'s>, Entrance)> {
+    ) -> Option<(Reserved<'s>, Class)> {
         let owner = leaving.owner;
         let entries = self.len();
         let mut room = self.budget.take();
         let mut held = weights.nothing();
         if held.draw(weight) && room.is_some() {
-            let entrance = self.table.while_filling(hash, weights.used(), weights.max());
-            return room.map(|room| (Reserved { room, held: Some(held) }, entrance));
+            let class = self.table.while_filling(weights.used(), weights.max());
+            return room.map(|room| (Reserved { room, held: Some(held) }, class));
         }
         // Of the two bounds that which is reached says how much there is for the classes to share.
         let bound = if room.is_some() { weights.max() } else { weights.used() };
         let demand = Demand { hash, weight, bound, entries };
-        let mut newcomer = self.table.judge(demand);
+        let mut newcomer = self.table.judge(demand, &owner.local().position);
         loop {
             if self.is_too_heavy(weight) {
                 return None; // the bound was lowered
@@ -249,7 +250,7 @@ impl<K, V> Store<K, V> {
             victim?;
         }
         held.trim(weight);
-        room.map(|room| (Reserved { room, held: Some(held) }, newcomer.entrance()))
+        room.map(|room| (Reserved { room, held: Some(held) }, newcomer.class()))
     }
 
     /// Room for what a new value of the entry `old`, which is protected, weighs more than that one.

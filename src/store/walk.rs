@@ -4,7 +4,8 @@ use std::ptr::NonNull;
 
 use crate::config::Cause;
 use crate::hash::Hashed;
-use crate::node::{Node, NodeOwner, release};
+use crate::load::part;
+use crate::node::{Node, NodeOwner};
 use crate::reclaim::{Pin, Protect};
 use crate::seed::{Seed, planted};
 use crate::slot::{State, Word};
@@ -77,7 +78,7 @@ impl<K, V> Store<K, V> {
             let key_place = unsafe { node.as_ref() }.place();
             self.table.vacated_at(cursor, key_place);
             // SAFETY: as above; it is given up.
-            unsafe { release(owner, node) };
+            unsafe { part(owner, node) };
         }
         true
     }
@@ -223,12 +224,18 @@ impl<K, V> Store<K, V> {
                 match word.state() {
                     State::Empty => {}
                     State::Claimed => return Err(format!("a claim was left in bucket {cursor}")),
-                    State::Loading => {}
+                    State::Loading => {
+                        // SAFETY: as below.
+                        let flight = unsafe { &*word.node() };
+                        if flight.taking_part().is_none_or(|shares| shares < 2) {
+                            return Err(format!("bucket {cursor}: a flight that nobody is in"));
+                        }
+                    }
                     State::Ready => {
                         // SAFETY: read READY from its slot under `pin`.
                         let node = unsafe { &*word.node() };
                         self.table.check_place(cursor, place, node.place())?;
-                        if !node.is_settled() {
+                        if node.is_sole() && !node.is_settled() {
                             return Err(format!("bucket {cursor}: an entry is not settled"));
                         }
                         keys.push(node.key());

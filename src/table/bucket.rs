@@ -4,7 +4,7 @@ use crate::clock;
 use crate::dump::Standing;
 use crate::slot::{Slot, Word};
 use crate::sync::{AtomicU64, Ordering};
-use crate::table::tags::{Lane, SLOTS, Tags};
+use crate::table::tags::{Lane, MOST_PASSED, SLOTS, Tags};
 
 /// One cache line of the table. All words zero is the empty bucket.
 ///
@@ -82,8 +82,26 @@ impl<N> Bucket<N> {
         self.recount(Tags::with_one_more, Ordering::AcqRel)
     }
 
+    /// Marks the bucket as one that is passed always, so that later ones need not count. Not for a home
+    /// bucket of the first segment, which announces.
+    pub(crate) fn pass_for_good(&self) {
+        if !self.is_passed_for_good() {
+            // ORDERING: AcqRel, as in `pass`. Who finds it marked relies on coherence alone: it has read
+            // the mark before it announces, so who meets its announcement reads it as well.
+            self.recount(Tags::with_most, Ordering::AcqRel);
+        }
+    }
+
+    fn is_passed_for_good(&self) -> bool {
+        // ORDERING: Relaxed. The count stays where it is; see above.
+        Tags(self.tags.load(Ordering::Relaxed)).passed() == MOST_PASSED
+    }
+
     /// Takes back a `pass`, after the entry's slot was emptied.
     pub(crate) fn unpass(&self) {
+        if self.is_passed_for_good() {
+            return;
+        }
         // ORDERING: Relaxed. A reader that sees the lower count misses only the entry that is
         // already gone. The RMW continues the release sequences that it stands in.
         self.recount(Tags::with_one_less, Ordering::Relaxed);

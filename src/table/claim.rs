@@ -121,7 +121,9 @@ impl<K, V> Table<K, V> {
             }
             let claim = Word::claim(hash, claimer.thread, claimer.claims.next());
             let place = match home.first_empty() {
-                Some(lane) if home.slot(lane).claim(claim) => Place::new(home, lane, 0),
+                Some(lane) if !self.grows && home.slot(lane).claim(claim) => {
+                    Place::new(home, lane, 0)
+                }
                 _ => {
                     let segments = self.segment_count(hash);
                     match self.claim_in_probe(hash, claim) {
@@ -166,9 +168,14 @@ impl<K, V> Table<K, V> {
         self.home_bucket(hash.place()).tags()
     }
 
-    /// Claims the first empty slot in probe order.
+    /// Claims the first empty slot in probe order; in a table that grows, in the newest segment first.
     #[inline(never)]
     fn claim_in_probe(&self, hash: Hashed, claim: Word<Node<K, V>>) -> Option<Place<'_, K, V>> {
+        if self.grows
+            && let Some(place) = self.claim_in_newest(hash, claim)
+        {
+            return Some(place);
+        }
         let home = self.home_bucket(hash.place());
         if LONG_PROBES && home.first_empty().is_none() {
             let second = self.second_bucket(hash.place());
@@ -210,6 +217,9 @@ impl<K, V> Table<K, V> {
         reach(Step::Tagged);
         if place.step() == 1 {
             return Some(self.home_bucket(hash.place()).pass());
+        }
+        if self.grows && self.is_appended(hash, place) {
+            return Some(self.pass_segments(hash, place));
         }
         let mut passed = self.probe(hash).take(place.step());
         let home = passed.next()?; // `step > 0`: there is one

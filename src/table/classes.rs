@@ -1,13 +1,13 @@
-//! Who leaves for whom? `Policy::Adaptive` on the table: the queues of probation, the ghosts, and the
+//! Who leaves for whom? `Policy::Adaptive` on the table: the queue of probation, the ghosts, and the
 //! decision which of queue and hand gives up an entry. The arithmetic is in `adaptive` and `clock`.
 //!
 //! | arrow | who | by | side effect |
 //! |---|---|---|---|
-//! | a newcomer is published | its inserter | `enter`, after the slot says READY | byte in the clock word, number into the queue |
+//! | a newcomer is published | its inserter | `enter`, after the slot says READY | byte in the clock word, number into the queue, or in hand for it |
 //! | probation -> main | whoever took its number out of the queue, used | a store of the clock word | none: the queue is one shorter |
 //! | probation -> gone | whoever took its number out, not used | the slot's exchange | remembered in `early` |
 //! | main -> gone | whoever drives the hand | the slot's exchange | remembered in `late` |
-//! | queue loses sight of an entry | (its number was overtaken, or there was no room for it) | - | the hand makes it an entry of the main class |
+//! | queue loses sight of an entry | (its number was overtaken, or is in the hand of a thread that is stopped or inserts no more) | - | the hand makes it an entry of the main class |
 //!
 //! Only the slot's exchange decides anything; all else is advice (`advice`). So nothing here needs an
 //! order, and a thread that is stopped anywhere stops nobody: the worst that it leaves behind is an
@@ -28,7 +28,7 @@ use crate::seed::{Seed, planted};
 use crate::sync::prefetch;
 use crate::table::bucket::Bucket;
 use crate::table::ghost::Ghosts;
-use crate::table::probation::{Probation, Ticket};
+use crate::table::probation::{Handful, Probation};
 use crate::table::sweep::{Patience, Position};
 use crate::table::tags::{Lane, SLOTS};
 use crate::table::{Place, Table};
@@ -46,31 +46,15 @@ fn parts(number: u32) -> (usize, usize) {
     ((number >> SLOT_BITS) as usize, (number & ((1 << SLOT_BITS) - 1)) as usize)
 }
 
-/// How an entry comes into the table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Entrance {
-    Main,
-    Probation,
-    /// On probation, with a place drawn in the queue of its shard.
-    Drawn(Ticket),
-}
-
-impl From<Class> for Entrance {
-    fn from(class: Class) -> Self {
-        match class {
-            Class::Main => Self::Main,
-            Class::Probation => Self::Probation,
-        }
-    }
-}
-
 /// What `Policy::Adaptive` knows beside the clock words.
 pub(crate) struct Classes {
-    pub(super) shards: Box<[CachePadded<Shard>]>,
+    pub(super) queue: Probation,
+    /// How long the queue should be: in entries, or in weight.
+    pub(super) quota: CachePadded<WideHint>,
     /// Who left from probation, and who from the main class.
     early: Ghosts,
     late: Ghosts,
-    /// What follows from the bound for ages; the ranges of quotas follow in the rare case.
+    /// What follows from the bound for ages; the range of the quota follows in the rare case.
     memory: WideHint,
     margin: WideHint,
     /// The number of entries and the bound that they follow from.
@@ -78,49 +62,39 @@ pub(crate) struct Classes {
     bound: WideHint,
 }
 
-pub(super) struct Shard {
-    pub(super) queue: Probation,
-    /// How long the queue should be: in entries, or in weight.
-    pub(super) quota: WideHint,
-}
-
-impl Shard {
-    /// Whether more wait than should: numbers, or the weight that came with them.
-    #[inline]
-    pub(super) fn is_too_long(&self) -> bool {
-        self.waiting() > self.quota.get()
-    }
-
-    /// How much waits: numbers, or the weight that came with them.
-    #[inline]
-    pub(super) fn waiting(&self) -> u64 {
-        self.queue.waiting().unwrap_or(self.queue.len() as u64)
-    }
-}
-
 impl Classes {
-    /// For a table of `shards` shards that was built for `entries` entries, or for this weight of them.
-    pub(crate) fn new(shards: usize, entries: usize, max_weight: Option<u64>) -> Self {
+    /// For a table that was built for `entries` entries, or for this weight of them.
+    pub(crate) fn new(entries: usize, max_weight: Option<u64>) -> Self {
         let bound = max_weight.unwrap_or(entries as u64);
-        let limits = Limits::new(entries, bound, shards);
-        let longest = adaptive::longest_queue(entries.div_ceil(shards));
-        let shard = |_| {
-            CachePadded::new(Shard {
-                queue: Probation::new(longest, max_weight.is_some()),
-                quota: WideHint::new(limits.first_quota()),
-            })
-        };
-        let this = Self {
-            shards: (0..shards).map(shard).collect(),
+        let limits = Limits::new(entries, bound);
+        Self {
+            queue: Probation::new(adaptive::longest_queue(entries), max_weight.is_some()),
+            quota: CachePadded::new(WideHint::new(limits.first_quota())),
             early: Ghosts::new(limits.memory),
             late: Ghosts::new(limits.margin),
-            memory: WideHint::default(),
-            margin: WideHint::default(),
-            entries: WideHint::default(),
-            bound: WideHint::default(),
-        };
-        this.set_bound(entries, bound);
-        this
+            memory: WideHint::new(limits.memory as u64),
+            margin: WideHint::new(limits.margin as u64),
+            entries: WideHint::new(entries as u64),
+            bound: WideHint::new(bound),
+        }
+    }
+
+    /// How long the queue should be.
+    #[inline]
+    pub(super) fn quota(&self) -> u64 {
+        self.quota.get()
+    }
+
+    /// How many wait, or what they weigh.
+    #[inline]
+    pub(super) fn waiting(&self, hand: &Handful) -> u64 {
+        self.queue.waiting(hand, self.quota())
+    }
+
+    /// Whether more wait than should.
+    #[inline]
+    pub(super) fn is_too_long(&self, hand: &Handful) -> bool {
+        self.waiting(hand) > self.quota()
     }
 
     /// Fetches what `recall` will look at.
@@ -130,16 +104,14 @@ impl Classes {
         self.late.fetch(place);
     }
 
-    /// The cache is for `entries` entries now, of which quotas are parts, or of a weight.
+    /// The cache is for `entries` entries now, of which the quota is a part, or of a weight.
     pub(crate) fn set_bound(&self, entries: usize, bound: u64) {
-        let limits = Limits::new(entries, bound, self.shards.len());
+        let limits = Limits::new(entries, bound);
         self.memory.set(limits.memory as u64);
         self.margin.set(limits.margin as u64);
         self.entries.set(entries as u64);
         self.bound.set(bound);
-        for shard in &self.shards {
-            shard.quota.set(limits.clamped(shard.quota.get()));
-        }
+        self.quota.set(limits.clamped(self.quota()));
     }
 
     /// Where entries are weighed, there are `entries` of them, and they share `bound`: what follows from
@@ -164,9 +136,8 @@ impl Classes {
     }
 
     #[cold]
-    pub(super) fn move_quota(&self, shard: &Shard, evidence: Evidence, bound: u64, weight: u64) {
-        let limits = Limits::new(1, bound, self.shards.len());
-        shard.quota.set(limits.moved(shard.quota.get(), evidence, weight));
+    pub(super) fn move_quota(&self, evidence: Evidence, bound: u64, weight: u64) {
+        self.quota.set(Limits::new(1, bound).moved(self.quota(), evidence, weight));
     }
 }
 
@@ -179,51 +150,34 @@ impl<K, V> Table<K, V> {
         hash: Hashed,
         position: &Position,
         entries: usize,
-    ) -> Option<(NonNull<Node<K, V>>, Entrance)> {
+    ) -> Option<(NonNull<Node<K, V>>, Class)> {
         let Some(classes) = &self.classes else {
-            return Some((self.evict(position, Patience::TwoTurns)?, Entrance::Main));
+            return Some((self.evict(position, Patience::TwoTurns)?, Class::Main));
         };
-        let shard: &Shard = &classes.shards[self.shard_index(hash.place())];
         let (remembered, evidence) = classes.recall(hash.place());
         if let Some(evidence) = evidence {
-            classes.move_quota(shard, evidence, entries as u64, 1);
+            classes.move_quota(evidence, entries as u64, 1);
         }
-        let (waiting, quota) = (shard.queue.len() as u64, shard.quota.get());
-        if remembered || adaptive::is_lucky(hash.place(), shard.queue.arrivals()) {
+        let hand = &position.newcomers;
+        let (waiting, quota) = (classes.waiting(hand), classes.quota());
+        if remembered || adaptive::is_lucky(hash.place(), hand.arrivals()) {
             // A queue that is too long gives up one of its own for whom it put out too early.
-            let over = (remembered && waiting > quota)
-                .then(|| self.evict_early(classes, shard, shard.queue.pop(), None));
+            let over = (remembered && waiting > quota).then(|| self.evict_early(classes, hand));
             let victim =
                 over.flatten().or_else(|| self.evict_main(classes, position, Patience::Passes));
             if let Some(node) = victim {
-                return Some((node, Entrance::Main));
+                return Some((node, Class::Main));
             }
         } else if waiting < quota
             && let Some(node) = self.evict_main(classes, position, Patience::Buckets)
         {
-            return Some((node, Entrance::Probation));
+            return Some((node, Class::Probation));
         }
-        // One goes out of the queue, one comes in: both places are drawn at once.
-        let (first, own) = shard.queue.pop_and_draw().unzip();
-        let entrance = own.map_or(Entrance::Probation, Entrance::Drawn);
-        let node = self.evict_early(classes, shard, first, own).or_else(|| {
+        let node = self.evict_early(classes, hand).or_else(|| {
             self.evict_main(classes, position, Patience::Buckets)
-                .or_else(|| self.evict_early_of_others(classes, Some(shard)))
                 .or_else(|| self.evict_main(classes, position, Patience::TwoTurns))
         })?;
-        Some((node, entrance))
-    }
-
-    /// Evicts from any queue but `but`, in which the caller may have a place that is not yet filled.
-    pub(super) fn evict_early_of_others(
-        &self,
-        classes: &Classes,
-        but: Option<&Shard>,
-    ) -> Option<NonNull<Node<K, V>>> {
-        let others = classes.shards.iter().map(|shard| &**shard);
-        others
-            .filter(|shard| but.is_none_or(|but| !std::ptr::eq(*shard, but)))
-            .find_map(|shard| self.evict_early(classes, shard, shard.queue.pop(), None))
+        Some((node, Class::Probation))
     }
 
     /// Evicts whoever is next, for a bound that was lowered.
@@ -231,70 +185,57 @@ impl<K, V> Table<K, V> {
         let Some(classes) = &self.classes else {
             return self.evict(position, Patience::TwoTurns);
         };
-        let over = |shard: &&CachePadded<Shard>| shard.is_too_long();
-        classes
-            .shards
-            .iter()
-            .filter(over)
-            .find_map(|shard| self.evict_early(classes, shard, shard.queue.pop(), None))
+        let hand = &position.newcomers;
+        let over = classes.is_too_long(hand);
+        over.then(|| self.evict_early(classes, hand))
+            .flatten()
             .or_else(|| self.evict_main(classes, position, Patience::TwoTurns))
-            .or_else(|| self.evict_early_of_others(classes, None))
+            .or_else(|| self.evict_early(classes, hand))
     }
 
-    /// In which class a newcomer with this hash comes while there is room: with it, `used` of `bound` are.
+    /// In which class a newcomer comes while there is room: with it, `used` of `bound` are.
     #[inline]
-    pub(crate) fn while_filling(&self, hash: Hashed, used: u64, bound: u64) -> Entrance {
-        let Some(classes) = &self.classes else { return Entrance::Main };
-        let shard = &classes.shards[self.shard_index(hash.place())];
-        let quota = shard.quota.get().saturating_mul(classes.shards.len() as u64);
-        adaptive::while_filling(used, quota, bound).into()
+    pub(crate) fn while_filling(&self, used: u64, bound: u64) -> Class {
+        let Some(classes) = &self.classes else { return Class::Main };
+        adaptive::while_filling(used, classes.quota(), bound)
     }
 
-    /// An entry has come into the slot at `place`.
+    /// An entry of this weight, whose key hashes so, has come into the slot at `place`.
     #[inline]
     pub(crate) fn enter(
         &self,
         hash: Hashed,
         place: Place<'_, K, V>,
-        entrance: Entrance,
-        weight: u64,
+        (class, weight): (Class, u64),
+        position: &Position,
     ) {
         reach(Step::Entering);
         let Some(classes) = &self.classes else { return place.touch() };
-        if entrance == Entrance::Main {
+        if class == Class::Main {
             return place.bucket.chill(place.lane(), false);
         }
-        let queue = &classes.shards[self.shard_index(hash.place())].queue;
-        let ticket =
-            if let Entrance::Drawn(ticket) = entrance { Some(ticket) } else { queue.draw() };
         // Without a place in the queue it is the hand's from the start.
-        let queued = ticket.zip(self.number(hash, place));
-        place.bucket.chill(place.lane(), queued.is_some());
-        if let Some((ticket, number)) = queued {
-            reach(Step::Drawn);
-            queue.put(ticket, number, weight);
+        let hand = &position.newcomers;
+        let number = self.number(hash, place).filter(|_| classes.queue.has_room(hand));
+        place.bucket.chill(place.lane(), number.is_some());
+        if let Some(number) = number {
+            classes.queue.push(hand, classes.quota(), number, weight);
         }
     }
 
-    /// Evicts the first in the queue that was not used, beginning with number `first`, which was
-    /// taken out. Those that were used are promoted. `own`: a place that the caller has drawn.
+    /// Evicts the first in the queue that was not used. Those before it are promoted.
     #[inline]
     pub(super) fn evict_early(
         &self,
         classes: &Classes,
-        shard: &Shard,
-        first: Option<u32>,
-        own: Option<Ticket>,
+        hand: &Handful,
     ) -> Option<NonNull<Node<K, V>>> {
-        let mut number = first?;
+        let quota = classes.quota();
         let mut promoted = 0;
-        for turn in 0..adaptive::STALE {
-            if turn > 0 {
-                number = shard.queue.pop_before(own)?;
-            }
-            let (bucket, lane) = self.at_number(number)?;
+        for _ in 0..adaptive::STALE {
+            let (bucket, lane) = self.at_number(classes.queue.pop(hand, quota)?)?;
             reach(Step::Popped);
-            self.fetch_ahead(shard);
+            self.fetch_ahead(classes, hand);
             let (word, clock) = (bucket.slot(lane).load(), bucket.clock());
             // Else the number is stale.
             if word.is_ready() && clock::is_new(clock, lane) {
@@ -316,11 +257,11 @@ impl<K, V> Table<K, V> {
 
     /// Fetches what the next evictions from the queue will look at.
     #[inline]
-    fn fetch_ahead(&self, shard: &Shard) {
-        if let Some((bucket, _)) = self.at_number(shard.queue.peek(4)) {
+    fn fetch_ahead(&self, classes: &Classes, hand: &Handful) {
+        if let Some((bucket, _)) = self.at_number(classes.queue.peek(hand, 3)) {
             prefetch(bucket);
         }
-        if let Some((bucket, lane)) = self.at_number(shard.queue.peek(1)) {
+        if let Some((bucket, lane)) = self.at_number(classes.queue.peek(hand, 0)) {
             prefetch(bucket.slot(lane).load().node());
         }
     }
@@ -354,28 +295,34 @@ impl<K, V> Table<K, V> {
     /// The number of a slot, of a key with this hash, if it fits.
     #[inline]
     fn number(&self, hash: Hashed, place: Place<'_, K, V>) -> Option<u32> {
-        let (bucket, mark) = match self.arena_index(place.bucket) {
-            Some(index) => (index, 0),
-            None => (self.cursor_of_appended(hash.place(), place.bucket)?, APPENDED),
+        let Some(index) = self.arena_index(place.bucket) else {
+            return self.number_appended(hash, place);
         };
-        let number = u32::try_from(bucket << SLOT_BITS | place.lane().slot()).ok()?;
-        (number & APPENDED == 0).then_some(number | mark)
+        u32::try_from(index << SLOT_BITS | place.lane().slot()).ok()
     }
 
+    #[cold]
+    #[inline(never)]
+    fn number_appended(&self, hash: Hashed, place: Place<'_, K, V>) -> Option<u32> {
+        let cursor = self.cursor_of_appended(hash.place(), place.bucket)?;
+        let number = u32::try_from(cursor << SLOT_BITS | place.lane().slot()).ok()?;
+        (number & APPENDED == 0).then_some(number | APPENDED)
+    }
+
+    /// The slot with this number. An arena that is so large that its numbers look like those of appended
+    /// segments has its own way: whatever a number is taken for, it is advice.
     #[inline]
     fn at_number(&self, number: u32) -> Option<(&Bucket<Node<K, V>>, Lane)> {
-        let (index, slot) = parts(number);
-        let lane = (slot < SLOTS).then(|| Lane::of(slot))?;
-        let bucket =
-            if number & APPENDED == 0 { self.arena().get(index) } else { self.bucket_at(index) };
-        Some((bucket?, lane))
+        let (index, slot) = ((number >> SLOT_BITS) as usize, parts(number).1);
+        let bucket = self.arena().get(index).or_else(|| self.bucket_at(parts(number).0));
+        Some((bucket?, (slot < SLOTS).then(|| Lane::of(slot))?))
     }
 
-    /// Slots in the order in which their entries would leave from the queues, if nobody used them:
+    /// Slots in the order in which their entries would leave from the queue, if nobody used them:
     /// cursors and slots, as [`coldest_first`](Self::coldest_first) gives them.
-    pub(crate) fn on_probation(&self) -> Vec<(usize, usize)> {
+    pub(crate) fn on_probation(&self, position: &Position) -> Vec<(usize, usize)> {
         let Some(classes) = &self.classes else { return Vec::new() };
-        let numbers = classes.shards.iter().flat_map(|shard| shard.queue.iter());
+        let numbers = classes.queue.iter(&position.newcomers);
         let cold = |&number: &u32| {
             self.at_number(number).is_some_and(|(bucket, lane)| {
                 let clock = bucket.clock();

@@ -12,7 +12,8 @@ pub(crate) mod bucket;
 pub(crate) mod claim;
 mod classes;
 mod ghost;
-mod probation;
+mod grown;
+pub(crate) mod probation;
 mod segment;
 mod standing;
 pub(crate) mod sweep;
@@ -27,14 +28,12 @@ use equivalent::Equivalent;
 use crate::config::Policy;
 use crate::hash::{self, Hashed};
 use crate::node::Node;
-use crate::pause::{Step, reach};
 use crate::reclaim::Protect;
 use crate::seed::{Seed, planted};
 use crate::slot::{Slot, State, Word};
-use crate::sync::{AtomicUsize, MODEL, Ordering, prefetch};
+use crate::sync::{AtomicUsize, MODEL, prefetch};
 use bucket::Bucket;
 use classes::Classes;
-pub(crate) use classes::Entrance;
 use segment::Segment;
 use tags::{Lane, SLOTS, Tags};
 pub(crate) use weighed::Demand;
@@ -67,6 +66,8 @@ pub(crate) struct Table<K, V> {
     hand: CachePadded<AtomicUsize>,
     /// For `Policy::Adaptive`.
     classes: Option<Box<Classes>>,
+    /// Whether nobody knows how many entries will come, so that most may be in appended segments.
+    grows: bool,
 }
 
 // SAFETY: a table is buckets, whose words are all atomics; who may follow the pointers in them is
@@ -172,9 +173,10 @@ impl<K, V> Table<K, V> {
             rows: AtomicUsize::new(buckets),
             hand: CachePadded::new(AtomicUsize::new(0)),
             classes: match policy {
-                Policy::Adaptive => Some(Box::new(Classes::new(shards, entries, max_weight))),
+                Policy::Adaptive => Some(Box::new(Classes::new(entries, max_weight))),
                 Policy::Clock => None,
             },
+            grows: max_weight.is_some(),
         }
     }
 
@@ -190,10 +192,6 @@ impl<K, V> Table<K, V> {
         if let Some(classes) = &self.classes {
             classes.set_bound(entries, weight);
         }
-    }
-
-    fn segment_count(&self, hash: Hashed) -> usize {
-        segments(self.shard(hash.place())).count()
     }
 
     /// The largest number of entries that a table can be built for.
@@ -363,17 +361,23 @@ impl<K, V> Table<K, V> {
         Q: Equivalent<K> + ?Sized,
         P: Protect<Node<K, V>>,
     {
-        if !LONG_PROBES {
-            return self.search::<READY, _, _>(hash, key, guard, 1);
+        let mut from = 1;
+        if LONG_PROBES {
+            let bucket = self.second_bucket(hash.place());
+            let tags = bucket.tags();
+            let found = examine_all::<READY, _, _, _, _>(bucket, 1, tags, hash, key, guard);
+            if found.is_some() || tags.passed() == 0 {
+                return found;
+            }
+            from = 2;
         }
-        let bucket = self.second_bucket(hash.place());
-        let tags = bucket.tags();
-        let found = examine_all::<READY, _, _, _, _>(bucket, 1, tags, hash, key, guard);
-        if found.is_some() || tags.passed() == 0 {
-            found
-        } else {
-            self.search::<READY, _, _>(hash, key, guard, 2)
+        if self.grows {
+            let found = self.search_newest::<READY, _, _>(hash, key, guard);
+            if found.is_some() || planted(Seed::NewestOnly) {
+                return found;
+            }
         }
+        self.search::<READY, _, _>(hash, key, guard, from)
     }
 
     /// Searches the probe of `key` from its `from`-th bucket.
@@ -423,41 +427,6 @@ impl<K, V> Table<K, V> {
         if place.step() > 0 {
             self.unpass(self.shard(hash.place()), hash.place(), place.step());
         }
-    }
-
-    /// Appends a segment to the shard of `hash`, of which `seen` segments were found full. False if
-    /// it has as many as it may.
-    #[cold]
-    fn extend(&self, hash: Hashed, seen: usize, entries: usize) -> bool {
-        let first = self.shard(hash.place());
-        let (mut last, mut ordinal, mut buckets) = (first, 0, 0);
-        for segment in segments(first) {
-            last = segment;
-            ordinal += 1;
-            buckets += segment.buckets().len();
-        }
-        if ordinal > seen {
-            return true; // another thread was faster
-        }
-        if ordinal >= MAX_SEGMENTS {
-            return false;
-        }
-        // What the bound asks for if it was raised; else an eighth of the first segment, which is
-        // ample for the few keys that come here. Small ones double, for the case that very many
-        // keys are loaded at a time through a small cache; large ones do not, so that keys which
-        // share one hash cannot blow the table up.
-        let wanted = buckets_for(entries.div_ceil(self.shards.len()));
-        let eighth = first.buckets().len() / 8;
-        let double = if ordinal > 1 { last.buckets().len() * 2 } else { 0 };
-        let spare = eighth.max(double.min(DOUBLING_BUCKETS)).max(MIN_BUCKETS);
-        let len = wanted.saturating_sub(buckets).max(spare).min(segment::MAX_BUCKETS);
-        // Before it is appended, so that whoever finds an entry in it knows its rows as well. Rows
-        // that do not exist, should another thread append a smaller one, are passed over.
-        // ORDERING: Relaxed; published by the Release exchange in `append`.
-        self.rows.fetch_max(buckets + len, Ordering::Relaxed);
-        last.append(Segment::new(len, ordinal));
-        reach(Step::Grown);
-        true
     }
 }
 
@@ -546,6 +515,14 @@ impl<'t, K, V> Probe<'t, K, V> {
     fn new(segment: &'t Segment<Node<K, V>>, place: u32) -> Self {
         Self { segment, place, next: segment.home(place), left: PROBE.min(segment.buckets().len()) }
     }
+
+    /// The part of a probe that is in `segment`.
+    fn within(
+        segment: &'t Segment<Node<K, V>>,
+        place: u32,
+    ) -> impl Iterator<Item = &'t Bucket<Node<K, V>>> {
+        Self::new(segment, place).take(PROBE.min(segment.buckets().len()))
+    }
 }
 
 impl<'t, K, V> Iterator for Probe<'t, K, V> {
@@ -564,8 +541,6 @@ impl<'t, K, V> Iterator for Probe<'t, K, V> {
     }
 }
 
-/// Appended segments double up to this many buckets.
-const DOUBLING_BUCKETS: usize = 4096;
 /// Buckets of the smallest segment.
 const MIN_BUCKETS: usize = if MODEL { 1 } else { 11 };
 

@@ -1,32 +1,46 @@
-//! Who came last? The queue of the newcomers of one shard, first in, first out.
+//! Who came last? The queue of the newcomers, first in, first out.
 //!
-//! A ring of slot numbers with two counts of tickets. It is advice, and lossy on purpose: a number
-//! says where a newcomer was put, and whoever takes it out looks at the slot to see whether there
-//! still is one. So an entry that leaves otherwise is not taken out of the ring; its number has become
-//! stale and is passed over when its turn comes. A thread that is stopped between drawing a ticket and
-//! writing its number stops nobody: the number that its place had before is taken for it, and when it
-//! goes on its own number waits there for the next lap.
+//! A ring of slot numbers with two counts of tickets, and for each thread a handful: numbers that it has
+//! taken out at once and has not yet looked at, and numbers of its newcomers that it has not yet put in.
+//! So the ends are written once for as many newcomers as a handful holds, and whole lines of the ring are
+//! filled and read by one thread; with one thread the order is that of one queue.
+//!
+//! It is advice, and lossy on purpose: a number says where a newcomer was put, and whoever takes it out
+//! looks at the slot to see whether there still is one. So an entry that leaves otherwise is not taken out
+//! of the ring; its number has become stale and is passed over when its turn comes. A thread that is
+//! stopped between drawing tickets and writing its numbers stops nobody: the numbers that the places had
+//! before are taken for them, and when it goes on its own wait there for the next lap. What a thread has
+//! in hand when it is stopped, or inserts no more, is lost sight of; `classes` says what becomes of it.
 //!
 //! | word | written by | meaning |
 //! |---|---|---|
-//! | `ends`, low half | who puts a number in, by exchange | tickets drawn for coming |
-//! | `ends`, high half | who takes one out, by exchange | tickets drawn for leaving; never beyond the low half |
+//! | `ends`, low half | who puts numbers in, by exchange | tickets drawn for coming |
+//! | `ends`, high half | who takes some out, by exchange | tickets drawn for leaving; never beyond the low half |
 //! | `places` | the one who drew the ticket for coming | a slot's number |
-//! | `weights` | the same; who takes the number out, by swap | the weight that came with it, 0 once it has gone |
+//! | a handful | its thread | what it has in hand, and `ends` as it saw them last |
+//! | `weights` | who writes the number; who takes it out, by swap | the weight that came with it, 0 once it has gone |
 //! | `waiting` | both, by addition | the sum of `weights` |
 //!
-//! Who takes one out in order to put another in draws both tickets by one exchange.
+//! Who takes some out puts in what it has by the same exchange.
 //!
-//! The last two exist where entries are weighed. What a swap gives is taken from the sum, whoever finds
-//! it, so that the sum is right again once everybody has gone on.
+//! The last two exist where entries are weighed; there a thread puts its numbers in one by one. What a swap
+//! gives is taken from the sum, whoever finds it, so that the sum is right again once everybody has gone on.
 
 #![forbid(unsafe_code)]
 
 use crossbeam_utils::CachePadded;
 
 use crate::advice::{Hint, WideHint};
+use crate::counter::OwnedWord;
+use crate::pause::{Step, reach};
 
-/// The newcomers of one shard.
+/// Numbers that a thread has in hand at most, of either kind: those of one cache line.
+const MOST_IN_HAND: usize = 16;
+/// A thread has so small a part of what is to wait in hand, at most. Where that is less than two, it has
+/// one number to look at and none to put in: nobody's newcomer is hidden from the others for long.
+const PART_IN_HAND: u64 = 16;
+
+/// The newcomers of a cache.
 pub(crate) struct Probation {
     ends: CachePadded<WideHint>,
     /// A power of two of them, 2^31 at most.
@@ -36,9 +50,42 @@ pub(crate) struct Probation {
     waiting: CachePadded<WideHint>,
 }
 
-/// A place that was drawn for a number to come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Ticket(u32);
+/// What a thread has in hand of the queue.
+#[derive(Debug, Default)]
+pub(crate) struct Handful {
+    /// The tickets that it drew for leaving and whose numbers it has not yet looked at: `next .. end`.
+    next: OwnedWord,
+    end: OwnedWord,
+    /// The numbers of `coming` newcomers that are not yet in the ring, the eldest first.
+    coming: OwnedWord,
+    numbers: [OwnedWord; MOST_IN_HAND],
+    /// The weight of the last of them.
+    weight: OwnedWord,
+    /// `ends` as this thread saw them last.
+    seen: OwnedWord,
+}
+
+impl Handful {
+    fn leaving(&self) -> u32 {
+        (self.end.get() as u32).wrapping_sub(self.next.get() as u32)
+    }
+
+    fn ends(&self) -> Ends {
+        Ends::of(self.seen.get())
+    }
+
+    /// How many wait, in hand or in the ring, as far as this thread knows.
+    #[inline]
+    fn waiting(&self) -> u64 {
+        u64::from(self.ends().len()) + u64::from(self.leaving()) + self.coming.get()
+    }
+
+    /// How many newcomers came so far, as far as this thread knows; it wraps.
+    #[inline]
+    pub(crate) fn arrivals(&self) -> u32 {
+        self.ends().tail.wrapping_add(self.coming.get() as u32)
+    }
+}
 
 /// The two counts, which wrap.
 #[derive(Clone, Copy)]
@@ -82,12 +129,6 @@ impl Probation {
         }
     }
 
-    /// What those in it weighed when they came, stale ones included, where entries are weighed.
-    pub(crate) fn waiting(&self) -> Option<u64> {
-        // While somebody has taken a weight out that was not yet added, the sum is below zero.
-        (!self.weights.is_empty()).then(|| (self.waiting.get() as i64).max(0) as u64)
-    }
-
     /// The weight at a place is `weight` now.
     #[inline]
     fn weigh(&self, ticket: u32, weight: u64) {
@@ -97,84 +138,107 @@ impl Probation {
         }
     }
 
-    #[inline(always)]
-    fn ends(&self) -> Ends {
-        Ends::of(self.ends.get())
-    }
-
-    /// How many numbers are in it, stale ones included.
+    /// How many numbers a thread may have in hand where about `quota` are to wait in all.
     #[inline]
-    pub(crate) fn len(&self) -> usize {
-        self.ends().len() as usize
+    fn in_hand(&self, quota: u64) -> usize {
+        let most = if self.weights.is_empty() { MOST_IN_HAND } else { 1 };
+        (quota / PART_IN_HAND).clamp(1, most as u64) as usize
     }
 
-    /// How many places were drawn so far; it wraps.
+    /// How many wait, in this thread's hand or in the ring; where entries are weighed, the weight that came
+    /// with all that wait, stale ones included. What the thread has seen of the ring may be old; where there
+    /// seem to be fewer than `quota`, it looks again.
     #[inline]
-    pub(crate) fn arrivals(&self) -> u32 {
-        self.ends().tail
-    }
-
-    /// Draws tickets for so many to leave and to come, if `may` says so of the two counts before, which
-    /// it gives.
-    #[inline(always)]
-    fn advance(&self, leave: u32, come: u32, may: impl Fn(Ends) -> bool) -> Option<Ends> {
-        loop {
-            let ends = self.ends();
-            if !may(ends) {
-                return None;
-            }
-            if self.ends.exchange(ends.word(), ends.moved(leave, come).word()) {
-                return Some(ends);
-            }
+    pub(crate) fn waiting(&self, hand: &Handful, quota: u64) -> u64 {
+        if !self.weights.is_empty() {
+            // While somebody has taken a weight out that was not yet added, the sum is below zero.
+            return (self.waiting.get() as i64).max(0) as u64;
         }
+        if hand.waiting() < quota {
+            hand.seen.set(self.ends.get());
+        }
+        hand.waiting()
     }
 
-    /// Draws a place for a number; `None` if there is no room for it.
+    /// Whether there is room for one more.
     #[inline]
-    pub(crate) fn draw(&self) -> Option<Ticket> {
-        let before = self.advance(0, 1, |ends| (ends.len() as usize) < self.places.len())?;
-        Some(Ticket(before.tail))
+    pub(crate) fn has_room(&self, hand: &Handful) -> bool {
+        hand.waiting() < self.places.len() as u64
     }
 
-    /// Puts a number where a place was drawn for it.
+    /// Puts the number of a newcomer of this weight in, of a queue of `quota` numbers or so.
     #[inline]
-    pub(crate) fn put(&self, ticket: Ticket, slot: u32, weight: u64) {
-        self.place(ticket.0).set(slot);
-        self.weigh(ticket.0, weight);
+    pub(crate) fn push(&self, hand: &Handful, quota: u64, number: u32, weight: u64) {
+        let most = self.in_hand(quota);
+        if hand.coming.get() as usize >= most {
+            self.exchange(hand, 0);
+        }
+        let coming = hand.coming.get() as usize;
+        hand.numbers[coming].set(u64::from(number));
+        hand.coming.set(coming as u64 + 1);
+        hand.weight.set(weight);
+        if most == 1 {
+            self.exchange(hand, 0);
+        }
     }
 
     /// Takes the number out that came first.
     #[inline]
-    pub(crate) fn pop(&self) -> Option<u32> {
-        self.pop_before(None)
+    pub(crate) fn pop(&self, hand: &Handful, quota: u64) -> Option<u32> {
+        if hand.leaving() == 0 && !self.exchange(hand, self.in_hand(quota) as u32) {
+            return None;
+        }
+        let next = hand.next.get() as u32;
+        hand.next.set(u64::from(next.wrapping_add(1)));
+        self.weigh(next, 0);
+        Some(self.place(next).get())
     }
 
-    /// `pop`, but not beyond a place that the caller has drawn and not yet filled.
+    /// Puts in what the thread has in hand, and takes out up to `most` numbers, where none are in hand.
+    /// Whether there was one.
+    #[inline(never)]
+    fn exchange(&self, hand: &Handful, most: u32) -> bool {
+        loop {
+            let ends = Ends::of(self.ends.get());
+            // For what has no room the hand of the clock will do.
+            let room = (self.places.len() as u32).saturating_sub(ends.len());
+            let come = (hand.coming.get() as u32).min(room);
+            let leave = most.min(ends.len() + come);
+            let after = ends.moved(leave, come);
+            if !self.ends.exchange(ends.word(), after.word()) {
+                continue;
+            }
+            reach(Step::Drawn);
+            for (at, number) in hand.numbers.iter().take(come as usize).enumerate() {
+                let ticket = ends.tail.wrapping_add(at as u32);
+                self.place(ticket).set(number.get() as u32);
+                self.weigh(ticket, hand.weight.get());
+            }
+            hand.coming.set(0);
+            hand.seen.set(after.word());
+            if most > 0 {
+                hand.next.set(u64::from(ends.head));
+                hand.end.set(u64::from(after.head));
+            }
+            return leave > 0;
+        }
+    }
+
+    /// The number that is `ahead` behind the next one, about.
     #[inline]
-    pub(crate) fn pop_before(&self, own: Option<Ticket>) -> Option<u32> {
-        let may = |ends: Ends| ends.len() > 0 && own != Some(Ticket(ends.head));
-        let before = self.advance(1, 0, may)?;
-        self.weigh(before.head, 0);
-        Some(self.place(before.head).get())
+    pub(crate) fn peek(&self, hand: &Handful, ahead: u32) -> u32 {
+        self.place((hand.next.get() as u32).wrapping_add(ahead)).get()
     }
 
-    /// `pop` and `draw` at once.
-    #[inline]
-    pub(crate) fn pop_and_draw(&self) -> Option<(u32, Ticket)> {
-        let before = self.advance(1, 1, |ends| ends.len() > 0)?;
-        Some((self.place(before.head).get(), Ticket(before.tail)))
-    }
-
-    /// The number that is `ahead` behind the first.
-    #[inline]
-    pub(crate) fn peek(&self, ahead: u32) -> u32 {
-        self.place(self.ends().head.wrapping_add(ahead)).get()
-    }
-
-    /// All numbers, first in first.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = u32> {
-        let ends = self.ends();
-        (0..ends.len()).map(move |ahead| self.place(ends.head.wrapping_add(ahead)).get())
+    /// All numbers, first in first, as this thread would take them out.
+    pub(crate) fn iter(&self, hand: &Handful) -> impl Iterator<Item = u32> {
+        let ends = Ends::of(self.ends.get());
+        let next = hand.next.get() as u32;
+        let leaving = (0..hand.leaving()).map(move |at| next.wrapping_add(at));
+        let waiting = (0..ends.len()).map(move |at| ends.head.wrapping_add(at));
+        let coming = hand.numbers.iter().take(hand.coming.get() as usize);
+        let tickets = leaving.chain(waiting).map(|ticket| self.place(ticket).get());
+        tickets.chain(coming.map(|number| number.get() as u32))
     }
 
     #[inline(always)]
@@ -186,49 +250,67 @@ impl Probation {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use std::collections::VecDeque;
 
-    fn push(queue: &Probation, slot: u32) -> bool {
-        queue.draw().map(|ticket| queue.put(ticket, slot, 7)).is_some()
-    }
-
-    #[test]
-    fn first_in_first_out_and_no_more_than_fit() {
-        let queue = Probation::new(4, false);
-        assert!(queue.ends.exchange(0, Ends { head: u32::MAX - 9, tail: u32::MAX - 9 }.word()));
-        assert_eq!((queue.pop(), queue.len()), (None, 0));
-        for lap in 0..5 {
-            assert!((0..4).all(|n| push(&queue, lap * 4 + n)));
-            assert!(!push(&queue, 99));
-            let all: Vec<_> = (lap * 4..lap * 4 + 4).collect();
-            assert_eq!((queue.iter().collect::<Vec<_>>(), queue.peek(2)), (all, lap * 4 + 2));
-            let (first, ticket) = queue.pop_and_draw().unwrap();
-            queue.put(ticket, first, 7);
-            assert_eq!((queue.len(), first), (4, lap * 4));
-            let rest: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
-            assert_eq!(rest, [1, 2, 3, 0].map(|n| lap * 4 + n));
-            assert_eq!((queue.pop_and_draw(), queue.len()), (None, 0));
+    proptest! {
+        #[test]
+        fn with_one_thread_it_is_one_queue(weighed in any::<bool>(), quota in 1_u64..400, ops in prop::collection::vec(0_u8..5, 0..400)) {
+            let (queue, hand) = (Probation::new(64, weighed), Handful::default());
+            let start = Ends { head: u32::MAX - 9, tail: u32::MAX - 9 }.word();
+            prop_assert!(queue.ends.exchange(0, start));
+            hand.seen.set(start);
+            let mut model = VecDeque::new();
+            for (number, op) in ops.into_iter().enumerate() {
+                if op < 3 {
+                    prop_assert_eq!(queue.has_room(&hand), model.len() < 64);
+                    if queue.has_room(&hand) {
+                        queue.push(&hand, quota, number as u32, 7);
+                        model.push_back(number as u32);
+                    }
+                } else {
+                    prop_assert_eq!(queue.pop(&hand, quota), model.pop_front());
+                }
+                prop_assert_eq!(hand.waiting(), model.len() as u64);
+                let each = if weighed { 7 } else { 1 };
+                prop_assert_eq!(queue.waiting(&hand, quota), each * model.len() as u64);
+                prop_assert!(queue.iter(&hand).eq(model.iter().copied()));
+            }
         }
     }
 
     #[test]
-    fn threads_take_out_as_many_as_they_put_in() {
-        let queue = Probation::new(64, true);
-        let sum = std::thread::scope(|scope| {
+    fn arrivals_are_counted() {
+        let (queue, hand) = (Probation::new(64, false), Handful::default());
+        for n in 0..200 {
+            assert_eq!(hand.arrivals(), n);
+            queue.push(&hand, 320, n, 1);
+            assert_eq!(queue.pop(&hand, 320), Some(n));
+        }
+    }
+
+    #[test]
+    fn threads_take_out_what_they_put_in() {
+        for weighed in [false, true] {
+            let queue = Probation::new(256, weighed);
             let work = |from: u32| {
                 let queue = &queue;
                 move || {
-                    let mut taken = 0;
+                    let (hand, mut taken) = (Handful::default(), 0);
                     for n in from..from + 10_000 {
-                        assert!(push(queue, n), "at most two are in it at a time");
-                        taken += u64::from(queue.pop().is_some());
+                        queue.push(&hand, 64, n, 7);
+                        taken += u64::from(queue.pop(&hand, 64).is_some());
                     }
-                    taken
+                    taken + u64::from(hand.leaving()) + hand.coming.get()
                 }
             };
-            let (a, b) = (scope.spawn(work(0)), scope.spawn(work(10_000)));
-            a.join().unwrap() + b.join().unwrap()
-        });
-        assert_eq!(sum + queue.len() as u64, 20_000);
-        assert_eq!(queue.waiting(), Some(7 * queue.len() as u64));
+            let sum = std::thread::scope(|scope| {
+                let (a, b) = (scope.spawn(work(0)), scope.spawn(work(10_000)));
+                a.join().unwrap() + b.join().unwrap()
+            });
+            let left = u64::from(Ends::of(queue.ends.get()).len());
+            assert_eq!(sum + left, 20_000);
+            assert_eq!(queue.waiting.get(), if weighed { 7 * left } else { 0 });
+        }
     }
 }

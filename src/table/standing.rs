@@ -1,8 +1,10 @@
 //! What has an entry earned? Its class and its uses, to be carried into another table.
 
+use crate::adaptive::Class;
 use crate::dump::Standing;
 use crate::hash::Hashed;
-use crate::table::{Entrance, Place, Table};
+use crate::table::sweep::Position;
+use crate::table::{Place, Table};
 
 impl<K, V> Table<K, V> {
     /// The standing of the entry at `place`.
@@ -17,9 +19,10 @@ impl<K, V> Table<K, V> {
         place: Place<'_, K, V>,
         standing: Standing,
         weight: u64,
+        position: &Position,
     ) {
-        let entrance = if standing.on_probation { Entrance::Probation } else { Entrance::Main };
-        self.enter(hash, place, entrance, weight);
+        let class = if standing.on_probation { Class::Probation } else { Class::Main };
+        self.enter(hash, place, (class, weight), position);
         place.bucket.credit(place.lane(), standing.uses, self.classes.is_none());
     }
 }

@@ -23,6 +23,7 @@ use crate::pause::{Step, reach};
 use crate::slot::{State, Word};
 use crate::sync::{MODEL, Ordering, prefetch};
 use crate::table::bucket::Bucket;
+use crate::table::probation::Handful;
 use crate::table::segment::Segment;
 use crate::table::tags::{Lane, MOST_PASSED, SLOTS};
 use crate::table::{PROBE, Place, Table, segments};
@@ -37,6 +38,8 @@ pub(crate) struct Position {
     slot: OwnedWord,
     /// In which turn of the hand the first of the buckets was that were taken with `next`.
     turn: OwnedWord,
+    /// What the thread has in hand of the queue of probation (`classes`).
+    pub(super) newcomers: Handful,
 }
 
 /// How far the hand goes for one victim.
@@ -390,7 +393,11 @@ impl<K, V> Table<K, V> {
         cold.append(&mut fresh);
         // Those on probation leave first, in the order of their queue.
         let mut listed = std::collections::HashSet::new();
-        self.on_probation().into_iter().chain(cold).filter(|&at| listed.insert(at)).collect()
+        self.on_probation(position)
+            .into_iter()
+            .chain(cold)
+            .filter(|&at| listed.insert(at))
+            .collect()
     }
 }
 

@@ -55,6 +55,11 @@ impl Tags {
         if self.passed() == MOST_PASSED { self } else { Self(self.0 + PASSED) }
     }
 
+    /// The word of a bucket that has been passed more often than can be counted.
+    pub(crate) fn with_most(self) -> Self {
+        Self(self.0 | MOST_PASSED << 48)
+    }
+
     /// The word after one that had passed has left.
     pub(crate) fn with_one_less(self) -> Self {
         debug_assert!(self.passed() > 0, "overflow count below zero");

@@ -12,7 +12,6 @@ use crate::adaptive::{self, Class};
 use crate::hash::Hashed;
 use crate::node::Node;
 use crate::table::Table;
-use crate::table::classes::Entrance;
 use crate::table::sweep::{Patience, Position};
 
 /// What a newcomer asks for.
@@ -29,7 +28,6 @@ pub(crate) struct Demand {
 /// A newcomer for whom others leave.
 #[derive(Debug)]
 pub(crate) struct Newcomer {
-    shard: usize,
     class: Class,
     remembered: bool,
     /// Entries in use that the hand has passed over for it.
@@ -38,26 +36,24 @@ pub(crate) struct Newcomer {
 
 impl Newcomer {
     /// How it comes in, once there is room.
-    pub(crate) fn entrance(&self) -> Entrance {
-        self.class.into()
+    pub(crate) fn class(&self) -> Class {
+        self.class
     }
 }
 
 impl<K, V> Table<K, V> {
     /// Says in which class a newcomer comes, if that class can make room for it.
-    pub(crate) fn judge(&self, demand: Demand) -> Newcomer {
+    pub(crate) fn judge(&self, demand: Demand, position: &Position) -> Newcomer {
         let Demand { hash, weight, bound, entries } = demand;
-        let shard = self.shard_index(hash.place());
-        let mut newcomer = Newcomer { shard, class: Class::Main, remembered: false, passes: 0 };
+        let mut newcomer = Newcomer { class: Class::Main, remembered: false, passes: 0 };
         let Some(classes) = &self.classes else { return newcomer };
         classes.follow(entries, bound);
         let (remembered, evidence) = classes.recall(hash.place());
-        let own = &classes.shards[shard];
         if let Some(evidence) = evidence {
-            classes.move_quota(own, evidence, bound, weight);
+            classes.move_quota(evidence, bound, weight);
         }
         newcomer.remembered = remembered;
-        if !remembered && !adaptive::is_lucky(hash.place(), own.queue.arrivals()) {
+        if !remembered && !adaptive::is_lucky(hash.place(), position.newcomers.arrivals()) {
             newcomer.class = Class::Probation;
         }
         newcomer
@@ -73,10 +69,10 @@ impl<K, V> Table<K, V> {
         let Some(classes) = &self.classes else {
             return self.evict(position, Patience::TwoTurns);
         };
-        let shard = &*classes.shards[newcomer.shard];
-        let early = || self.evict_early(classes, shard, shard.queue.pop(), None);
+        let hand = &position.newcomers;
+        let early = || self.evict_early(classes, hand);
         if newcomer.class == Class::Main {
-            let over = (newcomer.remembered && shard.is_too_long()).then(early).flatten();
+            let over = (newcomer.remembered && classes.is_too_long(hand)).then(early).flatten();
             let victim = over.or_else(|| {
                 let passes = &mut newcomer.passes;
                 self.evict_main_within(classes, position, Patience::Passes, passes)
@@ -86,12 +82,11 @@ impl<K, V> Table<K, V> {
             }
             newcomer.class = Class::Probation;
         }
-        let short = shard.waiting() < shard.quota.get();
+        let short = classes.waiting(hand) < classes.quota();
         let first = if short { None } else { early() };
         first
             .or_else(|| self.evict_main(classes, position, Patience::Buckets))
             .or_else(|| if short { early() } else { None })
-            .or_else(|| self.evict_early_of_others(classes, Some(shard)))
             .or_else(|| self.evict_main(classes, position, Patience::TwoTurns))
     }
 
@@ -100,11 +95,11 @@ impl<K, V> Table<K, V> {
         let Some(classes) = &self.classes else {
             return self.evict(position, Patience::TwoTurns);
         };
-        let over = classes.shards.iter().filter(|shard| shard.is_too_long());
-        over.map(|shard| self.evict_early(classes, shard, shard.queue.pop(), None))
-            .find_map(|victim| victim)
+        let hand = &position.newcomers;
+        let over = classes.is_too_long(hand).then(|| self.evict_early(classes, hand));
+        over.flatten()
             .or_else(|| self.evict_main(classes, position, Patience::Buckets))
-            .or_else(|| self.evict_early_of_others(classes, None))
+            .or_else(|| self.evict_early(classes, hand))
             .or_else(|| self.evict_main(classes, position, Patience::TwoTurns))
     }
 }

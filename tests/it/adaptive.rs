@@ -55,20 +55,6 @@ struct Slot {
     uses: u32,
 }
 
-#[derive(Clone)]
-struct Shard {
-    queue: VecDeque<usize>,
-    quota: usize,
-    arrivals: u32,
-}
-
-/// Whether a newcomer waits in its queue.
-enum Waits {
-    Never,
-    IfThereIsRoom,
-    HasAPlace,
-}
-
 /// How far the hand goes.
 #[derive(Clone, Copy, PartialEq)]
 enum Until {
@@ -85,8 +71,11 @@ struct Model {
     slots: Vec<Slot>,
     at: HashMap<u64, usize>,
     places: HashMap<u64, u32>,
-    shards: Vec<Shard>,
-    /// Numbers that a queue has room for.
+    /// Slots, who came first first.
+    queue: VecDeque<usize>,
+    quota: usize,
+    arrivals: u32,
+    /// Numbers that the queue has room for.
     longest: usize,
     early: Ghosts,
     late: Ghosts,
@@ -96,16 +85,17 @@ struct Model {
 
 impl Model {
     fn new(shape: [usize; 4], bound: usize) -> Self {
-        let each = bound.div_ceil(shape[0]);
-        let quota = (part(each, 900) * 30 / 900).clamp(part(each, 10), part(each, 900));
+        let quota = (part(bound, 900) * 30 / 900).clamp(part(bound, 10), part(bound, 900));
         Self {
             shape,
             bound,
             slots: vec![Slot::default(); shape[..3].iter().product()],
             at: HashMap::new(),
             places: HashMap::new(),
-            shards: vec![Shard { queue: VecDeque::new(), quota, arrivals: 0 }; shape[0]],
-            longest: (part(each, 900) + part(each, 10)).next_power_of_two(),
+            queue: VecDeque::new(),
+            quota,
+            arrivals: 0,
+            longest: (part(bound, 900) + part(bound, 10)).next_power_of_two(),
             early: Ghosts::new(part(bound, 1200)),
             late: Ghosts::new(part(bound, 75)),
             hand: (0, 0),
@@ -133,24 +123,17 @@ impl Model {
             (0..slots).map(move |slot| bucket * slots + slot)
         });
         let at = probed.find(|&at| self.slots[at].key.is_none())?;
-        let (victim, waits) = if self.at.len() < self.bound {
+        let (victim, probation) = if self.at.len() < self.bound {
             // The main class is filled first.
-            let quotas = self.shards[shard].quota * self.shards.len();
-            let main = self.at.len() < self.bound.saturating_sub(quotas);
-            (None, if main { Waits::Never } else { Waits::IfThereIsRoom })
+            (None, self.at.len() >= self.bound.saturating_sub(self.quota))
         } else {
-            let (victim, waits) = self.displace(shard, place);
-            (Some(victim), waits)
+            let (victim, probation) = self.displace(place);
+            (Some(victim), probation)
         };
-        let Shard { queue, arrivals, .. } = &mut self.shards[shard];
-        let new = match waits {
-            Waits::Never => false,
-            Waits::IfThereIsRoom => queue.len() < self.longest,
-            Waits::HasAPlace => true,
-        };
+        let new = probation && self.queue.len() < self.longest;
         if new {
-            queue.push_back(at);
-            *arrivals = arrivals.wrapping_add(1);
+            self.queue.push_back(at);
+            self.arrivals = self.arrivals.wrapping_add(1);
         }
         self.slots[at] = Slot { key: Some(key), new, uses: 0 };
         self.at.insert(key, at);
@@ -159,70 +142,55 @@ impl Model {
     }
 
     /// Who leaves for a newcomer, and whether that one is on probation.
-    fn displace(&mut self, shard: usize, place: u32) -> (u64, Waits) {
+    fn displace(&mut self, place: u32) -> (u64, bool) {
         let (memory, margin) = (part(self.bound, 1200), part(self.bound, 75));
-        let each = self.bound.div_ceil(self.shards.len());
-        let (least, most) = (part(each, 10), part(each, 900));
-        let quota = &mut self.shards[shard].quota;
+        let (least, most) = (part(self.bound, 10), part(self.bound, 900));
         let mut remembered = false;
         if let Some(age) = self.early.take(place) {
             remembered = age < memory;
             if age < margin {
-                *quota = (*quota + 1).clamp(least, most);
+                self.quota = (self.quota + 1).clamp(least, most);
             }
         } else if self.late.take(place).is_some_and(|age| age < margin) {
-            *quota = quota.saturating_sub(1).clamp(least, most);
+            self.quota = self.quota.saturating_sub(1).clamp(least, most);
         }
-        let quota = *quota;
-        let waiting = self.shards[shard].queue.len();
-        let lucky = (place ^ self.shards[shard].arrivals).is_multiple_of(512);
-        if remembered || lucky {
-            let own = if remembered && waiting > quota { self.evict_early(shard) } else { None };
+        let waiting = self.queue.len();
+        if remembered || (place ^ self.arrivals).is_multiple_of(512) {
+            let over = remembered && waiting > self.quota;
+            let own = if over { self.evict_early() } else { None };
             if let Some(victim) = own.or_else(|| self.evict_late(Until::Passed(4))) {
-                return (victim, Waits::Never);
+                return (victim, false);
             }
-        } else if waiting < quota
+        } else if waiting < self.quota
             && let Some(victim) = self.evict_late(Until::Buckets(64))
         {
-            return (victim, Waits::IfThereIsRoom);
+            return (victim, true);
         }
-        // Who takes a number out has the place for another.
-        let queue = &self.shards[shard].queue;
-        let waits = if queue.is_empty() { Waits::IfThereIsRoom } else { Waits::HasAPlace };
         let victim = self
-            .evict_early(shard)
+            .evict_early()
             .or_else(|| self.evict_late(Until::Buckets(64)))
-            .or_else(|| {
-                let others = (0..self.shards.len()).filter(|&other| other != shard);
-                others.collect::<Vec<_>>().into_iter().find_map(|shard| self.evict_early(shard))
-            })
             .or_else(|| self.evict_late(Until::TwoTurns));
-        (victim.expect("a full cache has somebody to evict"), waits)
+        (victim.expect("a full cache has somebody to evict"), true)
     }
 
-    /// Who leaves when the bound was lowered: first of queues that are too long.
+    /// Who leaves when the bound was lowered: first of a queue that is too long.
     fn evict_any(&mut self) -> u64 {
         loop {
-            let over = |model: &Self, shard: usize| {
-                model.shards[shard].queue.len() > model.shards[shard].quota
-            };
-            let shards = 0..self.shards.len();
-            let victim = shards
-                .clone()
-                .find_map(|s| if over(self, s) { self.evict_early(s) } else { None })
+            let over = self.queue.len() > self.quota;
+            let victim = if over { self.evict_early() } else { None }
                 .or_else(|| self.evict_late(Until::TwoTurns))
-                .or_else(|| shards.clone().find_map(|shard| self.evict_early(shard)));
+                .or_else(|| self.evict_early());
             if let Some(victim) = victim {
                 return victim;
             }
         }
     }
 
-    /// The first in a queue that was not used leaves; those before it come to the main class.
-    fn evict_early(&mut self, shard: usize) -> Option<u64> {
+    /// The first in the queue that was not used leaves; those before it come to the main class.
+    fn evict_early(&mut self) -> Option<u64> {
         let mut promoted = 0;
         for _ in 0..64 {
-            let at = self.shards[shard].queue.pop_front()?;
+            let at = self.queue.pop_front()?;
             let slot = &mut self.slots[at];
             let Some(key) = slot.key.filter(|_| slot.new) else { continue };
             if slot.uses > 0 && promoted < 8 {
@@ -302,7 +270,7 @@ impl Model {
         self.at.remove(&key).is_some_and(|at| self.slots[at].key.take().is_some())
     }
 
-    /// Unused ones of the queues, then from the hand on the unused ones, then the others.
+    /// Unused ones of the queue, then from the hand on the unused ones, then the others.
     fn coldest_first(&self) -> Vec<u64> {
         let [shards, buckets, slots, _] = self.shape;
         let per_pass = buckets.div_ceil(8);
@@ -322,7 +290,7 @@ impl Model {
             .chain((first + 1..first + turn).flat_map(numbers))
             .chain(numbers(first).take(resume))
             .collect();
-        let waiting = self.shards.iter().flat_map(|shard| &shard.queue).copied();
+        let waiting = self.queue.iter().copied();
         let mut order: Vec<usize> =
             waiting.filter(|&at| self.slots[at].new && self.slots[at].uses == 0).collect();
         order.extend(swept.iter().filter(|&&at| self.slots[at].uses == 0));
@@ -398,10 +366,7 @@ impl Pair {
             Op::Coldest => assert_eq!(cache.coldest_first(), model.coldest_first()),
             Op::Bound(bound) => {
                 model.bound = bound;
-                let each = bound.div_ceil(model.shards.len());
-                for shard in &mut model.shards {
-                    shard.quota = shard.quota.clamp(part(each, 10), part(each, 900));
-                }
+                model.quota = model.quota.clamp(part(bound, 10), part(bound, 900));
                 while model.at.len() > bound {
                     expected.push(model.evict_any());
                 }

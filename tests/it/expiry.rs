@@ -311,6 +311,32 @@ fn a_lower_bound_says_what_was_over() {
     assert_eq!(told(&log).iter().filter(|told| told.2 == Cause::Expired).count(), 9);
 }
 
+#[test]
+fn weighed_entries_give_their_weight_back() {
+    for policy in POLICIES {
+        let time = ManualTime::new();
+        let cache = Cache::builder()
+            .max_weight(100)
+            .weigher(|_: &u64, weight: &u64| *weight)
+            .policy(policy)
+            .time_to_live(MINUTE)
+            .time_source(time.clone())
+            .build()
+            .unwrap();
+        (0..10_u64).for_each(|key| drop(cache.insert(key, 10)));
+        time.advance(MINUTE);
+        assert!(cache.insert(0, 30).is_admitted(), "a heavier value of a key that is over");
+        assert!(cache.insert(100, 65).is_admitted(), "one that needs the room of many");
+        assert!(cache.stats().evictions(Cause::Capacity) <= 1, "{policy:?}: the dead go first");
+        assert!((65..=100).contains(&cache.weight()) && cache.validate().is_ok());
+        time.advance(MINUTE);
+        assert_eq!(cache.get_or_insert_with(100, || 20), 20);
+        cache.sweep();
+        assert_eq!((cache.len(), cache.weight()), (1, 20));
+        assert!(cache.validate().is_ok());
+    }
+}
+
 // ---- loads -----------------------------------------------------------------------------------
 
 #[test]

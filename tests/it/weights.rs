@@ -245,8 +245,8 @@ fn each_value_is_weighed_once() {
 
 #[test]
 fn a_weigher_may_use_the_cache() {
-    type Itself = Option<Arc<Cache<u64, u64>>>;
-    let cell: Arc<Mutex<Itself>> = Arc::default();
+    type Shared = Arc<Cache<u64, u64>>;
+    let cell: Arc<Mutex<Option<Shared>>> = Arc::default();
     let inside = Arc::clone(&cell);
     let cache = Cache::builder()
         .max_weight(10)

@@ -6,6 +6,7 @@ pub mod churn;
 pub mod hit;
 pub mod hot_key;
 pub mod latency;
+pub mod lease;
 pub mod live;
 pub mod memory;
 pub mod policies;

@@ -6,6 +6,7 @@
 mod churn;
 mod gets;
 mod keys;
+mod leases;
 mod read_through;
 mod replayed;
 mod rng;
@@ -17,6 +18,7 @@ use std::time::Duration;
 pub use self::churn::Churn;
 pub use self::gets::{Gets, PinnedGets, READS_PER_PIN, fill_all};
 pub use self::keys::{Hot, KeySource, Listed, Uniform, key, zipf_numbers};
+pub use self::leases::{Arcs, Leases};
 pub use self::read_through::{ReadThrough, read_through};
 pub use self::replayed::replayed;
 pub use self::rng::Rng;

@@ -1,0 +1,161 @@
+//! How is a missing key loaded once by calls that do not block? One future, from asking to the value.
+//!
+//! ```text
+//!            miss             another leads
+//!  Asking ---------> ask ------------------> Waiting --- no outcome for this caller ---> Asking
+//!                     |                         |
+//!                     | registered              | the lead was vacant
+//!                     v                         v
+//!                  Leading: polls the caller's own future
+//! ```
+//!
+//! Only a leader's own future is polled, from then on by this one alone; nothing is spawned. Whoever
+//! drops this future at any point gives back what it has: `Joined` its seat and share, `Lead` the lead,
+//! before the caller's future is dropped, so that nothing in *its* destructor can hold up those who wait.
+
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use crate::error::LoadError;
+use crate::hash::Hashed;
+use crate::load::Turn;
+use crate::store::flight::{Asked, Joined, Lead, LoadingOne};
+use crate::store::loading::finish;
+use crate::store::{Store, Trace};
+
+/// A load that waits without blocking.
+///
+/// `F` is the caller's future, `R` says whether what it gives is a value or an error `E`, and `D` puts
+/// the outcome into the caller's words.
+pub(crate) struct Load<'s, K, V, E, F, R, D> {
+    store: &'s Store<K, V>,
+    hash: Hashed,
+    /// Whether the caller can be told of another's failure; see `Store::get_or_load`.
+    shares_failures: bool,
+    stage: Stage<'s, K, V>,
+    /// `None` once it is over: what it holds goes at once. The one field that is pinned.
+    load: Option<F>,
+    result: R,
+    done: D,
+    _error: PhantomData<fn() -> E>,
+}
+
+enum Stage<'s, K, V> {
+    /// Nothing was done yet.
+    New(K),
+    Asking(K),
+    Waiting(K, Joined<'s, K, V>),
+    Leading(Lead<'s, K, V>),
+    /// The load is not shared: see `Asked::Crowded`.
+    Alone,
+    Done,
+}
+
+impl<K, V> Store<K, V> {
+    /// As `get_or_load`, without blocking.
+    pub(crate) fn get_or_load_async<E, F, R, D, O>(
+        &self,
+        (hash, key): (Hashed, K),
+        shares_failures: bool,
+        load: F,
+        result: R,
+        done: D,
+    ) -> Load<'_, K, V, E, F, R, D>
+    where
+        F: Future,
+        R: Fn(F::Output) -> Result<V, E>,
+        D: Fn(Result<V, LoadError<E>>) -> O,
+    {
+        Load {
+            store: self,
+            hash,
+            shares_failures,
+            stage: Stage::New(key),
+            load: Some(load),
+            result,
+            done,
+            _error: PhantomData,
+        }
+    }
+}
+
+impl<K, V, E, F, R, D, O> Future for Load<'_, K, V, E, F, R, D>
+where
+    K: Eq,
+    V: Clone,
+    E: Send + Sync + 'static,
+    F: Future,
+    R: Fn(F::Output) -> Result<V, E>,
+    D: Fn(Result<V, LoadError<E>>) -> O,
+{
+    type Output = O;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<O> {
+        // SAFETY: `load` is pinned as `self` is, and nothing is moved out of it, here or in a
+        // destructor, for there is none. The other fields are never pinned.
+        let Self { store, hash, shares_failures, stage, load, result, done, .. } =
+            unsafe { self.get_unchecked_mut() };
+        // SAFETY: as above.
+        let mut load = unsafe { Pin::new_unchecked(load) };
+        let _leaving = store.leaving(store.domain.owner());
+        // Polls the caller's future.
+        let mut run = |cx: &mut Context<'_>| {
+            let load = load.as_mut().as_pin_mut().expect("a load was polled after its end");
+            load.poll(cx).map(&mut *result)
+        };
+        let outcome = loop {
+            // While user code runs, and if it panics, the stage is `Done`.
+            *stage = match std::mem::replace(stage, Stage::Done) {
+                Stage::New(key) => match store.read(*hash, &key, Trace::Use, |_, v| v.clone()) {
+                    Some(value) => break Ok(value),
+                    None => Stage::Asking(key),
+                },
+                Stage::Asking(key) => match store.ask(*hash, key) {
+                    Asked::Found(value) => break Ok(value),
+                    Asked::Leads(lead) => Stage::Leading(lead),
+                    Asked::Joined(key, joined) => Stage::Waiting(key, joined),
+                    Asked::Crowded(_) => Stage::Alone,
+                },
+                Stage::Waiting(_, joined) if joined.is_reentrant() => {
+                    break Err(LoadError::Reentrant);
+                }
+                Stage::Waiting(key, mut joined) => match joined.poll(cx.waker()) {
+                    Poll::Ready(Turn::Lead) => Stage::Leading(joined.into_lead()),
+                    Poll::Ready(Turn::Over) => match joined.outcome(*shares_failures) {
+                        Some(outcome) => break outcome,
+                        None => Stage::Asking(key),
+                    },
+                    Poll::Pending => {
+                        *stage = Stage::Waiting(key, joined);
+                        return Poll::Pending;
+                    }
+                },
+                Stage::Leading(lead) => {
+                    let run = |key: &K| run(cx).map_ok(|value| store.arrived(key, value));
+                    match LoadingOne::run(lead, run) {
+                        (lead, Poll::Ready(loaded)) => break finish(lead, loaded),
+                        (lead, Poll::Pending) => {
+                            *stage = Stage::Leading(lead);
+                            return Poll::Pending;
+                        }
+                    }
+                }
+                Stage::Alone => match run(cx) {
+                    Poll::Ready(loaded) => {
+                        store.loaded_alone(loaded.is_err());
+                        break loaded.map_err(|error| LoadError::Failed(Arc::new(error)));
+                    }
+                    Poll::Pending => {
+                        *stage = Stage::Alone;
+                        return Poll::Pending;
+                    }
+                },
+                Stage::Done => panic!("a load was polled after its end"),
+            };
+        };
+        load.set(None);
+        Poll::Ready(done(outcome))
+    }
+}
