@@ -12,6 +12,7 @@ mod bound;
 mod capacity;
 mod clock;
 mod demonstrations;
+mod demonstrations_async;
 mod drops;
 mod expiry;
 mod expiry_model;
