@@ -120,7 +120,7 @@ impl<K, V, S> Builder<K, V, S> {
     }
 
     /// How many entries the table is built for. At least 1, and at most `max_entries`, which is what
-    /// it is built for otherwise; 1,024 if only weight is bounded.
+    /// it is built for otherwise; 16,384 if only weight is bounded.
     ///
     /// It is no bound: the table grows when there are more. But to grow costs, once, what all entries
     /// of that time cost to write again, and a table that was built for the right number is faster.

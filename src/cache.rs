@@ -318,7 +318,7 @@ impl<K, V, S> Cache<K, V, S> {
 
 impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     #[inline(always)]
-    fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> Hashed {
+    pub(crate) fn hash<Q: Hash + ?Sized>(&self, key: &Q) -> Hashed {
         Hashed::new(&self.hasher, key)
     }
 
@@ -547,6 +547,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     }
 }
 
+/// Its sizes, and up to sixteen entries.
 impl<K: fmt::Debug, V: fmt::Debug, S> fmt::Debug for Cache<K, V, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cache")

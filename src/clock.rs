@@ -27,6 +27,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::dump::Standing;
 use crate::table::tags::Lane;
 
 const LUKEWARM: u64 = 0x80;
@@ -72,6 +73,23 @@ pub(crate) fn is_new(word: u64, lane: Lane) -> bool {
 /// The uses to the credit of the entry of `lane`.
 pub(crate) fn uses(word: u64, lane: Lane) -> u32 {
     2 - (word & (at(COLD, lane) | at(LUKEWARM, lane))).count_ones()
+}
+
+/// The standing of the entry of `lane`. With one level, not lukewarm is one use.
+pub(crate) fn standing(word: u64, lane: Lane, one_level: bool) -> Standing {
+    let uses = if one_level { u8::from(!is_stale(word, lane)) } else { uses(word, lane) as u8 };
+    Standing { on_probation: !one_level && is_new(word, lane), uses }
+}
+
+/// The word with so many uses to the credit of `lane`.
+pub(crate) fn with_uses(word: u64, lane: Lane, uses: u8, one_level: bool) -> u64 {
+    let byte = match uses {
+        0 if one_level => LUKEWARM,
+        0 => LUKEWARM | COLD,
+        1 if !one_level => LUKEWARM,
+        _ => 0,
+    };
+    word & !at(LUKEWARM | COLD, lane) | at(byte, lane)
 }
 
 /// The word with `lane` cold, and new or not: that of a newcomer, or of one that is promoted.

@@ -47,6 +47,28 @@ pub enum Cause {
 impl Cause {
     pub(crate) const COUNT: usize = 5;
 
+    /// All causes, for tables.
+    #[cfg(feature = "metrics")]
+    pub(crate) const ALL: [Self; Self::COUNT] =
+        [Self::Capacity, Self::Expired, Self::Replaced, Self::Removed, Self::Rejected];
+
+    /// The cause in one word of small letters: `capacity`, `expired`, `replaced`, `removed`, `rejected`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert_eq!(hotset::Cause::Expired.name(), "expired");
+    /// ```
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Capacity => "capacity",
+            Self::Expired => "expired",
+            Self::Replaced => "replaced",
+            Self::Removed => "removed",
+            Self::Rejected => "rejected",
+        }
+    }
+
     pub(crate) fn index(self) -> usize {
         match self {
             Self::Capacity => 0,

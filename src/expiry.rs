@@ -18,6 +18,7 @@
 use std::time::Duration;
 
 use crate::advice::WideHint;
+use crate::dump::TimeLeft;
 use crate::time::{LAG, Moment, Time};
 
 /// How long an entry may live by itself, as the builder takes it.
@@ -103,6 +104,30 @@ impl<K, V> Expiry<K, V> {
         let stamp = self.lifetimes.stamp(now, own);
         self.reaper.note(self.lifetimes.end(stamp));
         stamp
+    }
+
+    /// The moments of an entry that comes now and whose time is partly over already.
+    pub(crate) fn stamp_left(&self, key: &K, value: &V, left: TimeLeft) -> Stamp {
+        let Stamp { deadline, used } = self.stamp(key, value);
+        let rest = left.to_live.map_or(Moment::NEVER, |time| used.after(time));
+        let stamp = Stamp { deadline: deadline.min(rest), used: used.before(left.idle) };
+        self.reaper.note(self.lifetimes.end(stamp));
+        stamp
+    }
+
+    /// What is left of the time of an entry; `None` if it is over.
+    pub(crate) fn time_left(&self, stamp: Stamp) -> Option<TimeLeft> {
+        let now = self.time.now();
+        let ends = stamp.deadline != Moment::NEVER;
+        let left = TimeLeft {
+            to_live: ends.then(|| stamp.deadline.since(now)),
+            idle: if self.lifetimes.to_idle.is_some() {
+                now.since(stamp.used)
+            } else {
+                Duration::ZERO
+            },
+        };
+        (now < self.lifetimes.end(stamp)).then_some(left)
     }
 
     /// Whether an entry is still to be found, now.

@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::iter::FusedIterator;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 
 use crate::store::Store;
 
@@ -44,4 +45,18 @@ impl<K, V> fmt::Debug for Iter<'_, K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Iter").field("next", &self.next).finish_non_exhaustive()
     }
+}
+
+// As a cache: an iterator that is used after a panic in a `clone` goes on behind that entry, or with it.
+impl<K, V> UnwindSafe for Iter<'_, K, V>
+where
+    K: UnwindSafe + RefUnwindSafe,
+    V: UnwindSafe + RefUnwindSafe,
+{
+}
+impl<K, V> RefUnwindSafe for Iter<'_, K, V>
+where
+    K: UnwindSafe + RefUnwindSafe,
+    V: UnwindSafe + RefUnwindSafe,
+{
 }

@@ -44,6 +44,9 @@
 //! that have left are dropped by later writes, in batches of 64, or by
 //! [`maintain`](Cache::maintain); dropping the cache drops all.
 //!
+//! *Time.* No operation finds an entry whose time is over, and each leaves once, with
+//! [`Cause::Expired`] (models: `expiry`; tests: `expiry`, `expiry_model`).
+//!
 //! # What it costs, and when to use something else
 //!
 //! * An insert may be **refused** ([`Insert::NotAdmitted`]): when too much waits for readers, which
@@ -51,7 +54,9 @@
 //!   being written at this instant. If every write must enter, use a map.
 //! * A value that leaves is not dropped at once, but up to 64 writes later. If destruction must be
 //!   prompt, as for connections and models, this is not the right cache.
-//! * There is no expiry, no weight and no async loading in this version.
+//! * An entry whose time is over keeps its room until somebody needs it or [sweeps](Cache::sweep): there
+//!   is no thread that would put it out, and a listener is told only then. If something must happen at
+//!   the very moment, as with leases, take timers.
 //! * [`get`](Cache::get) clones. For an `Arc` that writes the counter next to the value, which all
 //!   its readers share; [`with`](Cache::with) and [`Pinned::get`] do not.
 //! * On one thread, inserting into a full cache costs more than in a cache with locks.
@@ -62,6 +67,29 @@
 //! remember who has left and 4 to 7 of queue, allocated when the cache is built; for each entry its
 //! key, its value and a header of 16 bytes. For each thread that uses a cache about a kilobyte and a
 //! half, kept until the cache is dropped.
+//!
+//! Where entries expire ([`time_to_live`](Builder::time_to_live),
+//! [`time_to_idle`](Builder::time_to_idle), [`expire_with`](Builder::expire_with)) or are weighed, an
+//! entry's header takes 32 bytes more.
+//!
+//! # Watching a cache
+//!
+//! [`Cache::stats`] is a snapshot of counters. With the feature `metrics` it can be handed to a recorder,
+//! under the names that stand at `Stats::record_metrics`. With the feature `tracing` there are events,
+//! all with the target `hotset`, none with anything of a key or a value in it, and none on a hit or miss:
+//!
+//! | message | level | fields | when |
+//! |---|---|---|---|
+//! | `entry left` | TRACE | `cause`: [`Cause::name`] | an entry has left, and the listener was told |
+//! | `loaded` | TRACE | | a load has ended with a value |
+//! | `load failed` | DEBUG | `panicked` | a load has ended without one |
+//! | `not admitted` | DEBUG | | a write or a loaded value was refused |
+//! | `swept` | DEBUG | `entries` | [`sweep`](Cache::sweep) has ended |
+//! | `listener panicked` | WARN | `cause` | the panic is caught, and the listener stays on |
+//!
+//! A subscriber may use the cache. With the feature `serde` a [`Dump`] of a cache can be written to disk,
+//! so that it is warm after a restart. None of the features is on by default; where one is off there is
+//! nothing of it in the code.
 //!
 //! # Panics in your code
 //!
@@ -80,19 +108,25 @@ mod cache;
 mod clock;
 mod config;
 mod counter;
+mod dump;
 mod error;
+mod events;
 mod expiry;
 #[cfg(fuzzing)]
 mod fuzz;
 mod hash;
 mod iter;
 mod load;
+#[cfg(feature = "metrics")]
+mod metrics;
 #[cfg(all(hotset_loom, feature = "loom"))]
 mod model;
 mod node;
 mod pause;
 mod pinned;
 mod reclaim;
+#[cfg(doctest)]
+mod refused;
 mod removed;
 mod seed;
 mod slot;
@@ -107,6 +141,7 @@ mod weights;
 pub use builder::Builder;
 pub use cache::{Cache, DefaultHashBuilder, Insert};
 pub use config::{Cause, Policy};
+pub use dump::Dump;
 pub use error::{BuildError, LoadError};
 pub use iter::Iter;
 pub use pinned::Pinned;

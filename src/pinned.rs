@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
+use std::panic::{RefUnwindSafe, UnwindSafe};
 
 use equivalent::Equivalent;
 
@@ -132,8 +133,19 @@ impl<K, V, S: BuildHasher> Pinned<'_, K, V, S> {
     }
 }
 
+// As a cache (`cache`): a panic in user code leaves it whole, and a pin says nothing but "since when".
+impl<K, V, S> UnwindSafe for Pinned<'_, K, V, S> where Cache<K, V, S>: RefUnwindSafe {}
+impl<K, V, S> RefUnwindSafe for Pinned<'_, K, V, S> where Cache<K, V, S>: RefUnwindSafe {}
+
+/// Entries that `Debug` shows of a cache.
+const SHOWN: usize = 16;
+
+/// Up to sixteen entries.
 impl<K: fmt::Debug, V: fmt::Debug, S> fmt::Debug for Pinned<'_, K, V, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.iter()).finish()
+        let mut map = f.debug_map();
+        let mut entries = self.iter();
+        map.entries(entries.by_ref().take(SHOWN));
+        if entries.next().is_some() { map.finish_non_exhaustive() } else { map.finish() }
     }
 }

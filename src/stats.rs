@@ -11,6 +11,7 @@ use crate::table::sweep::Position;
 pub(crate) struct Local {
     pub(crate) hits: OwnedCounter,
     pub(crate) misses: OwnedCounter,
+    pub(crate) expired_misses: OwnedCounter,
     pub(crate) position: Position,
     /// Claims that the thread has made, so that no two of them are equal.
     pub(crate) claims: OwnedCounter,
@@ -34,6 +35,8 @@ pub struct Stats {
     pub hits: u64,
     /// Look-ups that found none. 0 if hits are not counted.
     pub misses: u64,
+    /// Misses among them that met an entry whose time was over. 0 if hits are not counted.
+    pub expired_misses: u64,
     /// Entries admitted: new keys and new values of old ones, loaded ones included.
     pub inserts: u64,
     /// Loaders that ran to their end, whatever it was.
@@ -68,6 +71,7 @@ impl Stats {
     pub(crate) fn add(&mut self, local: &Local) {
         self.hits += local.hits.read();
         self.misses += local.misses.read();
+        self.expired_misses += local.expired_misses.read();
         self.inserts += local.inserts.read();
         self.loads += local.loads.read();
         self.load_failures += local.load_failures.read();

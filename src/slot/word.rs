@@ -31,14 +31,52 @@ const READY: usize = 0b10;
 const LOADING: usize = 0b11;
 const STATE_BITS: u32 = STATE.count_ones();
 
-/// Bits of a claim that name the claimer.
-const THREAD_BITS: u32 = if usize::BITS == 64 { 20 } else { 12 };
-/// Bits of a claim that tell a thread's claims apart.
-const TURN_BITS: u32 = if usize::BITS == 64 { 16 } else { 8 };
+/// The fields of a claim in this machine's words.
+const FIELDS: Fields = Fields::of(usize::BITS);
 /// Threads that can use caches at one time.
-pub(crate) const MAX_THREADS: usize = 1 << THREAD_BITS;
+pub(crate) const MAX_THREADS: usize = 1 << FIELDS.thread;
 /// Nodes must be aligned to this, so that the low bits of their addresses are free.
 pub(crate) const NODE_ALIGN: usize = 1 << STATE_BITS;
+
+/// How many bits the fields of a claim have, from the top of the word down to its state. Arithmetic
+/// on numbers, so nothing follows from the order of bytes, and both widths are tested on any machine.
+#[derive(Clone, Copy, Debug)]
+struct Fields {
+    /// Of the hash.
+    identity: u32,
+    /// They tell a thread's claims apart.
+    turn: u32,
+    /// They name the claimer.
+    thread: u32,
+}
+
+impl Fields {
+    /// For words of `bits` bits: 64, or less.
+    const fn of(bits: u32) -> Self {
+        let (turn, thread) = if bits == 64 { (16, 20) } else { (8, 12) };
+        Self { identity: bits - turn - thread - STATE_BITS, turn, thread }
+    }
+
+    /// The word of a claim.
+    #[inline]
+    const fn claim(self, identity: u64, turn: u64, thread: u64) -> u64 {
+        let turn = turn & ((1 << self.turn) - 1);
+        let fields = (self.cut(identity) << self.turn | turn) << self.thread | thread;
+        fields << STATE_BITS | CLAIMED as u64
+    }
+
+    /// What of a hash fits in a claim.
+    #[inline]
+    const fn cut(self, identity: u64) -> u64 {
+        identity & ((1 << self.identity) - 1)
+    }
+
+    /// What a claim says of its hash.
+    #[inline]
+    const fn identity_of(self, word: u64) -> u64 {
+        word >> (self.turn + self.thread + STATE_BITS)
+    }
+}
 
 /// The states of a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,16 +143,8 @@ impl<N> Word<N> {
     #[inline]
     pub(crate) fn claim(hash: Hashed, thread: usize, turn: u64) -> Self {
         debug_assert!(thread < MAX_THREADS);
-        let turn = turn as usize & ((1 << TURN_BITS) - 1);
-        let fields = (Self::claim_identity(hash) << TURN_BITS | turn) << THREAD_BITS | thread;
-        Self(ptr::without_provenance_mut((fields << STATE_BITS) | CLAIMED))
-    }
-
-    /// The bits of `hash` that fit in a claim.
-    #[inline]
-    fn claim_identity(hash: Hashed) -> usize {
-        const BITS: u32 = usize::BITS - THREAD_BITS - TURN_BITS - STATE_BITS;
-        (hash.identity() & ((1 << BITS) - 1)) as usize
+        let word = FIELDS.claim(hash.identity(), turn, thread as u64);
+        Self(ptr::without_provenance_mut(word as usize))
     }
 
     #[inline(always)]
@@ -169,7 +199,7 @@ impl<N> Word<N> {
     /// machines, to one that looks like it: then two inserters needlessly wait for each other).
     #[inline]
     pub(crate) fn claims(self, hash: Hashed) -> bool {
-        self.0.addr() >> (TURN_BITS + THREAD_BITS + STATE_BITS) == Self::claim_identity(hash)
+        FIELDS.identity_of(self.0.addr() as u64) == FIELDS.cut(hash.identity())
     }
 
     /// The word of the same state with another node.
@@ -205,8 +235,30 @@ mod tests {
             let claim = Word::<u8>::claim(ha, t, n);
             prop_assert_eq!(claim.state(), State::Claimed);
             prop_assert!(claim.claims(ha));
-            prop_assert_eq!(claim.claims(hb), Word::<u8>::claim_identity(ha) == Word::<u8>::claim_identity(hb));
+            prop_assert_eq!(claim.claims(hb), FIELDS.cut(ha.identity()) == FIELDS.cut(hb.identity()));
             prop_assert_eq!(claim == Word::claim(ha, u, m), (t, n) == (u, m));
+        }
+    }
+
+    proptest! {
+        /// Whatever the machine's own words are.
+        #[test]
+        fn claims_fit_words_of_both_widths(
+            identity: u64, turn: u64, other in 0..1_u64 << 12, thread in 0..1_u64 << 12,
+        ) {
+            for bits in [32, 64] {
+                let fields = Fields::of(bits);
+                prop_assert_eq!(fields.identity + fields.turn + fields.thread + STATE_BITS, bits);
+                prop_assert!(fields.identity >= 10, "two inserters would often be taken for one");
+                let word = fields.claim(identity, turn, thread);
+                prop_assert!(bits == 64 || word >> bits == 0, "{word:x} in {bits} bits");
+                prop_assert_eq!(word as usize & STATE, CLAIMED);
+                prop_assert_eq!(fields.identity_of(word), fields.cut(identity));
+                let same = fields.claim(identity, turn, other) == word;
+                prop_assert_eq!(same, other == thread);
+                let next = fields.claim(identity, turn.wrapping_add(1), thread);
+                prop_assert!(next != word);
+            }
         }
     }
 

@@ -18,6 +18,7 @@
 use std::ptr::NonNull;
 
 use crate::config::Cause;
+use crate::events;
 use crate::expiry::{Age, Expiry, Stamp};
 use crate::node::{Node, NodeOwner};
 use crate::store::{Shield, Store, Trace};
@@ -111,6 +112,7 @@ impl<K, V> Store<K, V> {
             }
             owner.finish();
         }
+        events::swept(swept);
         swept
     }
 
@@ -169,7 +171,10 @@ impl<K, V> Store<K, V> {
 /// # Safety
 /// `node` came from a slot of the owner's cache, or from `owner`, and is protected, or kept by a share.
 #[inline(always)]
-unsafe fn stamp_of<K, V>(owner: NodeOwner<'_, K, V>, node: NonNull<Node<K, V>>) -> Stamp {
+pub(super) unsafe fn stamp_of<K, V>(
+    owner: NodeOwner<'_, K, V>,
+    node: NonNull<Node<K, V>>,
+) -> Stamp {
     // SAFETY: the caller's.
     let tail = unsafe { owner.tail(node) };
     tail.expect("a cache that lets entries expire gives its nodes a tail").stamp()

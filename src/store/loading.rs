@@ -24,6 +24,7 @@ use std::sync::Arc;
 
 use crate::config::Cause;
 use crate::error::LoadError;
+use crate::events;
 use crate::hash::Hashed;
 use crate::load::Running;
 use crate::node::{Failure, Node, NodeOwner, Outcome, Private, release};
@@ -103,6 +104,7 @@ impl<K, V: Clone> Store<K, V> {
                     drop(shield);
                     owner.local().loads.bump();
                     owner.local().not_admitted.bump();
+                    events::not_admitted();
                     return load().map_err(|error| LoadError::Failed(Arc::new(error)));
                 }
             }
@@ -198,6 +200,7 @@ impl<K, V: Clone> Lead<'_, K, V> {
             node.as_ref().conclude_ready(value);
             node.as_ref().settle();
         }
+        events::loaded();
         reach(Step::Settled);
 
         // From here on the value is everybody's; what follows is only about keeping it.
@@ -224,6 +227,7 @@ impl<K, V: Clone> Lead<'_, K, V> {
             }
         } else {
             owner.local().not_admitted.bump();
+            events::not_admitted();
             self::detach(store, owner, hash, place, node);
             false
         };
@@ -267,6 +271,7 @@ impl<K, V> Lead<'_, K, V> {
         let _share = Joined { owner, node };
         owner.local().loads.bump();
         owner.local().load_failures.bump();
+        events::load_failed(std::thread::panicking());
         // First out of the table, then known: see the module.
         if !planted(Seed::FailureStays) {
             detach(store, owner, hash, place, node);

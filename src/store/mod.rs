@@ -5,6 +5,7 @@
 //! shares, and free a batch of what nobody reads any more. `Leaving` is that last part, and it
 //! happens also when a user's `Eq` or `Clone` panics.
 
+mod dumping;
 mod expiring;
 mod loading;
 mod reading;
@@ -21,6 +22,7 @@ use equivalent::Equivalent;
 
 use crate::budget::Budget;
 use crate::config::{Cause, Policy};
+use crate::events;
 use crate::expiry::{Expiry, Stamp};
 use crate::hash::Hashed;
 use crate::node::{Node, NodeDomain, NodeOwner, Private, release};
@@ -77,7 +79,7 @@ pub(crate) struct Setup<K, V> {
 
 /// What functions of the user's say of an entry that comes: asked once, outside everything.
 #[derive(Clone, Copy)]
-struct Arrival {
+pub(crate) struct Arrival {
     weight: u64,
     stamp: Option<Stamp>,
 }
@@ -290,6 +292,7 @@ impl<K, V> Store<K, V> {
             self.tell_and_release(leaving.owner, old, cause);
         }
         leaving.owner.local().not_admitted.bump();
+        events::not_admitted();
         let (key, value) = fresh.into_entry();
         if self.is_too_heavy(weight) {
             Written::TooHeavy(key, value)
@@ -449,6 +452,7 @@ impl<K, V> Store<K, V> {
         let removed = Removed::new(node, Arc::clone(&self.domain));
         let local = self.domain.owner().local();
         local.left[cause.index()].bump();
+        events::left(cause);
         self.tell(removed.key(), &removed, cause);
         removed
     }
@@ -470,6 +474,7 @@ impl<K, V> Store<K, V> {
         reach(Step::BeforeRetire);
         // SAFETY: the caller unlinked the node and gives the slot's share up.
         unsafe { release(owner, node) };
+        events::left(cause);
     }
 
     fn tell(&self, key: &K, value: &V, cause: Cause) {
@@ -477,6 +482,7 @@ impl<K, V> Store<K, V> {
             // A listener that panics loses this one call.
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| listener(key, value, cause))) {
                 std::mem::forget(panic); // its destructor is a user's code, too
+                events::listener_panicked(cause);
             }
         }
     }

@@ -133,6 +133,9 @@ impl<K, V> Store<K, V> {
         };
         if trace == Trace::Use {
             self.count(owner, found);
+            if !found && self.count_hits {
+                owner.local().expired_misses.bump();
+            }
         }
         found
     }

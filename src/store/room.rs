@@ -17,6 +17,7 @@ use crate::hash::Hashed;
 use crate::node::{Node, NodeOwner, Tail};
 use crate::seed::{Seed, planted};
 use crate::store::{Leaving, Store};
+use crate::sync::MODEL;
 use crate::table::{Demand, Entrance};
 use crate::weights::{Held, Weights};
 
@@ -30,7 +31,9 @@ pub(crate) struct Weighing<K, V> {
 }
 
 /// Entries for which the table of a cache is built that is bounded by weight, unless the user says.
-const FIRST_SIZE: usize = 1024;
+const FIRST_SIZE: usize = if MODEL { 4 } else { 16_384 };
+/// To how many times its entries a table is enlarged that has no room for one more where it belongs.
+const GROWTH: usize = 4;
 
 /// How many entries the table is built for, if the user did not say.
 pub(super) fn first_size(max_entries: usize, max_weight: Option<u64>) -> usize {
@@ -147,8 +150,8 @@ impl<K, V> Store<K, V> {
     /// How many entries a table should be able to hold that has to grow.
     pub(super) fn size_wanted(&self) -> usize {
         match &self.weighing {
-            // Nobody knows how many will fit: as many again as there are.
-            Some(_) => self.len().saturating_mul(2).min(self.budget.max()),
+            // Nobody knows how many will fit. So much larger that ten million entries take few segments.
+            Some(_) => self.len().saturating_mul(GROWTH).min(self.budget.max()),
             None => self.budget.max(),
         }
     }
@@ -184,6 +187,14 @@ impl<K, V> Store<K, V> {
         }
     }
 
+    /// Room for one entry of this weight, if nobody has to leave for it.
+    pub(super) fn reserve_spare(&self, weight: u64) -> Option<Reserved<'_>> {
+        let room = self.budget.take()?;
+        let Some(weighing) = &self.weighing else { return Some(Reserved { room, held: None }) };
+        let mut held = weighing.weights.nothing();
+        held.draw(weight).then_some(Reserved { room, held: Some(held) })
+    }
+
     #[inline]
     fn reserve_free(&self, hash: Hashed) -> Option<(Reserved<'_>, Entrance)> {
         Some(self.entering(hash, self.budget.take()?))
@@ -207,6 +218,7 @@ impl<K, V> Store<K, V> {
         weight: u64,
     ) -> Option<(Reserved<'s>, Entrance)> {
         let owner = leaving.owner;
+        let entries = self.len();
         let mut room = self.budget.take();
         let mut held = weights.nothing();
         if held.draw(weight) && room.is_some() {
@@ -215,7 +227,7 @@ impl<K, V> Store<K, V> {
         }
         // Of the two bounds that which is reached says how much there is for the classes to share.
         let bound = if room.is_some() { weights.max() } else { weights.used() };
-        let demand = Demand { hash, weight, bound, entries: self.len() };
+        let demand = Demand { hash, weight, bound, entries };
         let mut newcomer = self.table.judge(demand);
         loop {
             if self.is_too_heavy(weight) {

@@ -1,6 +1,7 @@
 //! What shares a cache line? Six slots, their tags, their clock bits.
 
 use crate::clock;
+use crate::dump::Standing;
 use crate::slot::{Slot, Word};
 use crate::sync::{AtomicU64, Ordering};
 use crate::table::tags::{Lane, SLOTS, Tags};
@@ -32,12 +33,10 @@ impl<N> Bucket<N> {
 
     #[inline(always)]
     pub(crate) fn slot(&self, lane: Lane) -> &Slot<N> {
-        // What is subtracted is a constant, and a lane is eight times its slot, plus seven: where
-        // slots have eight bytes, nothing is left to compute.
-        let size = size_of::<Slot<N>>();
-        let offset = if size == 8 { lane.top_bit() as usize } else { lane.slot() * size + 7 };
-        // SAFETY: `offset - 7` is the size of a slot times its number, which is below `SLOTS`.
-        unsafe { &*self.slots.as_ptr().byte_add(offset).byte_sub(7) }
+        // What is subtracted is a constant.
+        // SAFETY: what is added, less seven, is the size of a slot times its number, which is below
+        // `SLOTS`.
+        unsafe { &*self.slots.as_ptr().byte_add(offset(lane, size_of::<Slot<N>>())).byte_sub(7) }
     }
 
     #[inline(always)]
@@ -156,10 +155,43 @@ impl<N> Bucket<N> {
         self.clock.store(clock::with_cold(self.clock(), lane, new), Ordering::Relaxed);
     }
 
+    /// The standing of the entry of `lane`, with one reference bit or two.
+    pub(crate) fn standing(&self, lane: Lane, one_level: bool) -> Standing {
+        clock::standing(self.clock(), lane, one_level)
+    }
+
+    /// Gives the entry of `lane` so many uses. What others change in between is lost.
+    pub(crate) fn credit(&self, lane: Lane, uses: u8, one_level: bool) {
+        let word = clock::with_uses(self.clock(), lane, uses, one_level);
+        // ORDERING: Relaxed. The clock word is advice.
+        self.clock.store(word, Ordering::Relaxed);
+    }
+
     /// Flips the bits that the hand changes in this bucket. What others change in between is lost.
     #[inline(always)]
     pub(crate) fn flip(&self, bits: u64) {
         // ORDERING: Relaxed. The clock word is advice, not worth a locked instruction per bucket.
         self.clock.store(self.clock() ^ bits, Ordering::Relaxed);
+    }
+}
+
+/// Where the slot of `lane` is among slots of `size` bytes, plus seven. A lane is eight times its slot,
+/// plus seven: where slots have eight bytes, nothing is left to compute.
+#[inline(always)]
+const fn offset(lane: Lane, size: usize) -> usize {
+    if size == 8 { lane.top_bit() as usize } else { lane.slot() * size + 7 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_of_both_widths_are_found() {
+        for size in [4, 8] {
+            for slot in 0..SLOTS {
+                assert_eq!(offset(Lane::of(slot), size), slot * size + 7);
+            }
+        }
     }
 }

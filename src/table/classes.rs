@@ -36,8 +36,13 @@ use crate::table::{Place, Table};
 /// Bits of a slot's number that name it in its bucket; those above are the bucket's.
 const SLOT_BITS: u32 = SLOTS.next_power_of_two().trailing_zeros();
 
+/// In a slot's number: its bucket is not in the arena, and is named by its cursor.
+const APPENDED: u32 = 1 << 31;
+
+/// Which bucket a number names, and which slot of it.
 #[inline]
 fn parts(number: u32) -> (usize, usize) {
+    let number = number & !APPENDED;
     ((number >> SLOT_BITS) as usize, (number & ((1 << SLOT_BITS) - 1)) as usize)
 }
 
@@ -263,7 +268,7 @@ impl<K, V> Table<K, V> {
         let ticket =
             if let Entrance::Drawn(ticket) = entrance { Some(ticket) } else { queue.draw() };
         // Without a place in the queue it is the hand's from the start.
-        let queued = ticket.zip(self.number(place));
+        let queued = ticket.zip(self.number(hash, place));
         place.bucket.chill(place.lane(), queued.is_some());
         if let Some((ticket, number)) = queued {
             reach(Step::Drawn);
@@ -346,17 +351,24 @@ impl<K, V> Table<K, V> {
         Some(node)
     }
 
-    /// The number of a slot of the arena, if it fits; appended segments have none.
+    /// The number of a slot, of a key with this hash, if it fits.
     #[inline]
-    fn number(&self, place: Place<'_, K, V>) -> Option<u32> {
-        let index = self.arena_index(place.bucket)?;
-        u32::try_from(index << SLOT_BITS | place.lane().slot()).ok()
+    fn number(&self, hash: Hashed, place: Place<'_, K, V>) -> Option<u32> {
+        let (bucket, mark) = match self.arena_index(place.bucket) {
+            Some(index) => (index, 0),
+            None => (self.cursor_of_appended(hash.place(), place.bucket)?, APPENDED),
+        };
+        let number = u32::try_from(bucket << SLOT_BITS | place.lane().slot()).ok()?;
+        (number & APPENDED == 0).then_some(number | mark)
     }
 
     #[inline]
     fn at_number(&self, number: u32) -> Option<(&Bucket<Node<K, V>>, Lane)> {
         let (index, slot) = parts(number);
-        Some((self.arena().get(index)?, (slot < SLOTS).then(|| Lane::of(slot))?))
+        let lane = (slot < SLOTS).then(|| Lane::of(slot))?;
+        let bucket =
+            if number & APPENDED == 0 { self.arena().get(index) } else { self.bucket_at(index) };
+        Some((bucket?, lane))
     }
 
     /// Slots in the order in which their entries would leave from the queues, if nobody used them:
@@ -370,7 +382,11 @@ impl<K, V> Table<K, V> {
                 clock::is_new(clock, lane) && clock::is_cold(clock, lane)
             })
         };
-        numbers.filter(cold).map(parts).map(|(index, slot)| (self.cursor_of(index), slot)).collect()
+        let cursor = |number| {
+            let (index, slot) = parts(number);
+            (if number & APPENDED == 0 { self.cursor_of(index) } else { index }, slot)
+        };
+        numbers.filter(cold).map(cursor).collect()
     }
 
     /// Whether the entry of `key` is on probation, and the uses to its credit.

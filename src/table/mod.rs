@@ -14,6 +14,7 @@ mod classes;
 mod ghost;
 mod probation;
 mod segment;
+mod standing;
 pub(crate) mod sweep;
 pub(crate) mod tags;
 mod weighed;

@@ -170,7 +170,8 @@ impl<K, V> Table<K, V> {
             let shard: &Segment<_> = &self.shards[position.next.get() as usize & self.mask];
             let mode = self.mode(position, patience, visited);
             // Rows of the first segment, which is as a rule all.
-            if let Some(bucket) = shard.buckets().get(row) {
+            let bucket = shard.buckets().get(row).or_else(|| self.appended_at(position));
+            if let Some(bucket) = bucket {
                 match evict_from(bucket, from, mode) {
                     Visit::Evicted(slot, node) => {
                         position.slot.set(slot as u64 + 1);
@@ -186,8 +187,6 @@ impl<K, V> Table<K, V> {
                         }
                     }
                 }
-            } else if let Some(node) = self.evict_appended(position, mode) {
-                return Some(node);
             }
             visited += 1;
             self.advance(position);
@@ -208,7 +207,7 @@ impl<K, V> Table<K, V> {
         }
     }
 
-    /// After `node` was unlinked from a bucket of the arena.
+    /// After `node` was unlinked from a bucket.
     #[inline(always)]
     pub(super) fn evicted(
         &self,
@@ -219,18 +218,50 @@ impl<K, V> Table<K, V> {
         // SAFETY: the exchange that emptied the slot gave us its share of the node.
         let place = unsafe { node.as_ref() }.place();
         if !std::ptr::eq(bucket, self.home_bucket(place)) {
-            self.vacated_in_arena(bucket, place);
+            self.vacated_elsewhere(bucket, place);
         }
         node
     }
 
-    /// After a slot of `bucket`, in the arena, was emptied of a node whose key has this `place`.
+    /// After a slot of `bucket` was emptied of a node whose key has this `place` and another home.
     #[inline(never)]
-    fn vacated_in_arena(&self, bucket: &Bucket<Node<K, V>>, place: u32) {
-        let Some(index) = self.arena_index(bucket) else { return };
+    fn vacated_elsewhere(&self, bucket: &Bucket<Node<K, V>>, place: u32) {
+        let Some(index) = self.arena_index(bucket) else {
+            if let Some(cursor) = self.cursor_of_appended(place, bucket) {
+                self.vacated_at(cursor, place);
+            }
+            return;
+        };
         let per_shard = self.shards[0].buckets().len();
         let shard: &Segment<_> = &self.shards[index / per_shard];
         Spot { shard, segment: shard, index: index % per_shard }.vacated(self, place);
+    }
+
+    /// The cursor of a bucket of an appended segment, which is in the shard of `place`.
+    #[cold]
+    pub(super) fn cursor_of_appended(
+        &self,
+        place: u32,
+        bucket: &Bucket<Node<K, V>>,
+    ) -> Option<usize> {
+        let shard = self.shard_index(place);
+        let mut rows = 0;
+        for segment in segments(&self.shards[shard]) {
+            let buckets = segment.buckets();
+            let offset = std::ptr::from_ref(bucket).addr().wrapping_sub(buckets.as_ptr().addr());
+            let index = offset / size_of::<Bucket<Node<K, V>>>();
+            if index < buckets.len() {
+                return Some((rows + index) << self.mask.count_ones() | shard);
+            }
+            rows += buckets.len();
+        }
+        None
+    }
+
+    /// The bucket with this cursor, if there is one.
+    #[cold]
+    pub(super) fn bucket_at(&self, cursor: usize) -> Option<&Bucket<Node<K, V>>> {
+        self.spot(cursor).map(|spot| spot.bucket())
     }
 
     /// The cursor of a bucket of the arena.
@@ -239,21 +270,12 @@ impl<K, V> Table<K, V> {
         (index % per_shard) << self.mask.count_ones() | (index / per_shard)
     }
 
-    /// `evict` from one bucket of an appended segment, if the position's shard has its row.
+    /// The bucket at which the thread stands, in an appended segment, if the shard has its row.
     #[cold]
     #[inline(never)]
-    fn evict_appended(&self, position: &Position, mode: Mode) -> Option<NonNull<Node<K, V>>> {
+    fn appended_at(&self, position: &Position) -> Option<&Bucket<Node<K, V>>> {
         let (ordinal, row) = (position.next.get() as usize, position.row.get() as usize);
-        let spot = self.spot(self.cursor_at(ordinal, row))?;
-        let from = position.slot.get() as usize;
-        let Visit::Evicted(slot, node) = evict_from(spot.bucket(), from, mode) else {
-            return None;
-        };
-        position.slot.set(slot as u64 + 1);
-        reach(Step::Unlinked);
-        // SAFETY: the exchange that emptied the slot gave us its share of the node.
-        spot.vacated(self, unsafe { node.as_ref() }.place());
-        Some(node)
+        self.bucket_at(self.cursor_at(ordinal, row))
     }
 
     /// Buckets that the hand visits in a turn, those included that do not exist.

@@ -105,13 +105,13 @@ impl Lane {
     }
 
     #[inline(always)]
-    pub(crate) fn slot(self) -> usize {
+    pub(crate) const fn slot(self) -> usize {
         self.0 as usize / 8
     }
 
     /// Eight times the slot's number, plus seven.
     #[inline(always)]
-    pub(crate) fn top_bit(self) -> u32 {
+    pub(crate) const fn top_bit(self) -> u32 {
         self.0
     }
 }

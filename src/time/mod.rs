@@ -143,14 +143,12 @@ impl Moment {
     }
 
     /// This much earlier, but not before the beginning.
-    #[allow(dead_code, reason = "for what comes next: dumps, refreshing ahead")]
     #[inline]
     pub(crate) fn before(self, time: Duration) -> Self {
         Self(self.0.saturating_sub(nanos(time)))
     }
 
     /// The time from `earlier` to this moment; zero if that is later.
-    #[allow(dead_code, reason = "for what comes next: dumps, refreshing ahead")]
     #[inline]
     pub(crate) fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))

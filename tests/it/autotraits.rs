@@ -7,7 +7,8 @@ use std::rc::Rc;
 use std::sync::MutexGuard;
 
 use hotset::{
-    BuildError, Builder, Cache, Cause, Insert, Iter, LoadError, Pinned, Policy, Removed, Stats,
+    BuildError, Builder, Cache, Cause, Dump, Insert, Iter, LoadError, ManualTime, Pinned, Policy,
+    Removed, Stats, TimeSource,
 };
 
 fn send<T: Send>() {}
@@ -40,6 +41,8 @@ fn send_and_sync() {
     sync::<Iter<'static, u64, String>>();
     send::<Builder<u64, String>>();
     send::<LoadError<String>>();
+    send::<(Dump<u64, String>, ManualTime, Box<dyn TimeSource>)>();
+    sync::<(Dump<u64, String>, ManualTime, Box<dyn TimeSource>)>();
     sync::<LoadError<String>>();
     send::<(BuildError, Stats, Cause, Policy)>();
     sync::<(BuildError, Stats, Cause, Policy)>();
@@ -68,6 +71,8 @@ fn not_send_or_not_sync() {
     assert_not!(Removed<Cell<u8>, u8>: Sync);
     assert_not!(Removed<u64, Guard>: Send);
     assert_not!(Insert<u64, Rc<u8>>: Send);
+    assert_not!(Dump<u64, Rc<u8>>: Send);
+    assert_not!(Dump<Cell<u8>, u64>: Sync);
     assert_not!(Iter<'static, u64, Cell<u8>>: Send);
     // A pin belongs to its thread.
     assert_not!(Pinned<'static, u64, u64, ()>: Send);
@@ -82,6 +87,15 @@ fn unwinding() {
     // A panic in user code leaves a cache whole (`panics`), so it may be used after one.
     unwind_safe::<C<u64, String>>();
     unwind_safe::<Removed<u64, String>>();
+    unwind_safe::<Pinned<'static, u64, String, ()>>();
+    unwind_safe::<Iter<'static, u64, String>>();
+    unwind_safe::<(Insert<u64, String>, LoadError<String>, BuildError, Stats, Cause, Policy)>();
+    unwind_safe::<(Dump<u64, String>, ManualTime)>();
+    // As far as what is in it can be.
+    assert_not!(C<u64, Cell<u8>>: RefUnwindSafe);
+    assert_not!(C<u64, &'static mut u8>: UnwindSafe);
+    assert_not!(Pinned<'static, u64, Cell<u8>, ()>: UnwindSafe);
+    assert_not!(Iter<'static, Cell<u8>, u64>: UnwindSafe);
 }
 
 #[test]
@@ -90,10 +104,11 @@ fn everything_can_be_printed() {
     debug::<Pinned<'static, u64, String, ()>>();
     debug::<Iter<'static, u64, String>>();
     debug::<(Removed<u64, String>, Insert<u64, String>, Stats, Cause, Policy)>();
-    debug::<(BuildError, LoadError<String>)>();
+    debug::<(BuildError, LoadError<String>, ManualTime)>();
     // Without bounds, so that any cache can be built with `expect`.
     struct Plain;
     debug::<Builder<Plain, Plain>>();
+    debug::<(Dump<Plain, Plain>, Iter<'static, Plain, Plain>)>();
 }
 
 #[test]

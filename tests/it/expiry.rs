@@ -207,6 +207,7 @@ fn reads_find_nothing_and_change_nothing() {
     assert!(format!("{cache:?}").contains("entries: {}"));
     assert_eq!((cache.len(), told(&log)), (10, vec![]), "a read made something leave");
     assert_eq!((cache.stats().hits, cache.stats().misses), (0, 4));
+    assert_eq!(cache.stats().expired_misses, 4);
     assert!(cache.validate().is_ok());
 }
 

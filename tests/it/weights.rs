@@ -1,13 +1,17 @@
 //! What does `max_weight` promise? One value at a time, then against a map that knows weights.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Instant;
 
 use hotset::{BuildError, Cache, Cause, Insert, Policy};
 use proptest::prelude::*;
 
-use crate::common::{Ledger, POLICIES, Tracked, boom, booms, check, times};
+use crate::common::{
+    Ledger, POLICIES, Random, Stop, Tracked, boom, booms, check, stress_time, times,
+};
 
 /// A cache of values that are their own weights.
 fn plain(max_weight: u64) -> Cache<u64, u64> {
@@ -241,7 +245,8 @@ fn each_value_is_weighed_once() {
 
 #[test]
 fn a_weigher_may_use_the_cache() {
-    let cell: Arc<Mutex<Option<Arc<Cache<u64, u64>>>>> = Arc::default();
+    type Itself = Option<Arc<Cache<u64, u64>>>;
+    let cell: Arc<Mutex<Itself>> = Arc::default();
     let inside = Arc::clone(&cell);
     let cache = Cache::builder()
         .max_weight(10)
@@ -518,5 +523,121 @@ proptest! {
         let Pair { cache, ledger, .. } = pair;
         drop(cache);
         ledger.assert_all_dropped();
+    }
+}
+
+// ---- many threads ---------------------------------------------------------------------------
+
+/// Six threads write what they like, one changes the bound, one looks from outside.
+#[test]
+fn the_weight_is_never_above_the_bound() {
+    for policy in POLICIES {
+        for bound in [1_u64, 40, 1000, 30_000] {
+            let ledger = Ledger::new();
+            let builder = Cache::builder().max_weight(bound).policy(policy);
+            let cache = builder.weigher(|_: &u64, value: &Tracked| value.n() % 64).build().unwrap();
+            let stop = Stop::default();
+            thread::scope(|scope| {
+                for t in 0..6 {
+                    let (cache, stop, ledger) = (&cache, &stop, &ledger);
+                    scope.spawn(move || {
+                        let mut random = Random::new(t + 1);
+                        while !stop.said() {
+                            let key = random.below(bound / 8 + 3);
+                            let value = ledger.make(random.below(1 << 20));
+                            match random.below(10) {
+                                0 => drop(cache.remove(&key)),
+                                1 => drop(cache.replace(key, value)),
+                                2 => drop(cache.get_or_insert_with(key, || value)),
+                                3 if key < 2 => cache.clear(),
+                                4 if key < 3 => cache.retain(|key, _| key % 2 == 0),
+                                5 => drop(cache.get(&key).map(|value| value.n())),
+                                _ => drop(cache.insert(key, value)),
+                            }
+                        }
+                    });
+                }
+                scope.spawn(|| {
+                    let mut random = Random::new(99);
+                    while !stop.said() {
+                        // Only this thread changes the bound, so what it set holds until it sets another.
+                        let now = 1 + random.below(bound);
+                        cache.set_max_weight(now).unwrap();
+                        for _ in 0..50 {
+                            let weight = cache.weight();
+                            assert!(weight <= now, "{weight} of {now}");
+                        }
+                    }
+                });
+                let _stop = stop.at_end();
+                let end = Instant::now() + stress_time() / 8;
+                while Instant::now() < end {
+                    let weight = cache.weight();
+                    assert!(weight <= bound, "{weight} of {bound}");
+                }
+            });
+            check(&cache);
+            // Nothing has leaked out of the books: all of the bound is there.
+            cache.set_max_weight(bound).unwrap();
+            cache.clear();
+            (0..bound.min(500)).for_each(|key| drop(cache.insert(key, ledger.make(1))));
+            assert_eq!(cache.weight(), bound.min(500));
+            check(&cache);
+            drop(cache);
+            ledger.assert_all_dropped();
+        }
+    }
+}
+
+#[test]
+fn nobody_leaves_below_the_bound_with_many_threads() {
+    let each = times(2000) as u64;
+    let sum = 8 * (1..=each).map(|n| n % 7 + 1).sum::<u64>();
+    let cache = Cache::builder().max_weight(sum).weigher(|_, &n: &u64| n).build().unwrap();
+    thread::scope(|scope| {
+        for t in 0..8_u64 {
+            let cache = &cache;
+            scope.spawn(move || {
+                for n in 1..=each {
+                    assert!(matches!(cache.insert(n * 8 + t, n % 7 + 1), Insert::New));
+                }
+            });
+        }
+    });
+    assert_eq!((cache.weight(), cache.len() as u64), (sum, 8 * each));
+    assert_eq!(cache.stats().evictions(Cause::Capacity), 0);
+    check(&cache);
+}
+
+/// The table grows under readers: what was written is found, always.
+#[test]
+fn readers_find_their_entries_while_the_table_grows() {
+    for policy in POLICIES {
+        let builder = Cache::builder().max_weight(1 << 40).weigher(|_, _: &u64| 1);
+        let cache = builder.expected_entries(64).policy(policy).build().unwrap();
+        let (written, most) = (AtomicU64::new(0), times(60_000) as u64);
+        thread::scope(|scope| {
+            let done = || written.load(SeqCst) == most;
+            for t in 0..3 {
+                let (cache, written) = (&cache, &written);
+                scope.spawn(move || {
+                    let mut random = Random::new(t + 1);
+                    while !done() {
+                        let n = written.load(SeqCst);
+                        if n > 0 {
+                            let key = random.below(n);
+                            assert_eq!(cache.get(&key), Some(key));
+                            assert_eq!(cache.pin().get(&(n - 1)), Some(&(n - 1)));
+                        }
+                    }
+                });
+            }
+            for key in 0..most {
+                assert!(matches!(cache.insert(key, key), Insert::New));
+                written.store(key + 1, SeqCst);
+            }
+        });
+        assert_eq!(cache.len() as u64, most);
+        check(&cache);
     }
 }

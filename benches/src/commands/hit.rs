@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::{Columns, pinned, throughput_table};
 use crate::measure::{Board, Contestant, interleave};
-use crate::peers::{Pinning, Reader, ReaderVisitor, each_reader};
+use crate::peers::{Pinning, QUARTER_HOUR, Reader, ReaderVisitor, each_reader, each_timed_reader};
 use crate::report::{Check, Report, grouped};
 use crate::settings::Settings;
 use crate::workload::{Cursor, Gets, PinnedGets, READS_PER_PIN, Uniform, fill_all};
@@ -18,7 +18,26 @@ pub fn run(settings: &Settings, report: &mut Report) -> Result<()> {
     for entries in [1_000, 20_000, 1_000_000] {
         show(entries, &measure(entries, settings), report);
     }
+    for entries in [1_000, 1_000_000] {
+        show_timed(entries, &measure_timed(entries, settings), report);
+    }
     Ok(())
+}
+
+fn show_timed(entries: u64, board: &Board, report: &mut Report) {
+    let title = format!("Hit where entries expire, 1 thread, {} entries", grouped(entries));
+    let columns = Columns { nanoseconds: true, hit_share: true, ..Columns::default() };
+    let mut table = throughput_table(title, board, 1, columns);
+    let minutes = QUARTER_HOUR.as_secs() / 60;
+    table.note(format!("Times to live and to idle: {minutes} minutes. Nothing expires meanwhile."));
+    report.add(table);
+}
+
+fn measure_timed(entries: u64, settings: &Settings) -> Board {
+    let mut line_up = LineUp { entries, contestants: Vec::new() };
+    each_timed_reader(&settings.only, &mut line_up);
+    let title = format!("hit where entries expire, {}", grouped(entries));
+    interleave(&title, line_up.contestants, settings.rounds, settings.round)
 }
 
 pub fn show(entries: u64, board: &Board, report: &mut Report) {

@@ -11,6 +11,7 @@ mod mutex_lru;
 mod papaya;
 mod quick_cache;
 mod scc;
+mod timed;
 
 use anyhow::{Result, bail};
 
@@ -22,6 +23,7 @@ pub use self::mutex_lru::MutexLru;
 pub use self::papaya::Papaya;
 pub use self::quick_cache::{QuickCache, QuickCacheOneShard, QuickCacheOwnHasher};
 pub use self::scc::Scc;
+pub use self::timed::{HotsetToIdle, HotsetToLive, MokaToLive, QUARTER_HOUR};
 
 /// Peers that only `semantics` shows: no speed is measured of them.
 const OF_SEMANTICS: [&str; 2] = ["mini-moka", "stretto"];
@@ -77,6 +79,7 @@ impl Only {
         let mut known = Names(OF_SEMANTICS.to_vec());
         each_reader(&Self::default(), &mut known);
         each_cache(&Self::default(), &mut known);
+        each_timed_reader(&Self::default(), &mut known);
         known.0.sort_unstable();
         known.0.dedup();
         for name in names {
@@ -144,6 +147,26 @@ pub fn each_reader(only: &Only, visitor: &mut impl ReaderVisitor) {
     show::<Floor>(only, visitor);
 }
 
+/// Shows hotset and moka as they are, and with entries that expire, to `visitor`.
+pub fn each_timed_reader(only: &Only, visitor: &mut impl ReaderVisitor) {
+    fn show<R: Reader>(only: &Only, visitor: &mut impl ReaderVisitor) {
+        if only.admits(R::NAME) {
+            visitor.reader::<R>();
+        }
+    }
+    fn show_pinning<R: Pinning>(only: &Only, visitor: &mut impl ReaderVisitor) {
+        if only.admits(R::NAME) {
+            visitor.reader::<R>();
+            visitor.pinning::<R>();
+        }
+    }
+    show_pinning::<Hotset>(only, visitor);
+    show_pinning::<HotsetToLive>(only, visitor);
+    show_pinning::<HotsetToIdle>(only, visitor);
+    show::<Moka>(only, visitor);
+    show::<MokaToLive>(only, visitor);
+}
+
 /// Shows every cache to `visitor`.
 pub fn each_cache(only: &Only, visitor: &mut impl CacheVisitor) {
     fn show<C: Cache>(only: &Only, visitor: &mut impl CacheVisitor) {
@@ -207,6 +230,7 @@ mod tests {
     #[test]
     fn every_reader_gives_back_what_was_put() {
         each_reader(&Only::default(), &mut Smoke);
+        each_timed_reader(&Only::default(), &mut Smoke);
     }
 
     #[test]

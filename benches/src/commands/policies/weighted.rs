@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
+use hotset::{Cache, Policy};
 use indicatif::ProgressBar;
 
 use crate::commands::capacity::Capacity;
@@ -16,9 +17,10 @@ const LOOK: usize = 4_096;
 
 type Replay = fn(u64, &Weighted, &ProgressBar) -> Outcome;
 
-/// Who takes part. hotset joins them when it bounds weights: a function like [`simulate`] that
-/// builds the cache with `bytes` and a weigher, and a line here.
-const CONTESTANTS: [(&str, Replay); 4] = [
+/// Who takes part: hotset itself, with both policies, and simulators.
+const CONTESTANTS: [(&str, Replay); 6] = [
+    ("hotset", |bytes, trace, bar| replay(Policy::Adaptive, bytes, trace, bar)),
+    ("hotset clock", |bytes, trace, bar| replay(Policy::Clock, bytes, trace, bar)),
     ("hotset adaptive (simulated)", simulate::<Adaptive>),
     ("LRU", simulate::<Lru>),
     ("GDSF", simulate::<Gdsf>),
@@ -116,6 +118,32 @@ fn simulate<S: Simulator>(bytes: u64, trace: &Weighted, bar: &ProgressBar) -> Ou
     outcome
 }
 
+/// hotset itself, as a user would build it who knows the mean size.
+fn replay(policy: Policy, bytes: u64, trace: &Weighted, bar: &ProgressBar) -> Outcome {
+    let mean = (trace.unique_bytes() / trace.sizes.len().max(1) as u64).max(1);
+    let expected = (bytes / mean).clamp(1, trace.sizes.len().max(1) as u64);
+    let cache = Cache::builder()
+        .max_weight(bytes.max(1))
+        .weigher(|_: &u32, &size: &u32| u64::from(size))
+        .expected_entries(expected as usize)
+        .policy(policy)
+        .build()
+        .expect("a bound of at least a byte, and a number of keys that are in memory");
+    let mut outcome = Outcome::default();
+    for ids in trace.trace.ids.chunks(LOOK) {
+        for &id in ids {
+            if let Some(size) = cache.get(&id) {
+                outcome.hits += 1;
+                outcome.bytes += u64::from(size);
+            } else {
+                cache.insert(id, trace.sizes[id as usize]);
+            }
+        }
+        bar.inc(ids.len() as u64);
+    }
+    outcome
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,6 +155,10 @@ mod tests {
         let trace = Weighted { trace, sizes: vec![10, 100, 1_000] };
         let outcome = simulate::<Lru>(110, &trace, &ProgressBar::hidden());
         assert_eq!((outcome.hits, outcome.bytes), (2, 110));
+        for policy in [Policy::Adaptive, Policy::Clock] {
+            let outcome = replay(policy, 1_110, &trace, &ProgressBar::hidden());
+            assert_eq!((outcome.hits, outcome.bytes), (3, 1_110));
+        }
         assert_eq!(bytes(Capacity::Percent(10.0), &trace), 111);
     }
 }

@@ -1,0 +1,162 @@
+//! Is the bound on weight kept at every step? (`src/weights`, `src/store/room`)
+//!
+//! M5: `burden` adds up what is in the table *at one time*, whatever the books say. M1, M3, M8:
+//! `settle`, which compares the books with the table, and the canaries.
+//!
+//! A value weighs its number modulo 8.
+
+use std::sync::Arc;
+
+use hotset_loom_tests::{Cache, Canary, Identity, Job, job, keys, race, settle, suite};
+
+suite! {
+    sound: two_newcomers, remove_makes_room, heavier_against_newcomer, lighter_against_newcomer,
+        heavier_against_remove, several_leave_for_one, lower_bound_against_insert,
+        raised_bound_against_insert;
+    wide:;
+    widest: two_heavy_ones, heavier_against_evictor;
+    campaign:;
+    seeded:
+        torn_weight = TornWeight in two_newcomers => "at one time",
+        room_before_slot = RoomBeforeSlot in remove_makes_room => "at one time",
+        heavier_first = HeavierFirst in heavier_against_newcomer => "at one time",
+}
+
+fn cache(max_weight: u64) -> Arc<Cache> {
+    let builder = hotset::Cache::builder()
+        .hasher(Identity)
+        .policy(hotset::Policy::Clock)
+        .max_weight(max_weight)
+        .weigher(|_: &u64, value: &Canary| value.read() % 8)
+        .expected_entries(2);
+    Arc::new(builder.build().expect("a bound, and a weigher"))
+}
+
+fn put(cache: &Cache, key: u64, weight: u64) -> bool {
+    cache.insert(key, Canary::new(weight)).is_admitted()
+}
+
+/// What is certainly in the table at one time weighs: see `crowd`.
+fn burden(cache: &Cache) -> u64 {
+    let pin = cache.pin();
+    let look = || pin.iter().map(|(key, canary)| (*key, std::ptr::from_ref(canary)));
+    let first: Vec<_> = look().collect();
+    let both =
+        pin.iter().filter(|(key, canary)| first.contains(&(**key, std::ptr::from_ref(*canary))));
+    both.map(|(_, canary)| canary.read() % 8).sum()
+}
+
+fn keeps_the_bound(cache: &Cache, max: u64) {
+    let burden = burden(cache);
+    assert!(burden <= max, "weight {burden} at one time, of {max}");
+    assert!(cache.weight() <= max, "weight {} counted, of {max}", cache.weight());
+}
+
+/// Writes, or is refused, and looks around.
+fn insert(key: u64, weight: u64, max: u64) -> Job<Cache> {
+    job(move |cache: &Cache| {
+        put(cache, key, weight);
+        keeps_the_bound(cache, max);
+    })
+}
+
+fn remove(key: u64) -> Job<Cache> {
+    job(move |cache: &Cache| drop(cache.remove(&key)))
+}
+
+/// There is room for one of two.
+fn two_newcomers() {
+    let cache = cache(3);
+    let [a, b] = keys(&cache, 0);
+    race(&cache, [insert(a, 2, 3), insert(b, 2, 3)]);
+    assert!(settle(&cache).len() <= 1);
+}
+
+/// A newcomer takes the room of one who leaves.
+fn remove_makes_room() {
+    let cache = cache(3);
+    let [a, b] = keys(&cache, 0);
+    assert!(put(&cache, a, 3));
+    race(&cache, [remove(a), insert(b, 2, 3)]);
+    assert!(settle(&cache).iter().all(|&key| key == b));
+}
+
+/// What a value needs more than the one before it, somebody else would like to have.
+fn heavier_against_newcomer() {
+    let cache = cache(3);
+    let [a, b] = keys(&cache, 0);
+    assert!(put(&cache, a, 1));
+    race(&cache, [insert(a, 3, 3), insert(b, 2, 3)]);
+    settle(&cache);
+}
+
+/// What a value needs less is given back once it is in its slot.
+fn lighter_against_newcomer() {
+    let cache = cache(3);
+    let [a, b] = keys(&cache, 0);
+    assert!(put(&cache, a, 3));
+    race(&cache, [insert(a, 1, 3), insert(b, 2, 3)]);
+    settle(&cache);
+}
+
+/// The entry leaves while its heavier value is on its way.
+fn heavier_against_remove() {
+    let cache = cache(3);
+    let [a] = keys(&cache, 0);
+    assert!(put(&cache, a, 1));
+    race(&cache, [insert(a, 3, 3), remove(a)]);
+    assert!(settle(&cache).len() <= 1);
+}
+
+/// Two light ones leave for a heavy one, and one of them by itself.
+fn several_leave_for_one() {
+    let cache = cache(2);
+    let [a, b, c] = keys(&cache, 0);
+    assert!(put(&cache, a, 1) && put(&cache, b, 1));
+    race(&cache, [insert(c, 2, 2), remove(a)]);
+    assert!(settle(&cache).iter().all(|&key| key != a));
+}
+
+/// Once the lower bound is in force nothing is above it.
+fn lower_bound_against_insert() {
+    let cache = cache(4);
+    let [a, b] = keys(&cache, 0);
+    assert!(put(&cache, a, 2));
+    let lower = job(|cache: &Cache| {
+        cache.set_max_weight(2).expect("a bound in range");
+        keeps_the_bound(cache, 2);
+    });
+    race(&cache, [lower, job(move |cache: &Cache| drop(put(cache, b, 2)))]);
+    assert!(settle(&cache).len() <= 1);
+}
+
+/// A bound that is raised and lowered again leaves the books right.
+fn raised_bound_against_insert() {
+    let cache = cache(1);
+    let [a] = keys(&cache, 0);
+    let change = job(|cache: &Cache| {
+        cache.set_max_weight(3).expect("a bound in range");
+        cache.set_max_weight(2).expect("a bound in range");
+        keeps_the_bound(cache, 2);
+    });
+    race(&cache, [change, job(move |cache: &Cache| drop(put(cache, a, 2)))]);
+    settle(&cache);
+}
+
+/// Each of two would put out whoever is there, the other one too.
+fn two_heavy_ones() {
+    let cache = cache(2);
+    let [a, b, c] = keys(&cache, 0);
+    assert!(put(&cache, a, 1));
+    race(&cache, [insert(b, 2, 2), insert(c, 2, 2)]);
+    assert!(settle(&cache).len() <= 1);
+}
+
+/// The entry is evicted while its heavier value is on its way.
+fn heavier_against_evictor() {
+    let cache = cache(3);
+    let [a, b] = keys(&cache, 0);
+    assert!(put(&cache, a, 1));
+    race(&cache, [insert(a, 2, 3), insert(b, 3, 3)]);
+    settle(&cache);
+}
