@@ -14,6 +14,7 @@ mod capacity;
 mod clock;
 mod compute;
 mod demonstrations;
+mod demonstrations_async;
 mod drops;
 mod dump;
 mod executors;

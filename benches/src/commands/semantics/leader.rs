@@ -32,11 +32,12 @@ trait Tasks: Send + Sync {
 
 fn tasks(peer: Peer) -> Option<Arc<dyn Tasks>> {
     Some(match peer {
+        Peer::Hotset => Arc::new(Hotset(hotset::Cache::new(1_000))),
         Peer::Moka => Arc::new(Moka(moka::future::Cache::new(1_000))),
         Peer::QuickCache => Arc::new(QuickCache(quick_cache::sync::Cache::new(1_000))),
         Peer::Foyer => Arc::new(Foyer::new()),
         Peer::Scc => Arc::new(Scc(scc::HashCache::with_capacity(0, 1_000))),
-        Peer::Hotset | Peer::MiniMoka | Peer::Stretto => return None,
+        Peer::MiniMoka | Peer::Stretto => return None,
     })
 }
 
@@ -117,6 +118,14 @@ impl Future for OneMorePoll {
 
 fn poll_once(future: &mut Loaded<'_>) -> Poll<u64> {
     future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+}
+
+struct Hotset(hotset::Cache<u64, u64>);
+
+impl Tasks for Hotset {
+    fn load(&self, key: u64, load: Load) -> Loaded<'_> {
+        Box::pin(self.0.get_or_insert_async(key, load))
+    }
 }
 
 struct Moka(moka::future::Cache<u64, u64>);

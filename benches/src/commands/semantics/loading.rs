@@ -50,13 +50,14 @@ struct Hotset(hotset::Cache<u64, u64>);
 
 impl Loading for Hotset {
     fn methods(&self) -> &'static [&'static str] {
-        &["try_get_or_insert_with", "get_or_insert_with"]
+        &["try_get_or_insert_with", "get_or_insert_with", "get_or_insert_async"]
     }
 
     fn load_by(&self, method: usize, key: u64, loader: &Loader) -> Result<u64, String> {
         match method {
             0 => self.0.try_get_or_insert_with(key, || loader()).map_err(|e| e.to_string()),
-            _ => Ok(self.0.get_or_insert_with(key, || sure(loader))),
+            1 => Ok(self.0.get_or_insert_with(key, || sure(loader))),
+            _ => Ok(block_on(self.0.get_or_insert_async(key, async { sure(loader) }))),
         }
     }
 
