@@ -154,7 +154,7 @@ impl<L: Source> ResourceCache<L> {
     ///
     /// If more is in use than the new bounds allow, idle resources are closed, least recently used
     /// first, then those that become idle; until it fits nothing is loaded. Who waits for what is now
-    /// heavier than all gets [`LeaseError::TooLarge`].
+    /// heavier than all gets [`LeaseError::TooLarge`](crate::LeaseError::TooLarge).
     ///
     /// # Errors
     ///

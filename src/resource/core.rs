@@ -16,6 +16,7 @@
 
 #![forbid(unsafe_code)]
 
+use std::any::Any;
 use std::hash::{BuildHasher, Hash};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -343,8 +344,15 @@ impl<L: Source> Ticking for Core<L> {
 
 /// Runs what may run a user's code. A panic in it is contained, and nothing of the cache is disturbed.
 pub(crate) fn quietly(act: impl FnOnce()) {
-    // The payload of the panic is a user's value too, and its destructor may panic as well.
     if let Err(panic) = catch_unwind(AssertUnwindSafe(act)) {
-        std::mem::forget(panic);
+        discard(panic);
+    }
+}
+
+/// Drops the payload of a panic. It is a user's value, too, and its destructor may panic as well: what
+/// that one throws is leaked.
+pub(crate) fn discard(panic: Box<dyn Any + Send>) {
+    if let Err(second) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+        std::mem::forget(second);
     }
 }

@@ -44,7 +44,7 @@ use crate::resource::loader::{CloseError, LoadContext, Loaded, Loader};
 ///     }
 /// }
 ///
-/// // With tokio: `|job: Job| drop(tokio::spawn(job))`. Here: a thread for each.
+/// // With tokio and the feature `tokio`: `tokio::runtime::Handle::current()`. Here: a thread for each.
 /// let spawn = |job: Job| drop(std::thread::spawn(|| job.run()));
 /// let cache = ResourceCache::builder_async(Pools, spawn).max_entries(1).build()?;
 /// assert_eq!(*cache.lease(&"db".to_string())?, b"db");
@@ -122,6 +122,17 @@ pub trait Spawn: Send + Sync + 'static {
 impl<F: Fn(Job) + Send + Sync + 'static> Spawn for F {
     fn spawn(&self, job: Job) {
         self(job);
+    }
+}
+
+/// Jobs as tasks of a runtime: for an [`AsyncLoader`]. (Those of a blocking loader would block the
+/// runtime's workers: leave them to the cache's own threads.) What the runtime drops when it is shut down
+/// goes on, on a thread of the cache's own.
+#[cfg(feature = "tokio")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tokio")))]
+impl Spawn for tokio::runtime::Handle {
+    fn spawn(&self, job: Job) {
+        drop(tokio::runtime::Handle::spawn(self, job));
     }
 }
 

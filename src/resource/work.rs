@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use crate::resource::core::{Core, quietly};
+use crate::resource::core::{Core, discard, quietly};
 use crate::resource::entry::{Entry, Event, Name, Real};
 use crate::resource::error::Failure;
 use crate::resource::inside::Inside;
@@ -157,7 +157,7 @@ impl<F: Future> Future for Guarded<F> {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(outcome)) => Some(outcome),
             Err(panic) => {
-                std::mem::forget(panic); // its destructor is a user's code, too
+                discard(panic);
                 None
             }
         };

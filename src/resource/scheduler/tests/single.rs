@@ -33,6 +33,37 @@ fn a_revived_victim_is_caught() {
     assert!(outcome.is_err(), "the seed was not caught");
 }
 
+/// A release that left nobody inside, of which the scheduler hears when somebody is inside again.
+fn story_of_the_late_word() {
+    let mut world = World::new(rules(3, Some(10)));
+    for key in [1, 2] {
+        world.ask(key, None);
+        world.estimate(0, Some(4));
+        world.load(0, true, None);
+    }
+    world.ask(3, None);
+    world.estimate(0, Some(9)); // waits, and one of the two would not be enough
+    world.release(0); // of 1
+    world.ask(1, None);
+    world.unload(1);
+    world.tell_scheduler(0);
+    assert!(world.closes.is_empty(), "it is in use again");
+    world.finish();
+}
+
+#[test]
+fn a_word_that_comes_late_closes_nothing() {
+    story_of_the_late_word();
+}
+
+#[test]
+fn a_close_under_use_is_caught() {
+    plant(Some(Seed::CloseUnderUse));
+    let outcome = std::panic::catch_unwind(story_of_the_late_word);
+    plant(None);
+    assert!(outcome.is_err(), "the seed was not caught");
+}
+
 #[test]
 fn closing_precedes_loading() {
     let mut world = World::new(rules(2, None));
