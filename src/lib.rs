@@ -178,6 +178,11 @@ pub use time::{ManualTime, TimeSource};
 #[doc = include_str!("../docs/migrating.md")]
 pub struct MigratingGuide;
 
+/// So are those of the front page.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;
+
 /// For `tests/stopped.rs`: stops threads at named steps. Not part of the API.
 #[cfg(hotset_pause)]
 #[doc(hidden)]
