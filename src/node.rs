@@ -385,7 +385,8 @@ impl<K, V> Node<K, V> {
 
     // ---- shares -----------------------------------------------------------------------------
 
-    /// Takes a share of a flight that is protected but of which the caller has none.
+    /// Takes a share of a flight, or of an entry (`store::compute`), that is protected but of which the caller
+    /// has none.
     pub(crate) fn join(&self) -> Join {
         // ORDERING: Relaxed. The exchange validates it.
         let mut shares = self.shares.load(Ordering::Relaxed);
@@ -423,7 +424,10 @@ impl<K, V> Node<K, V> {
     #[inline]
     fn leave(&self) -> bool {
         // ORDERING: Acquire. Partner: the Release decrement below of others that left. A node
-        // that was never joinable and has one share has nobody else who could add one.
+        // that was never joinable and has one share has nobody else who could add one; but `compute`, which
+        // joins entries: it has confirmed in the slot, before the unlinking that precedes this, that it did,
+        // and is seen here; or it gives back, by the line below, what it took too late, which counts down
+        // to one and not to zero.
         if self.shares.load(Ordering::Acquire) & (JOINABLE | COUNT) == 1 {
             return true;
         }

@@ -71,6 +71,8 @@ pub enum Seed {
     SoleFirst,
     /// Who takes a number out of the queue of probation gives its entry up without having unlinked it.
     QueueDecides,
+    /// `compute` does not confirm the share that it takes of an entry.
+    UnconfirmedShare,
     /// Who finds that an entry's time is over begins a flight in its place without having won it.
     RenewDecides,
     /// The room of an entry that makes way for a flight is not given back.

@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use crate::error::LoadError;
 use crate::hash::Hashed;
-use crate::load::Turn;
-use crate::store::flight::{Arrived, Asked, Joined, Lead, Loading, Missing, shared};
+use crate::load::{Running, Turn};
+use crate::store::flight::{Arrived, Asked, Concluded, Joined, Lead, Loading, Missing, shared};
 use crate::store::{Store, Trace};
 
 /// A key that was asked for, and its place among them.
@@ -50,11 +50,14 @@ impl<K: Hash + Eq, V: Clone> Store<K, V> {
             let mut batch = Batch { leads: Vec::new(), alone: Vec::new(), places: Vec::new() };
             let mut waiting: Vec<(Wanted<K>, Joined<'_, K, V>)> = Vec::new();
             let mut alone = Vec::new();
+            // While the caller leads flights and asks for other keys, listeners and values' `clone` may run.
+            let mut marks = Vec::new();
             for Wanted { at, hash, key } in wanted.drain(..) {
                 match self.ask(hash, key) {
                     Asked::Found(value) => outcomes[at] = Some(Ok(value)),
                     Asked::Joined(key, joined) => waiting.push((Wanted { at, hash, key }, joined)),
                     Asked::Leads(lead) => {
+                        marks.push(Running::enter(lead.node()));
                         batch.leads.push(lead);
                         batch.places.push(at);
                     }
@@ -65,6 +68,7 @@ impl<K: Hash + Eq, V: Clone> Store<K, V> {
                 batch.alone.push(key);
                 batch.places.push(at);
             }
+            drop(marks);
             self.load_batch(batch, &mut load, &mut outcomes);
             for (key, mut joined) in waiting {
                 if joined.is_reentrant() {
@@ -102,9 +106,11 @@ impl<K: Hash + Eq, V: Clone> Store<K, V> {
         // Sorted on the loader's stack: `Hash` and `Eq` may ask for these keys, too.
         let load = |keys: &[&K]| load(keys).map(|loaded| self.in_order(keys, loaded));
         let (leads, loaded) = Loading::run(leads, &alone, load);
-        let mut leads = leads.into_iter();
+        // All flights are over before anybody's code runs, which may ask for any of them.
+        let (mut kept, mut ended, mut unshared) = (Vec::new(), Vec::new(), Vec::new());
         match loaded {
             Ok(values) => {
+                let mut leads = leads.into_iter();
                 for (at, value) in places.into_iter().zip(values) {
                     let lead = leads.next();
                     if lead.is_none() {
@@ -112,15 +118,14 @@ impl<K: Hash + Eq, V: Clone> Store<K, V> {
                     }
                     outcomes[at] = Some(match value {
                         Some(Arrived { copy, value, arrival }) => {
-                            if let Some(lead) = lead {
-                                lead.succeed(value, arrival);
+                            match lead {
+                                Some(lead) => kept.push(lead.conclude(value, arrival)),
+                                None => unshared.push(value),
                             }
                             Ok(copy)
                         }
                         None => {
-                            if let Some(lead) = lead {
-                                lead.fail(Arc::new(Missing));
-                            }
+                            ended.extend(lead.map(|lead| lead.conclude_failed(Arc::new(Missing))));
                             Err(LoadError::Missing)
                         }
                     });
@@ -128,7 +133,7 @@ impl<K: Hash + Eq, V: Clone> Store<K, V> {
             }
             Err(error) => {
                 let error = Arc::new(error);
-                leads.for_each(|lead| lead.fail(shared(&error)));
+                ended.extend(leads.into_iter().map(|lead| lead.conclude_failed(shared(&error))));
                 for (n, at) in places.into_iter().enumerate() {
                     if n >= led {
                         self.loaded_alone(true);
@@ -137,18 +142,26 @@ impl<K: Hash + Eq, V: Clone> Store<K, V> {
                 }
             }
         }
+        drop((ended, unshared));
+        kept.into_iter().for_each(Concluded::keep);
     }
 
     /// What was loaded, in the order of `keys`. The first value of a key counts; other keys are not asked
     /// for.
     fn in_order(&self, keys: &[&K], loaded: Vec<(K, V)>) -> Vec<Option<Arrived<V>>> {
-        let places: HashMap<&K, usize, foldhash::fast::RandomState> =
-            keys.iter().enumerate().map(|(place, &key)| (key, place)).collect();
+        let mut places: HashMap<&K, Vec<usize>, foldhash::fast::RandomState> = HashMap::default();
+        for (place, &key) in keys.iter().enumerate() {
+            // As a rule one; the keys whose load cannot be shared may come more than once.
+            places.entry(key).or_default().push(place);
+        }
         let mut values: Vec<Option<Arrived<V>>> = keys.iter().map(|_| None).collect();
         for (key, value) in loaded {
-            if let Some(empty @ None) = places.get(&key).map(|&place| &mut values[place]) {
-                *empty = Some(self.arrived(&key, value));
+            let Some(places) = places.remove(&key) else { continue };
+            let (first, others) = (places[0], &places[1..]);
+            for &other in others {
+                values[other] = Some(self.arrived(&key, value.clone()));
             }
+            values[first] = Some(self.arrived(&key, value));
         }
         values
     }

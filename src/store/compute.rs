@@ -2,7 +2,10 @@
 //!
 //! The closure runs under protection of the entry that it sees and nothing else. Then nothing is protected,
 //! while the new value is weighed; a share of the entry that was seen keeps it, so that no other can have
-//! its address meanwhile. The decision counts only if the key still has that entry: by the exchange of
+//! its address meanwhile. That share is taken under protection by `join`, which never raises a count from
+//! zero, and then confirmed by a read-modify-write of the slot (`Slot::confirm`): whoever unlinks the entry
+//! after that sees the share, also on the short path of `Node::leave`. If the entry was unlinked before,
+//! the share is given back under the same protection, and the closure is asked again. The decision counts only if the key still has that entry: by the exchange of
 //! the very word that names it. Or if it still has none: by that of the word of a flight, or by the claim,
 //! which no second one of the key survives. Between the look and the exchange a key without an entry may
 //! have had one and lost it; it has none at the instant of the exchange, as the closure was told.
@@ -12,7 +15,7 @@ use std::ptr::NonNull;
 use crate::config::{Cause, Compute};
 use crate::hash::Hashed;
 use crate::load::part;
-use crate::node::{Node, NodeOwner, Private, release};
+use crate::node::{Join, Node, NodeOwner, Private, release};
 use crate::removed::Removed;
 use crate::slot::Word;
 use crate::store::{Leaving, Shield, Store, Written};
@@ -26,7 +29,7 @@ pub(crate) enum Decided<K, V> {
     Removed(Removed<K, V>),
 }
 
-/// The entry that a closure has seen, kept by a share.
+/// The entry that a closure has seen, kept by a share that was confirmed, or is given back under protection.
 struct Seen<'d, K, V> {
     owner: NodeOwner<'d, K, V>,
     node: NonNull<Node<K, V>>,
@@ -84,11 +87,11 @@ impl<K: Eq, V> Store<K, V> {
                     }
                 }
                 (Compute::Insert(value), _) => {
-                    let seen = present.map(|found| {
-                        // SAFETY: found READY and protected by `shield`.
-                        unsafe { found.node.as_ref() }.share();
-                        Seen { owner, node: found.node }
-                    });
+                    let seen = match present.map(|found| self.keep(owner, found)) {
+                        None => None,
+                        Some(Some(seen)) => Some(seen),
+                        Some(None) => continue,
+                    };
                     drop(shield);
                     let arrival = self.arrival(&key, &value);
                     let fresh = Private::entry(owner, hash.place(), key, value, arrival.stamp);
@@ -107,6 +110,20 @@ impl<K: Eq, V> Store<K, V> {
                 }
             }
         }
+    }
+
+    /// A share of the entry that was found, and is protected; `None` if it has just been unlinked.
+    fn keep<'d>(
+        &self,
+        owner: NodeOwner<'d, K, V>,
+        found: &Found<'_, K, V>,
+    ) -> Option<Seen<'d, K, V>> {
+        // SAFETY: found READY, and protected by the caller.
+        if unsafe { found.node.as_ref() }.join() == Join::Gone {
+            return None;
+        }
+        let seen = Seen { owner, node: found.node };
+        found.place.confirm(found.word).then_some(seen)
     }
 
     /// Whether what was found, and is protected, is an entry that is not over.

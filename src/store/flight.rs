@@ -372,15 +372,24 @@ impl<'s, K, V> Lead<'s, K, V> {
     }
 
     /// The flight has its value.
-    pub(crate) fn succeed(self, value: V, Arrival { weight, stamp }: Arrival) {
+    pub(crate) fn succeed(self, value: V, arrival: Arrival) {
+        self.conclude(value, arrival).keep();
+    }
+
+    /// Gives the value to all who wait. Runs no user code.
+    pub(super) fn conclude(self, value: V, arrival: Arrival) -> Concluded<'s, K, V> {
+        let Arrival { weight, stamp } = arrival;
         let flight = self.into_flight();
-        let (store, node, place, hash) = (flight.store, flight.node(), flight.place, flight.hash);
+        let (store, node) = (flight.store, flight.node());
         let owner = store.domain.owner();
         owner.local().loads.bump();
         // SAFETY: the leader's share keeps the node, which is of this cache.
         let tail = unsafe { owner.tail(flight.node) };
-        if let (Some(tail), Some(stamp)) = (tail, stamp) {
-            tail.set_stamp(stamp);
+        if let Some(tail) = tail {
+            tail.set_weight(weight); // what it will be owed by, whether it is admitted or not
+            if let Some(stamp) = stamp {
+                tail.set_stamp(stamp);
+            }
         }
         // SAFETY: the leader concludes and settles once, since `self` is used up here. Its share is
         // given up at the end, when all else is done.
@@ -390,8 +399,75 @@ impl<'s, K, V> Lead<'s, K, V> {
         };
         events::loaded();
         reach(Step::Settled);
+        Concluded { share, weight }
+    }
 
-        // From here on the value is everybody's; what follows is only about keeping it.
+    /// The flight has failed; `failure` is for those who wait.
+    pub(crate) fn fail(self, failure: Failure) {
+        let store = self.0.store;
+        let _leaving = store.leaving(store.domain.owner());
+        drop(self.conclude_failed(failure));
+    }
+
+    /// `fail`, but for the leader's share, which is given back, and what it leads to: runs no user code.
+    pub(super) fn conclude_failed(self, failure: Failure) -> Option<Parting<'s, K, V>> {
+        // SAFETY: the leader concludes once: `end` uses `self` up.
+        self.end(|node| unsafe { node.conclude_failed(failure) })
+    }
+
+    /// The loader has panicked.
+    pub(crate) fn panicked(self) {
+        let store = self.0.store;
+        let _leaving = store.leaving(store.domain.owner());
+        drop(self.conclude_panicked());
+    }
+
+    /// As `conclude_failed`.
+    fn conclude_panicked(self) -> Option<Parting<'s, K, V>> {
+        // SAFETY: as above.
+        self.end(|node| unsafe { node.conclude_panicked() })
+    }
+
+    /// Ends a flight that has no value.
+    fn end(self, conclude: impl FnOnce(&Node<K, V>) -> u32) -> Option<Parting<'s, K, V>> {
+        let flight = self.into_flight();
+        let (store, node) = (flight.store, flight.node());
+        let owner = store.domain.owner();
+        owner.local().loads.bump();
+        owner.local().load_failures.bump();
+        // First out of the table, then known: see the module.
+        if !planted(Seed::FailureStays) {
+            flight.detach();
+        }
+        let counted = conclude(node);
+        events::load_failed(node.outcome() == Outcome::Panicked);
+        if planted(Seed::SilentPanic) && node.outcome() == Outcome::Panicked {
+            return None;
+        }
+        // SAFETY: the leader settles once, after the outcome; it has its share, which goes with what is
+        // returned.
+        let share = unsafe { Parting(flight, node.settle(counted)) };
+        if planted(Seed::FailureStays) {
+            flight.detach();
+        }
+        Some(share)
+    }
+}
+
+/// A flight that has given its value to those who waited. What follows is only about keeping it.
+#[must_use]
+pub(super) struct Concluded<'s, K, V> {
+    share: Parting<'s, K, V>,
+    weight: u64,
+}
+
+impl<K, V> Concluded<'_, K, V> {
+    /// Puts the value into the cache, if it is to be there. Runs listeners.
+    pub(super) fn keep(self) {
+        let Self { share, weight } = self;
+        let flight = share.0;
+        let (store, node, place, hash) = (flight.store, flight.node(), flight.place, flight.hash);
+        let owner = store.domain.owner();
         let mut leaving = store.leaving(owner);
         let loading = Word::loading(flight.node.as_ptr());
         let admitted = if !place.holds(loading) {
@@ -431,42 +507,6 @@ impl<'s, K, V> Lead<'s, K, V> {
             store.tell(node.key(), unsafe { node.value() }, Cause::Rejected);
         }
     }
-
-    /// The flight has failed; `failure` is for those who wait.
-    pub(crate) fn fail(self, failure: Failure) {
-        // SAFETY: the leader concludes once: `end` uses `self` up.
-        self.end(|node| unsafe { node.conclude_failed(failure) });
-    }
-
-    /// The loader has panicked.
-    pub(crate) fn panicked(self) {
-        // SAFETY: as above.
-        self.end(|node| unsafe { node.conclude_panicked() });
-    }
-
-    /// Ends a flight that has no value.
-    fn end(self, conclude: impl FnOnce(&Node<K, V>) -> u32) {
-        let flight = self.into_flight();
-        let (store, node) = (flight.store, flight.node());
-        let owner = store.domain.owner();
-        let _leaving = store.leaving(owner);
-        owner.local().loads.bump();
-        owner.local().load_failures.bump();
-        // First out of the table, then known: see the module.
-        if !planted(Seed::FailureStays) {
-            flight.detach();
-        }
-        let counted = conclude(node);
-        events::load_failed(node.outcome() == Outcome::Panicked);
-        if planted(Seed::SilentPanic) && node.outcome() == Outcome::Panicked {
-            return;
-        }
-        // SAFETY: the leader settles once, after the outcome; it has its share, given up here.
-        drop(unsafe { Parting(flight, node.settle(counted)) });
-        if planted(Seed::FailureStays) {
-            flight.detach();
-        }
-    }
 }
 
 impl<K, V> Drop for Lead<'_, K, V> {
@@ -478,7 +518,7 @@ impl<K, V> Drop for Lead<'_, K, V> {
 }
 
 /// A counted share of a flight that has its outcome, given back when dropped.
-struct Parting<'s, K, V>(Flight<'s, K, V>, LastRoom);
+pub(super) struct Parting<'s, K, V>(Flight<'s, K, V>, LastRoom);
 
 impl<K, V> Drop for Parting<'_, K, V> {
     fn drop(&mut self) {
@@ -501,8 +541,9 @@ impl<'s, K, V> Loading<'s, K, V> {
         more: &[K],
         load: impl FnOnce(&[&K]) -> R,
     ) -> (Vec<Lead<'s, K, V>>, R) {
-        let _running = Running::enter_all(leads.iter().map(Lead::node));
         let mut this = Self(leads);
+        // Dropped before `this`, which frees the flights.
+        let _running = Running::enter_all(this.0.iter().map(Lead::node));
         let keys: Vec<&K> = this.0.iter().map(Lead::key).chain(more).collect();
         let loaded = load(&keys);
         (std::mem::take(&mut this.0), loaded)
@@ -511,7 +552,11 @@ impl<'s, K, V> Loading<'s, K, V> {
 
 impl<K, V> Drop for Loading<'_, K, V> {
     fn drop(&mut self) {
-        self.0.drain(..).for_each(Lead::panicked);
+        let Some(store) = self.0.first().map(Lead::store) else { return };
+        let _leaving = store.leaving(store.domain.owner());
+        // All are over before anybody's code runs, which may ask for any of them.
+        let ended: Vec<_> = self.0.drain(..).map(Lead::conclude_panicked).collect();
+        drop(ended);
     }
 }
 
@@ -521,8 +566,9 @@ pub(crate) struct LoadingOne<'s, K, V>(Option<Lead<'s, K, V>>);
 impl<'s, K, V> LoadingOne<'s, K, V> {
     /// Runs `load` as the loader of the flight. Gives back the lead, still to be finished.
     pub(crate) fn run<R>(lead: Lead<'s, K, V>, load: impl FnOnce(&K) -> R) -> (Lead<'s, K, V>, R) {
-        let _running = Running::enter(lead.node());
+        let flight = lead.node();
         let mut this = Self(Some(lead));
+        let _running = Running::enter(flight); // dropped before `this`, which frees the flight
         let Some(lead) = &this.0 else { unreachable!("just put there") };
         let loaded = load(lead.key());
         let Some(lead) = this.0.take() else { unreachable!("taken only here and in `drop`") };

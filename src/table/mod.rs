@@ -137,6 +137,10 @@ impl<'t, K, V> Place<'t, K, V> {
         self.slot().load() == word
     }
 
+    pub(crate) fn confirm(&self, word: Word<Node<K, V>>) -> bool {
+        self.slot().confirm(word)
+    }
+
     #[inline]
     pub(crate) fn renew(&self, from: Word<Node<K, V>>, to: Word<Node<K, V>>) -> bool {
         self.slot().renew(from, to)

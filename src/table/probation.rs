@@ -82,10 +82,20 @@ impl Handful {
         self.arrivals.get() as u32
     }
 
+    /// The places in the ring that the thread has drawn and not filled: one or none. One that others have
+    /// taken out meanwhile is forgotten.
+    fn empty(&self, ends: Ends) -> u32 {
+        let drawn = self.drawn.get();
+        if drawn != 0 && (drawn as u32).wrapping_sub(ends.head) >= ends.len() {
+            self.drawn.set(0);
+        }
+        (self.drawn.get() >> 32) as u32
+    }
+
     /// Takes in what `ends` are.
     fn see(&self, ends: Ends) {
-        let drawn = (self.drawn.get() >> 32) as u32;
-        let (waiting, coming) = (ends.len().wrapping_sub(drawn), self.coming.get());
+        let drawn = self.empty(ends);
+        let (waiting, coming) = (ends.len() - drawn, self.coming.get());
         self.waiting.set(u64::from(waiting) + u64::from(self.leaving()) + coming);
         self.arrivals.set(u64::from(ends.tail.wrapping_sub(drawn).wrapping_add(coming as u32)));
     }
@@ -215,9 +225,6 @@ impl Probation {
         let next = hand.next.get() as u32;
         hand.next.set(u64::from(next.wrapping_add(1)));
         hand.waiting.set(hand.waiting.get() - 1);
-        if hand.drawn.get() == DRAWN | u64::from(next) {
-            hand.drawn.set(0); // others were faster: it has left before it came
-        }
         self.weigh(next, 0);
         Some(self.place(next).get())
     }
@@ -231,8 +238,8 @@ impl Probation {
             let ends = Ends::of(self.ends.get());
             // For what has no room the hand of the clock will do.
             let come = coming.min((self.places.len() as u32).saturating_sub(ends.len()));
-            let empty = (hand.drawn.get() >> 32) as u32; // a place of this thread's without a number
-            let leave = most.min((ends.len() + come).saturating_sub(empty));
+            let empty = hand.empty(ends);
+            let leave = most.min(ends.len() + come - empty);
             let draw = u32::from(most == 1 && leave == 1 && empty == 0 && coming == 0);
             let after = ends.moved(leave, come + draw);
             if !self.ends.exchange(ends.word(), after.word()) {

@@ -206,3 +206,67 @@ fn extending_and_collecting() {
     check(&hashed);
     check(&cache);
 }
+
+/// A cache whose listener asks for `asks` when an entry with a key of 100 or more leaves; in a thread that
+/// is given up when it hangs.
+fn asked_by_a_listener(
+    build: impl FnOnce(hotset::Builder<u32, u32>) -> hotset::Builder<u32, u32> + Send + 'static,
+    asks: u32,
+    act: impl FnOnce(&Cache<u32, u32>) + Send + 'static,
+) {
+    use std::sync::{OnceLock, Weak};
+    let (done, over) = mpsc::channel();
+    thread::spawn(move || {
+        let cell: Arc<OnceLock<Weak<Cache<u32, u32>>>> = Arc::default();
+        let inside = Arc::clone(&cell);
+        let listener = move |key: &u32, _: &u32, _| {
+            if *key >= 100
+                && let Some(cache) = inside.get().and_then(Weak::upgrade)
+            {
+                let _ = cache.try_get_or_insert_with(asks, || Ok::<_, ()>(1234));
+            }
+        };
+        let cache = Arc::new(build(Cache::builder().on_evict(listener)).build().unwrap());
+        cell.set(Arc::downgrade(&cache)).unwrap();
+        act(&cache);
+        done.send(()).unwrap();
+    });
+    let patience = std::time::Duration::from_secs(60);
+    assert!(over.recv_timeout(patience).is_ok(), "a load of many waits for itself");
+}
+
+fn themselves(keys: &[&u32]) -> Result<Vec<(u32, u32)>, ()> {
+    Ok(keys.iter().map(|key| (**key, **key)).collect())
+}
+
+#[test]
+fn a_victims_listener_may_ask_for_another_key_of_the_batch() {
+    asked_by_a_listener(
+        |builder| builder.max_entries(1),
+        2,
+        |cache| {
+            assert!(cache.insert(100, 0).is_admitted());
+            let loaded = cache.load_many([1, 2], themselves);
+            assert!(loaded.into_iter().map(Result::unwrap).eq([1, 2]));
+        },
+    );
+}
+
+#[test]
+fn the_listener_of_one_that_is_over_may_ask_for_another_key_of_the_batch() {
+    let time = hotset::ManualTime::new();
+    let source = time.clone();
+    asked_by_a_listener(
+        move |builder| {
+            let lifetime = std::time::Duration::from_secs(1);
+            builder.max_entries(8).time_source(source).time_to_live(lifetime)
+        },
+        1,
+        move |cache| {
+            assert!(cache.insert(100, 0).is_admitted());
+            time.advance(std::time::Duration::from_secs(2));
+            let loaded = cache.load_many([1, 100], themselves);
+            assert!(loaded.into_iter().map(Result::unwrap).eq([1, 100]));
+        },
+    );
+}

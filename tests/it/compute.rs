@@ -249,3 +249,54 @@ fn an_entry_whose_time_is_over_is_no_value() {
     assert!(cache.stats().evictions(Cause::Expired) >= 2);
     check(&cache);
 }
+
+/// The entry that a closure has seen leaves while it decides, and another one of the key gets its block.
+#[test]
+fn an_entry_that_left_under_the_closure_is_not_taken_for_its_successor() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Arc, OnceLock};
+
+    static CACHE: OnceLock<Cache<u32, Counted>> = OnceLock::new();
+    thread_local! { static ARMED: Cell<bool> = const { Cell::new(false) }; }
+    #[derive(Clone)]
+    struct Counted(u32, Arc<AtomicUsize>);
+    impl Drop for Counted {
+        fn drop(&mut self) {
+            self.1.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    let new = |n| Counted(n, Arc::default());
+    let cache = CACHE.get_or_init(|| {
+        let weigher = |_: &u32, value: &Counted| {
+            if ARMED.replace(false)
+                && let Some(cache) = CACHE.get()
+            {
+                cache.maintain();
+                cache.insert(1, Counted(777, Arc::clone(&value.1)));
+            }
+            1
+        };
+        Cache::builder().max_weight(100).weigher(weigher).build().unwrap()
+    });
+    cache.insert(1, new(1));
+    let mut seen = Vec::new();
+    let done = cache.compute(1, |now| {
+        seen.push(now.map(|now| now.0));
+        if seen.len() == 1 {
+            drop(cache.remove(&1));
+            ARMED.set(true);
+        }
+        Compute::Insert(new(now.map_or(0, |now| now.0) + 1))
+    });
+    assert_eq!(seen.first(), Some(&Some(1)));
+    assert!(seen.len() > 1, "decided on an entry that had left");
+    let Computed::Written(written) = done else { panic!() };
+    if let Insert::Replaced(old) = written {
+        let dropped = Arc::clone(&old.value().1);
+        let before = dropped.load(Ordering::SeqCst);
+        cache.maintain();
+        assert_eq!(dropped.load(Ordering::SeqCst), before, "dropped while a handle of it lives");
+        assert_eq!(old.0, 777);
+    }
+    check(cache);
+}

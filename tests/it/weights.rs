@@ -641,3 +641,37 @@ fn readers_find_their_entries_while_the_table_grows() {
         check(&cache);
     }
 }
+
+/// A load that is detached while it runs weighs what it weighs until it is freed.
+#[test]
+fn what_detached_loads_leave_is_owed_by_its_weight() {
+    use std::sync::atomic::AtomicI64;
+    static LIVE: AtomicI64 = AtomicI64::new(0);
+    struct Heavy(i64);
+    impl Heavy {
+        fn new(weight: i64) -> Self {
+            LIVE.fetch_add(weight, SeqCst);
+            Self(weight)
+        }
+    }
+    impl Clone for Heavy {
+        fn clone(&self) -> Self {
+            Self::new(self.0)
+        }
+    }
+    impl Drop for Heavy {
+        fn drop(&mut self) {
+            LIVE.fetch_sub(self.0, SeqCst);
+        }
+    }
+    let weigher = |_: &u32, value: &Heavy| value.0 as u64;
+    let cache = Cache::builder().max_weight(1000).weigher(weigher).build().unwrap();
+    for key in 0..1000 {
+        drop(cache.get_or_insert_with(key, || {
+            cache.remove(&key);
+            Heavy::new(500)
+        }));
+        // The bound, a slack of one such value, and the one in hand.
+        assert!(LIVE.load(SeqCst) <= 1000 + 2 * 500, "{} alive", LIVE.load(SeqCst));
+    }
+}
