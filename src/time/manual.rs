@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use crate::seed::{Seed, planted};
 use crate::time::{Listener, Moment, TimeSource};
 
 /// Time that passes only when it is told to: for tests.
@@ -64,17 +65,25 @@ impl ManualTime {
     /// returns: waits that are over have ended, closes that are due have been handed out. That is done
     /// on the thread that calls this, and takes the locks of these caches one after the other.
     pub fn advance(&self, by: Duration) {
+        if planted(Seed::TellThenMove) {
+            self.tell();
+        }
         // ORDERING: Release, and Acquire for what it replaces. Partner: the load in `now`. Who sees
         // the new time sees what the thread that moved it did before.
         let _ = self
             .0
             .now
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| Some(Moment(now).after(by).0));
+        if !planted(Seed::TellThenMove) {
+            self.tell();
+        }
+    }
+
+    /// Calls who listens, outside of the lock.
+    fn tell(&self) {
         let listeners = self.listeners().clone();
-        for listener in listeners {
-            if let Some(listener) = listener.upgrade() {
-                listener();
-            }
+        for listener in listeners.iter().filter_map(Weak::upgrade) {
+            listener();
         }
     }
 
@@ -107,6 +116,7 @@ impl fmt::Debug for ManualTime {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::seed::plant;
 
     /// A listener that notes what it is that it sees.
     fn notes(time: &ManualTime) -> (Arc<Mutex<Vec<Duration>>>, Arc<Listener>) {
@@ -115,8 +125,7 @@ mod tests {
         (seen, Arc::new(move || notes.lock().unwrap().push(time.now())))
     }
 
-    #[test]
-    fn an_advance_tells_all_who_listen_after_it_moved() {
+    fn story_of_two_listeners() {
         let time = ManualTime::new();
         let second = Duration::from_secs(1);
         let (early, first) = notes(&time);
@@ -127,6 +136,19 @@ mod tests {
         time.advance(second);
         assert_eq!(*early.lock().unwrap(), [second, 2 * second]);
         assert_eq!(*late.lock().unwrap(), [2 * second]);
+    }
+
+    #[test]
+    fn an_advance_tells_all_who_listen_after_it_moved() {
+        story_of_two_listeners();
+    }
+
+    #[test]
+    fn an_advance_that_tells_too_early_is_caught() {
+        plant(Some(Seed::TellThenMove));
+        let outcome = std::panic::catch_unwind(story_of_two_listeners);
+        plant(None);
+        assert!(outcome.is_err(), "the seed was not caught");
     }
 
     #[test]
@@ -145,11 +167,8 @@ mod tests {
     /// What a listener does may build a cache by the same time, and move it.
     #[test]
     fn a_listener_may_use_the_time_that_calls_it() {
-        let (time, (seen, inner)) = {
-            let time = ManualTime::new();
-            let notes = notes(&time);
-            (time, notes)
-        };
+        let time = ManualTime::new();
+        let (seen, inner) = notes(&time);
         let outer: Arc<Listener> = {
             let (time, inner) = (time.clone(), Arc::downgrade(&inner));
             Arc::new(move || {
