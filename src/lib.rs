@@ -167,8 +167,8 @@ pub use pinned::Pinned;
 pub use removed::Removed;
 pub use resource::{
     Async, AsyncLoader, CloseError, Holder, Job, Lease, LeaseError, LoadContext, Loaded, Loader,
-    ManualClock, Phase, Reentrant, Report, ResourceBuildError, ResourceBuilder, ResourceCache,
-    Snapshot, Spawn, State, from_fn,
+    Phase, Reentrant, Report, ResourceBuildError, ResourceBuilder, ResourceCache, Snapshot, Spawn,
+    State, from_fn,
 };
 pub use stats::Stats;
 pub use time::{ManualTime, TimeSource};

@@ -103,6 +103,8 @@ pub enum Seed {
     LookThenRetire,
     /// A lease is given back with Relaxed.
     RelaxedRelease,
+    /// An advance of manual time tells who listens, and then moves.
+    TellThenMove,
 }
 
 #[cfg(not(any(test, all(hotset_loom, feature = "loom"))))]

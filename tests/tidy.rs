@@ -40,9 +40,9 @@ const UNSAFE_ROOMS: [&str; 31] = [
 ];
 
 /// The rooms that may name std's atomics: the shim, and what is invisible to models on purpose.
-/// `time`: the word of a clock that a test moves; the engine only reads it through a trait.
+/// `time/manual`: the word of a clock that a test moves; the engine only reads it through a trait.
 const STD_ATOMIC_ROOMS: [&str; 5] =
-    ["advice.rs", "counter.rs", "sync.rs", "thread_id.rs", "time/mod.rs"];
+    ["advice.rs", "counter.rs", "sync.rs", "thread_id.rs", "time/manual.rs"];
 
 const MAX_LINES: usize = 600;
 

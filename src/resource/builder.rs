@@ -6,10 +6,10 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::resource::cache::ResourceCache;
-use crate::resource::clock::{Clock, ManualClock};
 use crate::resource::error::ResourceBuildError;
 use crate::resource::loader::{CloseError, Loader};
 use crate::resource::source::{Async, AsyncLoader, Source, Spawn};
+use crate::time::TimeSource;
 
 /// The most entries that a resource cache can be built for.
 pub(crate) const MAX_ENTRIES: usize = 1 << 20;
@@ -59,7 +59,7 @@ pub struct ResourceBuilder<L: Source> {
     pub(crate) settings: Settings,
     pub(crate) executor: Option<Box<dyn Spawn>>,
     pub(crate) on_close_error: Option<OnCloseError<L::Id>>,
-    pub(crate) clock: Clock,
+    pub(crate) time_source: Option<Box<dyn TimeSource>>,
 }
 
 impl<L: Loader> ResourceCache<L> {
@@ -95,7 +95,7 @@ impl<L: Source> ResourceBuilder<L> {
             },
             executor: None,
             on_close_error: None,
-            clock: Clock::System,
+            time_source: None,
         }
     }
 
@@ -189,10 +189,16 @@ impl<L: Source> ResourceBuilder<L> {
         self
     }
 
-    /// Takes the time from `clock`, which a test moves by hand, in place of the system's. The cache
-    /// then has no thread for deadlines: [`ManualClock::advance`] settles what is due.
-    pub fn clock(mut self, clock: &ManualClock) -> Self {
-        self.clock = Clock::Manual(clock.clone());
+    /// Takes the time from `source` in place of the system's monotonic clock. For tests:
+    /// [`ManualTime`](crate::ManualTime), whose `advance` settles what is due.
+    ///
+    /// The cache has no thread for deadlines if the source tells it of each advance; if it does not, what
+    /// is due may be settled late: [`TimeSource::on_advance`]. Where the cache shows an [`Instant`] (`retry_at`),
+    /// it is the system's at which the cache was built, and what has passed since by the source.
+    ///
+    /// [`Instant`]: std::time::Instant
+    pub fn time_source(mut self, source: impl TimeSource + 'static) -> Self {
+        self.time_source = Some(Box::new(source));
         self
     }
 
@@ -248,7 +254,7 @@ impl<L: Source> fmt::Debug for ResourceBuilder<L> {
             .field("settings", &self.settings)
             .field("has_executor", &self.executor.is_some())
             .field("listens", &self.on_close_error.is_some())
-            .field("clock", &self.clock)
+            .field("has_time_source", &self.time_source.is_some())
             .finish_non_exhaustive()
     }
 }

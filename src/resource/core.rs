@@ -28,7 +28,6 @@ use equivalent::Equivalent;
 use crate::cache::{Cache, DefaultHashBuilder};
 use crate::config::Policy;
 use crate::resource::builder::{OnCloseError, ResourceBuilder};
-use crate::resource::clock::{Clock, Ticking};
 use crate::resource::entry::{Effects, Entry, Event, Granted, Machine, Name, Verdict};
 use crate::resource::inside::Inside;
 use crate::resource::job::Job;
@@ -37,8 +36,9 @@ use crate::resource::parcel::Parcel;
 use crate::resource::pool::Pool;
 use crate::resource::scheduler::{Answer, Id, Rules, Time};
 use crate::resource::source::{Source, Spawn};
-use crate::resource::timer::Timer;
+use crate::resource::timer::{Ticking, Timer};
 use crate::sync::AtomicU64;
+use crate::time::{self, Listener, Moment};
 
 /// Where an answer will come, and by which number it can be called off, if it has not come yet.
 pub(crate) type Asked<V> = (Arc<Parcel<V>>, Option<u64>);
@@ -53,9 +53,13 @@ pub(crate) struct Core<L: Source> {
     shared: Mutex<Shared<L>>,
     /// The largest bound there was, which is that of the index.
     widest: Mutex<usize>,
-    clock: Clock,
-    /// When the cache was built.
-    start: Instant,
+    clock: time::Time,
+    /// When the cache was built, by its clock.
+    start: Moment,
+    /// The same by the system's.
+    built: Instant,
+    /// What the clock calls when it was moved. If it calls nobody, the timer looks at it.
+    listener: Option<Arc<Listener>>,
     timer: Timer,
     pool: Arc<Pool>,
     executor: Option<Box<dyn Spawn>>,
@@ -77,7 +81,8 @@ struct Shared<L: Source> {
 
 impl<L: Source> Core<L> {
     pub(crate) fn new(builder: ResourceBuilder<L>) -> Arc<Self> {
-        let ResourceBuilder { source, settings, executor, on_close_error, clock, .. } = builder;
+        let ResourceBuilder { source, settings, executor, on_close_error, time_source, .. } =
+            builder;
         let rules = Rules {
             max_entries: settings.max_entries,
             max_weight: settings.max_weight,
@@ -94,7 +99,8 @@ impl<L: Source> Core<L> {
             .reclamation_slack(usize::MAX)
             .build()
             .expect("the bound is below that of any table");
-        let core = Arc::new_cyclic(|me| Self {
+        let clock = time::Time::new(time_source);
+        Arc::new_cyclic(|me: &Weak<Self>| Self {
             source,
             index,
             // Not 0, which is when what was never entered was entered.
@@ -108,6 +114,9 @@ impl<L: Source> Core<L> {
             }),
             widest: Mutex::new(settings.max_entries),
             start: clock.now(),
+            built: Instant::now(),
+            // Before anything can be due.
+            listener: listen(&clock, me.clone()),
             clock,
             timer: Timer::new(),
             pool: Arc::default(),
@@ -116,12 +125,7 @@ impl<L: Source> Core<L> {
             wait_timeout: settings.wait_timeout,
             stamps: settings.idle_ttl.is_some(),
             me: me.clone(),
-        });
-        if let Clock::Manual(clock) = &core.clock {
-            let weak: Weak<Self> = Arc::downgrade(&core);
-            clock.register(weak);
-        }
-        core
+        })
     }
 
     // ---- hits -------------------------------------------------------------------------------
@@ -173,13 +177,13 @@ impl<L: Source> Core<L> {
 
     /// Time since the cache was built.
     pub(crate) fn now(&self) -> Time {
-        self.clock.now().saturating_duration_since(self.start)
+        self.clock.now().since(self.start)
     }
 
     /// The instant that `time` means.
     pub(crate) fn instant(&self, time: Time) -> Instant {
         // What is beyond the calendar is never.
-        self.start.checked_add(time).unwrap_or(self.start)
+        self.built.checked_add(time).unwrap_or(self.built)
     }
 
     /// Takes note of an event and does what follows. The number of who waits by it, if somebody does;
@@ -196,8 +200,8 @@ impl<L: Source> Core<L> {
         let now = self.now();
         let mut shared = self.lock();
         let (result, effects) = f(&mut shared.machine, now);
-        let due = shared.machine.next_due().and_then(|due| self.start.checked_add(due));
-        let start_timer = matches!(self.clock, Clock::System) && self.timer.set(due);
+        let due = shared.machine.next_due().map(|due| self.start.after(due));
+        let start_timer = self.listener.is_none() && self.timer.set(due);
         let over = shared.abandoned && shared.machine.is_empty();
         // What kept the core alive goes last, as it may be all that does.
         let keep = if over { shared.keep.take() } else { None };
@@ -336,7 +340,21 @@ impl<L: Source> Core<L> {
     }
 }
 
+/// Has a core look what is due whenever `clock` is moved, if the clock can tell.
+fn listen<L: Source>(clock: &time::Time, core: Weak<Core<L>>) -> Option<Arc<Listener>> {
+    let listener: Arc<Listener> = Arc::new(move || {
+        if let Some(core) = core.upgrade() {
+            core.tick();
+        }
+    });
+    clock.on_advance(Arc::downgrade(&listener)).then_some(listener)
+}
+
 impl<L: Source> Ticking for Core<L> {
+    fn now(&self) -> Moment {
+        self.clock.now()
+    }
+
     fn tick(&self) {
         self.step(Event::Tick);
     }

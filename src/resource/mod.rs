@@ -63,7 +63,6 @@
 
 mod builder;
 mod cache;
-mod clock;
 mod closing;
 mod core;
 mod entry;
@@ -85,7 +84,6 @@ mod work;
 
 pub use builder::ResourceBuilder;
 pub use cache::{LeaseErrorOf, ResourceCache, SnapshotOf};
-pub use clock::ManualClock;
 pub use error::{Failure, Holder, LeaseError, Phase, Reentrant, ResourceBuildError};
 pub use job::Job;
 pub use lease::Lease;

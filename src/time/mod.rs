@@ -6,14 +6,19 @@
 //! multiplies the processor's counter (measured: 7 ns against 43). It stands still for a tick of the
 //! kernel, which is enough for all entries but those whose end is near; only for these the
 //! exact clock is read. So answers are exact, and as cheap as the coarse clock ([`Time::has_come`]).
+//!
+//! A resource cache also has to be woken when a moment comes. By the system's clock a thread of its own
+//! sleeps until then; a source that jumps tells it ([`TimeSource::on_advance`]).
 
 #![deny(unsafe_code)]
 
+mod manual;
 mod system;
 
+pub use manual::ManualTime;
+
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use system::System;
@@ -26,7 +31,8 @@ pub(crate) const LAG: Duration = Duration::from_millis(100);
 /// Where a cache takes the time from, if not from the system's monotonic clock.
 ///
 /// For tests without sleeps: see [`ManualTime`]. Given to a cache by
-/// [`Builder::time_source`](crate::Builder::time_source).
+/// [`Builder::time_source`](crate::Builder::time_source) or
+/// [`ResourceBuilder::time_source`](crate::ResourceBuilder::time_source).
 ///
 /// A function of the cache may call [`now`](Self::now) any number of times, also while it protects
 /// an entry: it must be quick, wait for nobody, and not panic (whatever was about to leave the cache would
@@ -57,58 +63,68 @@ pub trait TimeSource: Send + Sync {
     /// The time since a moment that is the same in all calls. Should never be less than what an
     /// earlier call returned: if it is, entries live that much longer.
     fn now(&self) -> Duration;
+
+    /// Asks to be told of every advance: the source calls `listener` each time after it has moved, from
+    /// the thread that moves it. True if it will; false, as here, if time passes by itself.
+    ///
+    /// A [`ResourceCache`](crate::ResourceCache) asks this once, when it is built. If it is told, an advance
+    /// settles what is due, and the cache has no thread for that. If not, its thread sleeps for as long
+    /// as is left until something is due, as if the source kept the system's pace, and then looks again: what
+    /// is due by a faster source, or one that jumps, is settled that much late, or when somebody
+    /// calls the cache. A [`Cache`](crate::Cache) need not be told.
+    ///
+    /// A listener that cannot be upgraded any more has lost its cache; forget it. A listener does not
+    /// panic. It may call the source, and run wakers and an executor's `spawn`: call it without a lock that
+    /// one of these may need. A source that wraps another must pass this on, as the one below does.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::Weak;
+    /// use std::time::Duration;
+    /// use hotset::{ManualTime, ResourceCache, TimeSource, from_fn};
+    ///
+    /// /// What another source shows, a day later.
+    /// struct Tomorrow<T>(T);
+    ///
+    /// impl<T: TimeSource> TimeSource for Tomorrow<T> {
+    ///     fn now(&self) -> Duration {
+    ///         self.0.now() + Duration::from_secs(86_400)
+    ///     }
+    ///
+    ///     fn on_advance(&self, listener: Weak<dyn Fn() + Send + Sync>) -> bool {
+    ///         self.0.on_advance(listener)
+    ///     }
+    /// }
+    ///
+    /// let time = ManualTime::new();
+    /// let loader = from_fn(|n: &u32, _| Ok::<_, std::fmt::Error>(*n), |_, _| Ok(()));
+    /// let cache = ResourceCache::builder(loader)
+    ///     .max_entries(2)
+    ///     .idle_ttl(Duration::from_secs(60))
+    ///     .time_source(Tomorrow(time.clone()))
+    ///     .build()?;
+    /// drop(cache.lease(&1)?);
+    /// time.advance(Duration::from_secs(60));
+    /// assert!(cache.loaded_keys().is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    fn on_advance(&self, listener: Weak<dyn Fn() + Send + Sync>) -> bool {
+        drop(listener);
+        false
+    }
 }
+
+/// Who is told of an advance.
+pub(crate) type Listener = dyn Fn() + Send + Sync;
 
 impl<T: TimeSource + ?Sized> TimeSource for Arc<T> {
     fn now(&self) -> Duration {
         (**self).now()
     }
-}
 
-/// Time that passes only when it is told to: for tests.
-///
-/// Clones share one time.
-///
-/// # Examples
-///
-/// ```
-/// use std::time::Duration;
-/// use hotset::{ManualTime, TimeSource};
-///
-/// let time = ManualTime::new();
-/// let same = time.clone();
-/// time.advance(Duration::from_secs(60));
-/// assert_eq!(same.now(), Duration::from_secs(60));
-/// ```
-#[derive(Clone, Default)]
-pub struct ManualTime(Arc<AtomicU64>);
-
-impl ManualTime {
-    /// Time that begins at zero.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Lets `by` pass. At 584 years time stands still.
-    pub fn advance(&self, by: Duration) {
-        // ORDERING: Release, and Acquire for what it replaces. Partner: the load in `now`. Who sees
-        // the new time sees what the thread that moved it did before.
-        let _ = self
-            .0
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |now| Some(Moment(now).after(by).0));
-    }
-}
-
-impl TimeSource for ManualTime {
-    fn now(&self) -> Duration {
-        // ORDERING: Acquire. Partner: the Release in `advance`.
-        Duration::from_nanos(self.0.load(Ordering::Acquire))
-    }
-}
-
-impl fmt::Debug for ManualTime {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("ManualTime").field(&self.now()).finish()
+    fn on_advance(&self, listener: Weak<dyn Fn() + Send + Sync>) -> bool {
+        (**self).on_advance(listener)
     }
 }
 
@@ -173,6 +189,14 @@ impl Time {
     /// `source`, or the system's monotonic clock.
     pub(crate) fn new(source: Option<Box<dyn TimeSource>>) -> Self {
         Self(source.map_or_else(|| Source::System(System::new()), Source::Given))
+    }
+
+    /// Asks the source to call `listener` after each advance. False if it will not.
+    pub(crate) fn on_advance(&self, listener: Weak<Listener>) -> bool {
+        match &self.0 {
+            Source::System(_) => false,
+            Source::Given(source) => source.on_advance(listener),
+        }
     }
 
     /// The exact time.

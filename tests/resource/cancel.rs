@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
-use hotset::{Job, LeaseError, ManualClock, Reentrant, ResourceBuilder, ResourceCache};
+use hotset::{Job, LeaseError, ManualTime, Reentrant, ResourceBuilder, ResourceCache};
 
 use crate::gate::{limited, lock, until};
 use crate::hand::{Hand, block_on};
@@ -115,7 +115,7 @@ impl<L: Tested> Stage<L> {
     fn new(max_entries: usize) -> Self {
         let (world, steps) = (World::new(), Steps::default());
         let builder = L::builder(&world, &steps).max_entries(max_entries).no_backoff();
-        let cache = builder.clock(&ManualClock::new()).build().unwrap();
+        let cache = builder.time_source(ManualTime::new()).build().unwrap();
         Self { world, steps, cache }
     }
 

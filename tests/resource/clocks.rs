@@ -1,13 +1,15 @@
 //! What does time do? With a clock that is moved by hand: how long failures are remembered, when idle
 //! things go, when waits end, when a close is given up, and that nothing happens a moment early.
 
+use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hotset::resource::{Failure, Unloaded};
 use hotset::{
-    Lease, LeaseError, ManualClock, Phase, ResourceBuildError, ResourceBuilder, ResourceCache,
-    State,
+    Cache, Lease, LeaseError, ManualTime, Phase, ResourceBuildError, ResourceBuilder,
+    ResourceCache, State, TimeSource,
 };
 
 use crate::gate::{limited, until};
@@ -22,7 +24,9 @@ const fn secs(n: u64) -> Duration {
 
 struct Stage {
     world: World,
-    clock: ManualClock,
+    clock: ManualTime,
+    /// When the cache was built, by the system's clock.
+    built: RangeInclusive<Instant>,
     cache: ResourceCache<World>,
 }
 
@@ -30,10 +34,22 @@ fn stage(
     max_entries: usize,
     choose: impl FnOnce(ResourceBuilder<World>) -> ResourceBuilder<World>,
 ) -> Stage {
-    let (world, clock) = (World::new(), ManualClock::new());
-    let builder = ResourceCache::builder(world.clone()).max_entries(max_entries).clock(&clock);
-    let cache = choose(builder).build().unwrap();
-    Stage { world, clock, cache }
+    let clock = ManualTime::new();
+    clock.advance(secs(1_000)); // the cache is not there from the beginning
+    by(clock.clone(), clock, max_entries, choose)
+}
+
+/// A cache that takes the time from `source`, which `clock` moves.
+fn by(
+    source: impl TimeSource + 'static,
+    clock: ManualTime,
+    max_entries: usize,
+    choose: impl FnOnce(ResourceBuilder<World>) -> ResourceBuilder<World>,
+) -> Stage {
+    let (world, before) = (World::new(), Instant::now());
+    let builder = ResourceCache::builder(world.clone()).max_entries(max_entries);
+    let cache = choose(builder.time_source(source)).build().unwrap();
+    Stage { world, clock, built: before..=Instant::now(), cache }
 }
 
 type Outcome = Result<Lease<World>, LeaseError<u32, Broken>>;
@@ -66,11 +82,18 @@ impl Stage {
         match self.cache.lease(&spec(key)) {
             Err(LeaseError::Backoff { id, attempts, retry_in, retry_at, .. }) => {
                 assert_eq!(id, key);
-                assert_eq!(retry_at, self.clock.now() + retry_in);
+                self.check_instant(retry_at, retry_in);
                 (attempts, retry_in)
             }
             other => panic!("{other:?}"),
         }
+    }
+
+    /// An instant is that of the cache's making, and what has passed by its own time until then.
+    #[track_caller]
+    fn check_instant(&self, instant: Instant, from_now: Duration) {
+        let passed = self.clock.now() - secs(1_000);
+        assert!(self.built.contains(&(instant - from_now - passed)));
     }
 
     fn state_of(&self, key: u32) -> Option<State> {
@@ -109,7 +132,7 @@ fn a_backoff_says_when_and_why() {
 
     let failures = stage.cache.snapshot().failures;
     assert_eq!((failures.len(), failures[0].id, failures[0].attempts), (1, 1, 1));
-    assert_eq!(failures[0].retry_at, stage.clock.now() + secs(1));
+    stage.check_instant(failures[0].retry_at, secs(1));
     assert!(matches!(&failures[0].failure, Failure::Failed(error) if **error == Broken("no")));
 }
 
@@ -437,4 +460,65 @@ fn a_backoff_that_cannot_be_is_refused() {
         let expected = ResourceBuildError::Backoff { min: secs(min), max: secs(max) };
         assert_eq!(refused, Some(expected));
     }
+}
+
+/// One time for all the caches of a test, of both kinds, also behind an `Arc`.
+#[test]
+fn one_time_moves_all_caches_that_share_it() {
+    let clock = ManualTime::new();
+    let plain = Cache::builder()
+        .max_entries(4)
+        .time_to_live(secs(60))
+        .time_source(clock.clone())
+        .build()
+        .unwrap();
+    let choose = |builder: ResourceBuilder<World>| builder.idle_ttl(secs(60));
+    let first = by(clock.clone(), clock.clone(), 4, choose);
+    let second = by(Arc::new(clock.clone()), clock.clone(), 4, choose);
+    plain.insert(1, 1);
+    for stage in [&first, &second] {
+        drop(stage.cache.lease(&spec(1)).unwrap());
+    }
+    clock.advance(secs(60) - MOMENT);
+    assert_eq!(plain.get(&1), Some(1));
+    assert_eq!((first.cache.loaded_keys(), second.cache.loaded_keys()), (vec![1], vec![1]));
+    drop(first.cache);
+    clock.advance(MOMENT);
+    assert_eq!(plain.get(&1), None);
+    assert!(second.cache.loaded_keys().is_empty());
+    first.world.await_empty();
+    second.world.await_empty();
+}
+
+/// Moved by hand as well, but it does not say so.
+struct Silent(ManualTime);
+
+impl TimeSource for Silent {
+    fn now(&self) -> Duration {
+        self.0.now()
+    }
+}
+
+/// Its cache looks when it would be time by the system's clock, and again if it is not.
+#[test]
+fn a_source_that_tells_nobody_is_looked_at() {
+    let (clock, short) = (ManualTime::new(), Duration::from_millis(30));
+    let stage = by(Silent(clock.clone()), clock, 4, |builder| builder.idle_ttl(short));
+    drop(stage.cache.lease(&spec(1)).unwrap());
+    stage.clock.advance(short - Duration::from_nanos(1));
+    thread::sleep(3 * short);
+    assert_eq!(stage.cache.loaded_keys(), [1], "by its own time it has a nanosecond left");
+    stage.clock.advance(Duration::from_nanos(1));
+    stage.world.await_empty();
+}
+
+/// Its cache hears of a jump from the next who calls.
+#[test]
+fn a_call_settles_what_a_silent_source_has_made_due() {
+    let clock = ManualTime::new();
+    let stage = by(Silent(clock.clone()), clock, 4, |builder| builder.idle_ttl(secs(1_000)));
+    drop(stage.cache.lease(&spec(1)).unwrap());
+    stage.clock.advance(secs(1_000));
+    drop(stage.cache.lease(&spec(2)).unwrap());
+    assert_eq!(stage.cache.loaded_keys(), [2]);
 }
