@@ -91,7 +91,7 @@ impl<K: Eq, V> Store<K, V> {
                     });
                     drop(shield);
                     let arrival = self.arrival(&key, &value);
-                    let fresh = Private::entry(owner, hash.place(), key, value, arrival.stamp);
+                    let fresh = Private::entry(owner, hash.place(), key, value, arrival.times);
                     match self.put(&mut leaving, hash, seen.as_ref(), fresh, arrival.weight) {
                         Put::In(taken) => {
                             owner.local().inserts.bump();

@@ -372,15 +372,14 @@ impl<'s, K, V> Lead<'s, K, V> {
     }
 
     /// The flight has its value.
-    pub(crate) fn succeed(self, value: V, Arrival { weight, stamp }: Arrival) {
+    pub(crate) fn succeed(self, value: V, Arrival { weight, times }: Arrival) {
         let flight = self.into_flight();
         let (store, node, place, hash) = (flight.store, flight.node(), flight.place, flight.hash);
         let owner = store.domain.owner();
         owner.local().loads.bump();
         // SAFETY: the leader's share keeps the node, which is of this cache.
-        let tail = unsafe { owner.tail(flight.node) };
-        if let (Some(tail), Some(stamp)) = (tail, stamp) {
-            tail.set_stamp(stamp);
+        if let Some(tail) = unsafe { owner.tail(flight.node) } {
+            tail.set_times(times);
         }
         // SAFETY: the leader concludes and settles once, since `self` is used up here. Its share is
         // given up at the end, when all else is done.

@@ -27,6 +27,7 @@ mod model;
 mod observe;
 mod panics;
 mod reentrant;
+mod refresh;
 mod stress;
 mod types;
 mod weighed;
