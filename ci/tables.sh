@@ -2,8 +2,8 @@
 # All tables and plots of README.md and benches/RESULTS.md, from one command.
 #
 #   ci/tables.sh [PART ...] [insert] [OPTION ...]
-#     PART            policies, replay, speed, memory, or all; none: all
-#     insert          puts what was made into README.md and benches/, in place of what is there; alone,
+#     PART            policies, replay, speed, memory, semantics, or all; none: all
+#     insert          puts what was made into README.md, docs/ and benches/, in place of what is there; alone,
 #                     without measuring anything
 #     OPTION          for every command of hotset-bench: --quick, --rounds=7
 #     HOTSET_TRACES   the folder with the traces; without it a synthetic mix [../shared/traces]
@@ -21,17 +21,17 @@ cd "$(dirname "$0")/.."
 parts=() options=() insert=false
 for argument in "$@"; do
     case $argument in
-    policies | replay | speed | memory) parts+=("$argument") ;;
-    all) parts=(policies replay speed memory) ;;
+    policies | replay | speed | memory | semantics) parts+=("$argument") ;;
+    all) parts=(policies replay speed memory semantics) ;;
     insert) insert=true ;;
     -*) options+=("$argument") ;;
     *)
-        echo "ci/tables.sh: no part is called \"$argument\"; there are policies, replay, speed, memory, and insert" >&2
+        echo "ci/tables.sh: no part is called \"$argument\"; there are policies, replay, speed, memory, semantics, and insert" >&2
         exit 2
         ;;
     esac
 done
-[ ${#parts[@]} -gt 0 ] || $insert || parts=(policies replay speed memory)
+[ ${#parts[@]} -gt 0 ] || $insert || parts=(policies replay speed memory semantics)
 
 out=${HOTSET_TABLES:-target/tables}
 traces=${HOTSET_TRACES:-../shared/traces}
@@ -125,6 +125,17 @@ memory() {
     tables memory
     printf '\n### Live values\n'
     tables live
+}
+
+semantics() {
+    printf '\n## Semantics\n'
+    tables semantics
+}
+
+# The summary of all scenes.
+docs_semantics() {
+    [ -e "$out/parts/semantics.md" ] || return 0
+    sed -n '/^#### Semantics$/,${/^####/d;p}' "$out/parts/semantics.md"
 }
 
 # cell PART TITLE ROW COLUMN [LINE]: one figure of the last table of that part whose title begins with
@@ -239,7 +250,7 @@ for part in "${parts[@]}"; do
     mv "$out/parts/$part.new" "$out/parts/$part.md"
 done
 
-for part in policies replay speed memory; do
+for part in policies replay speed memory semantics; do
     [ ! -e "$out/parts/$part.md" ] || cat "$out/parts/$part.md"
 done >"$out/tables.md"
 readme >"$out/readme.md"
@@ -248,9 +259,10 @@ echo "written: $out/tables.md, $out/readme.md" >&2
 if $insert; then
     between 'hit ratio' | put README.md 'hit ratio'
     between speed | put README.md speed
+    docs_semantics | put docs/comparison.md semantics
     put benches/RESULTS.md all <"$out/tables.md"
     [ ! -e "$out/replay.svg" ] || cp "$out/replay.svg" benches/hit-ratio.svg
-    echo "inserted into README.md and benches/" >&2
+    echo "inserted into README.md, docs/ and benches/" >&2
 fi
 exit
 }

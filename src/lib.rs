@@ -179,6 +179,16 @@ pub use resource::{
 pub use stats::Stats;
 pub use time::{ManualTime, TimeSource};
 
+/// The examples of the guide for those who come from other caches are run as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/migrating.md")]
+pub struct MigratingGuide;
+
+/// So are those of the front page.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;
+
 /// For `tests/stopped.rs`: stops threads at named steps. Not part of the API.
 #[cfg(hotset_pause)]
 #[doc(hidden)]

@@ -1,4 +1,4 @@
-//! `hotset-bench`: hotset beside its peers, in hit ratio, throughput, latency and memory.
+//! `hotset-bench`: hotset beside its peers, in hit ratio, throughput, latency, memory and behaviour.
 //!
 //! One subcommand for each question; `hotset-bench help` lists them.
 
@@ -64,6 +64,9 @@ enum Command {
     Memory(commands::memory::Args),
     /// How many values are alive at once; fails if hotset breaks its limit.
     Live(commands::live::Args),
+    /// How each behaves where it hurts: failing loaders, races, listeners that panic; fails if
+    /// hotset breaks a promise.
+    Semantics(commands::semantics::Args),
     /// What protects a short read: the experiment behind the choice of reclamation.
     Reclaim(reclaim::Args),
     /// A short version of everything, with a table of targets.
@@ -91,6 +94,11 @@ fn run(cli: &Cli) -> Result<()> {
         );
         return reclaim::run(args);
     }
+    if let Command::Semantics(args) = &cli.command
+        && commands::semantics::is_one(args)
+    {
+        return commands::semantics::run_one(args, settings.quick);
+    }
     let mut report = Report::new(cli.options.json);
     let outcome = match &cli.command {
         Command::Replay(args) => commands::replay::run(args, &settings, &mut report),
@@ -104,6 +112,7 @@ fn run(cli: &Cli) -> Result<()> {
         Command::Lease => commands::lease::run(&settings, &mut report),
         Command::Memory(args) => commands::memory::run(args, &settings, &mut report),
         Command::Live(args) => commands::live::run(args, &settings, &mut report),
+        Command::Semantics(args) => commands::semantics::run(args, &settings, &mut report),
         Command::All(args) => commands::all::run(args, &settings, &mut report),
         Command::Reclaim(_) => unreachable!("handled above"),
     };

@@ -42,7 +42,7 @@ suite! {
 
 type Slot = Swapped<Canary>;
 
-fn slot(slack: usize) -> Arc<Slot> {
+fn slot(slack: u64) -> Arc<Slot> {
     Arc::new(Swapped::new(Canary::new(0), slack))
 }
 
@@ -179,12 +179,12 @@ fn two_collectors() {
 }
 
 /// M3, M10: a writer that meets the bound is refused, and what it brought is not lost.
-fn bounded(slack: usize) -> Arc<Slot> {
+fn bounded(slack: u64) -> Arc<Slot> {
     let slot = slot(slack);
     let writer = job(move |slot: &Slot| {
         for number in 1..4 {
             slot.swap(Canary::new(number));
-            assert!(live() <= 1 + slack, "{} canaries live", live());
+            assert!(live() as u64 <= 1 + slack, "{} canaries live", live());
         }
     });
     race(&slot, [pinned_reader(), writer]);

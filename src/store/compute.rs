@@ -176,7 +176,7 @@ impl<K: Eq, V> Store<K, V> {
         let owner = leaving.owner;
         let taken = self.taken(owner, found, Cause::Replaced);
         if let (Some(weight), true) = (weight, taken.ready) {
-            if let Some(change) = self.reserve_change(leaving, found.node, weight) {
+            if let Some(change) = self.reserve_change(leaving, found, weight) {
                 if !found.place.exchange(found.word, found.word.with_node(fresh.as_ptr())) {
                     return Put::Changed(fresh); // the room goes back
                 }

@@ -254,7 +254,7 @@ impl<K, V> Store<K, V> {
             let shield = Shield::new(owner);
             match self.acquire(owner, hash, fresh.key(), &shield) {
                 Acquired::Occupied(found) if found.word.is_ready() => {
-                    let Some(change) = self.reserve_change(&mut leaving, found.node, weight) else {
+                    let Some(change) = self.reserve_change(&mut leaving, &found, weight) else {
                         break;
                     };
                     let word = found.word.with_node(fresh.as_ptr());
@@ -369,7 +369,7 @@ impl<K, V> Store<K, V> {
                             self.expel(hash, fresh.key());
                             return Err(fresh.into_entry());
                         }
-                        let change = self.reserve_change(&mut leaving, found.node, weight);
+                        let change = self.reserve_change(&mut leaving, &found, weight);
                         let Some(change) = change else { break };
                         let word = found.word.with_node(fresh.as_ptr());
                         if found.place.exchange(found.word, word) {

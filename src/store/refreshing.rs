@@ -39,10 +39,9 @@ use crate::hash::Hashed;
 use crate::node::{Join, Node, NodeOwner, Private, Tail, release};
 use crate::refresh::Refresh;
 use crate::seed::{Seed, planted};
-use crate::slot::Word;
 use crate::store::flight::Arrived;
 use crate::store::{Arrival, Shield, Store};
-use crate::table::Place;
+use crate::table::Found;
 
 impl<K, V> Store<K, V> {
     /// Whether an entry is due for a refresh, and nobody has begun it.
@@ -93,10 +92,9 @@ impl<K, V> Store<K, V> {
                 continue;
             }
             found.place.touch();
-            let (place, word, node) = (found.place, found.word, found.node);
             return Ok(Refreshing {
                 key,
-                old: Old { store: self, refresh, hash, place, word, node, ended: false },
+                old: Old { store: self, refresh, hash, found, ended: false },
             });
         }
     }
@@ -125,9 +123,7 @@ struct Old<'s, K, V> {
     store: &'s Store<K, V>,
     refresh: &'s Refresh,
     hash: Hashed,
-    place: Place<'s, K, V>,
-    word: Word<Node<K, V>>,
-    node: NonNull<Node<K, V>>,
+    found: Found<'s, K, V>,
     /// Whether the load gave a value.
     ended: bool,
 }
@@ -141,7 +137,7 @@ unsafe impl<K: Send + Sync, V: Send + Sync> Sync for Old<'_, K, V> {}
 impl<K, V> Old<'_, K, V> {
     fn node(&self) -> &Node<K, V> {
         // SAFETY: the share keeps the node.
-        unsafe { self.node.as_ref() }
+        unsafe { self.found.node.as_ref() }
     }
 
     /// The new value cannot come in, so the old one stays.
@@ -154,7 +150,7 @@ impl<K, V> Old<'_, K, V> {
     /// The refresh came to nothing that is kept: another one may begin later.
     fn put_off(&self) {
         // SAFETY: the share keeps the node, which came from a slot of this store.
-        let tail = unsafe { tail_of(self.store.domain.owner(), self.node) };
+        let tail = unsafe { tail_of(self.store.domain.owner(), self.found.node) };
         tail.put_off_refresh(self.refresh.next_attempt());
     }
 }
@@ -169,7 +165,7 @@ impl<K, V> Drop for Old<'_, K, V> {
             events::refresh_failed();
         }
         // SAFETY: the share is ours, and given up here, once.
-        unsafe { release(owner, self.node) };
+        unsafe { release(owner, self.found.node) };
         owner.finish();
     }
 }
@@ -193,9 +189,9 @@ impl<K, V: Clone> Refreshing<'_, K, V> {
                 Ok(copy)
             }
             Err(error) => {
-                let Old { store, node, .. } = self.old;
+                let store = self.old.store;
                 // SAFETY: kept by our share.
-                if unsafe { store.is_over(store.domain.owner(), node) } {
+                if unsafe { store.is_over(store.domain.owner(), self.old.found.node) } {
                     return Err(LoadError::Failed(Arc::new(error)));
                 }
                 // SAFETY: found READY in a slot.
@@ -215,27 +211,26 @@ impl<K, V> Refreshing<'_, K, V> {
         events::refreshed();
         let mut leaving = store.leaving(owner);
         let fresh = Private::entry(owner, old.hash.place(), key, value, times);
+        let place = old.found.place;
         let any = planted(Seed::RefreshTakesAny);
-        let from = if any { old.place.slot().load() } else { old.word };
-        if !old.place.holds(from) {
+        let from = if any { place.slot().load() } else { old.found.word };
+        if !place.holds(from) {
             // Lost already: nobody is evicted for it.
         } else if !store.admits(owner, fresh.tail(), weight) {
             old.not_admitted(owner);
+        } else if let Some(change) = store.reserve_change(&mut leaving, &old.found, weight) {
+            // SAFETY: kept by our share.
+            let cause = unsafe { store.cause_of(owner, old.found.node, Cause::Replaced) };
+            if from.is_ready() && place.exchange(from, from.with_node(fresh.as_ptr())) {
+                change.made();
+                fresh.published();
+                place.touch();
+                owner.local().inserts.bump();
+                // The exchange gave us the slot's share of the old node.
+                return store.tell_and_release(owner, old.found.node, cause);
+            } // lost just now: the room goes back
         } else {
-            old.place.touch(); // so that others leave before it for what it needs more
-            if let Some(change) = store.reserve_change(&mut leaving, old.node, weight) {
-                // SAFETY: kept by our share.
-                let cause = unsafe { store.cause_of(owner, old.node, Cause::Replaced) };
-                if from.is_ready() && old.place.exchange(from, from.with_node(fresh.as_ptr())) {
-                    change.made();
-                    fresh.published();
-                    owner.local().inserts.bump();
-                    // The exchange gave us the slot's share of the old node.
-                    return store.tell_and_release(owner, old.node, cause);
-                } // lost just now: the room goes back
-            } else {
-                old.not_admitted(owner);
-            }
+            old.not_admitted(owner);
         }
         owner.local().left[Cause::Rejected.index()].bump();
         events::left(Cause::Rejected);

@@ -19,7 +19,7 @@ use crate::node::{Node, NodeOwner, Tail};
 use crate::seed::{Seed, planted};
 use crate::store::{Leaving, Store};
 use crate::sync::MODEL;
-use crate::table::Demand;
+use crate::table::{Demand, Found};
 use crate::weights::{Held, Weights};
 
 /// A weigher, as the builder takes it.
@@ -253,23 +253,28 @@ impl<K, V> Store<K, V> {
         room.map(|room| (Reserved { room, held: Some(held) }, newcomer.class()))
     }
 
-    /// Room for what a new value of the entry `old`, which is protected, weighs more than that one.
-    /// `None` if nothing can be evicted.
+    /// Room for what a new value of the entry that was found, and is protected, weighs more than the old
+    /// one. `None` if nothing can be evicted. The entry is marked as used first, so that as a rule others
+    /// leave for it.
     #[inline]
     pub(super) fn reserve_change<'s>(
         &'s self,
         leaving: &mut Leaving<'_, K, V>,
-        old: NonNull<Node<K, V>>,
+        found: &Found<'_, K, V>,
         weight: u64,
     ) -> Option<Change<'s>> {
         let Some(weighing) = &self.weighing else {
             return Some(Change { more: None, less: 0, weights: None });
         };
         let weights = &weighing.weights;
-        let (owner, before) = (leaving.owner, self.weight_of(leaving.owner, old));
+        let (owner, before) = (leaving.owner, self.weight_of(leaving.owner, found.node));
         let (wanted, less) = (weight.saturating_sub(before), before.saturating_sub(weight));
         let mut more = weights.nothing();
+        let mut marked = false;
         while !planted(Seed::HeavierFirst) && !more.draw(wanted) {
+            if !std::mem::replace(&mut marked, true) {
+                found.place.touch();
+            }
             if self.is_too_heavy(weight) {
                 return None; // the bound was lowered
             }

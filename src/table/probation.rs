@@ -17,7 +17,7 @@
 //! | `ends`, low half | who puts numbers in, by exchange | tickets drawn for coming |
 //! | `ends`, high half | who takes some out, by exchange | tickets drawn for leaving; never beyond the low half |
 //! | `places` | the one who drew the ticket for coming | a slot's number |
-//! | a handful | its thread | what it has in hand, and `ends` as it saw them last |
+//! | a handful | its thread | what it has in hand, and what it knows of the others |
 //! | `weights` | who writes the number; who takes it out, by swap | the weight that came with it, 0 once it has gone |
 //! | `waiting` | both, by addition | the sum of `weights` |
 //!
@@ -61,29 +61,40 @@ pub(crate) struct Handful {
     numbers: [OwnedWord; MOST_IN_HAND],
     /// The weight of the last of them.
     weight: OwnedWord,
-    /// `ends` as this thread saw them last.
-    seen: OwnedWord,
+    /// A ticket that it drew for the next newcomer, with [`DRAWN`]; or 0.
+    drawn: OwnedWord,
+    /// How many wait, in hand or in the ring, and how many came so far, as far as the thread knows.
+    waiting: OwnedWord,
+    arrivals: OwnedWord,
 }
+
+/// In [`Handful::drawn`]: there is one.
+const DRAWN: u64 = 1 << 32;
 
 impl Handful {
     fn leaving(&self) -> u32 {
         (self.end.get() as u32).wrapping_sub(self.next.get() as u32)
     }
 
-    fn ends(&self) -> Ends {
-        Ends::of(self.seen.get())
-    }
-
-    /// How many wait, in hand or in the ring, as far as this thread knows.
-    #[inline]
-    fn waiting(&self) -> u64 {
-        u64::from(self.ends().len()) + u64::from(self.leaving()) + self.coming.get()
-    }
-
     /// How many newcomers came so far, as far as this thread knows; it wraps.
     #[inline]
     pub(crate) fn arrivals(&self) -> u32 {
-        self.ends().tail.wrapping_add(self.coming.get() as u32)
+        self.arrivals.get() as u32
+    }
+
+    /// Takes in what `ends` are.
+    fn see(&self, ends: Ends) {
+        let drawn = (self.drawn.get() >> 32) as u32;
+        let (waiting, coming) = (ends.len().wrapping_sub(drawn), self.coming.get());
+        self.waiting.set(u64::from(waiting) + u64::from(self.leaving()) + coming);
+        self.arrivals.set(u64::from(ends.tail.wrapping_sub(drawn).wrapping_add(coming as u32)));
+    }
+
+    /// One more has come.
+    #[inline(always)]
+    fn count(&self) {
+        self.waiting.set(self.waiting.get() + 1);
+        self.arrivals.set(self.arrivals.get() + 1);
     }
 }
 
@@ -154,72 +165,93 @@ impl Probation {
             // While somebody has taken a weight out that was not yet added, the sum is below zero.
             return (self.waiting.get() as i64).max(0) as u64;
         }
-        if hand.waiting() < quota {
-            hand.seen.set(self.ends.get());
+        if hand.waiting.get() < quota {
+            hand.see(Ends::of(self.ends.get()));
         }
-        hand.waiting()
+        hand.waiting.get()
     }
 
     /// Whether there is room for one more.
     #[inline]
     pub(crate) fn has_room(&self, hand: &Handful) -> bool {
-        hand.waiting() < self.places.len() as u64
+        hand.waiting.get() < self.places.len() as u64
     }
 
     /// Puts the number of a newcomer of this weight in, of a queue of `quota` numbers or so.
     #[inline]
     pub(crate) fn push(&self, hand: &Handful, quota: u64, number: u32, weight: u64) {
+        let drawn = hand.drawn.get();
+        if drawn != 0 {
+            hand.drawn.set(0);
+            hand.count();
+            return self.put(drawn as u32, number, weight);
+        }
         let most = self.in_hand(quota);
         if hand.coming.get() as usize >= most {
             self.exchange(hand, 0);
         }
         let coming = hand.coming.get() as usize;
-        hand.numbers[coming].set(u64::from(number));
+        hand.numbers[coming % MOST_IN_HAND].set(u64::from(number));
         hand.coming.set(coming as u64 + 1);
         hand.weight.set(weight);
+        hand.count();
         if most == 1 {
             self.exchange(hand, 0);
         }
     }
 
+    #[inline(always)]
+    fn put(&self, ticket: u32, number: u32, weight: u64) {
+        self.place(ticket).set(number);
+        self.weigh(ticket, weight);
+    }
+
     /// Takes the number out that came first.
     #[inline]
     pub(crate) fn pop(&self, hand: &Handful, quota: u64) -> Option<u32> {
-        if hand.leaving() == 0 && !self.exchange(hand, self.in_hand(quota) as u32) {
+        if hand.next.get() == hand.end.get() && !self.exchange(hand, self.in_hand(quota) as u32) {
             return None;
         }
         let next = hand.next.get() as u32;
         hand.next.set(u64::from(next.wrapping_add(1)));
+        hand.waiting.set(hand.waiting.get() - 1);
+        if hand.drawn.get() == DRAWN | u64::from(next) {
+            hand.drawn.set(0); // others were faster: it has left before it came
+        }
         self.weigh(next, 0);
         Some(self.place(next).get())
     }
 
     /// Puts in what the thread has in hand, and takes out up to `most` numbers, where none are in hand.
-    /// Whether there was one.
+    /// Whether there was one. Who takes out a single one draws the place for the next newcomer, too.
     #[inline(never)]
     fn exchange(&self, hand: &Handful, most: u32) -> bool {
+        let coming = hand.coming.get() as u32;
         loop {
             let ends = Ends::of(self.ends.get());
             // For what has no room the hand of the clock will do.
-            let room = (self.places.len() as u32).saturating_sub(ends.len());
-            let come = (hand.coming.get() as u32).min(room);
-            let leave = most.min(ends.len() + come);
-            let after = ends.moved(leave, come);
+            let come = coming.min((self.places.len() as u32).saturating_sub(ends.len()));
+            let empty = (hand.drawn.get() >> 32) as u32; // a place of this thread's without a number
+            let leave = most.min((ends.len() + come).saturating_sub(empty));
+            let draw = u32::from(most == 1 && leave == 1 && empty == 0 && coming == 0);
+            let after = ends.moved(leave, come + draw);
             if !self.ends.exchange(ends.word(), after.word()) {
                 continue;
             }
             reach(Step::Drawn);
-            for (at, number) in hand.numbers.iter().take(come as usize).enumerate() {
+            for (at, number) in hand.numbers[..come as usize].iter().enumerate() {
                 let ticket = ends.tail.wrapping_add(at as u32);
-                self.place(ticket).set(number.get() as u32);
-                self.weigh(ticket, hand.weight.get());
+                self.put(ticket, number.get() as u32, hand.weight.get());
+            }
+            if draw == 1 {
+                hand.drawn.set(DRAWN | u64::from(ends.tail));
             }
             hand.coming.set(0);
-            hand.seen.set(after.word());
             if most > 0 {
                 hand.next.set(u64::from(ends.head));
                 hand.end.set(u64::from(after.head));
             }
+            hand.see(after);
             return leave > 0;
         }
     }
@@ -235,7 +267,10 @@ impl Probation {
         let ends = Ends::of(self.ends.get());
         let next = hand.next.get() as u32;
         let leaving = (0..hand.leaving()).map(move |at| next.wrapping_add(at));
-        let waiting = (0..ends.len()).map(move |at| ends.head.wrapping_add(at));
+        let drawn = hand.drawn.get();
+        let waiting = (0..ends.len())
+            .map(move |at| ends.head.wrapping_add(at))
+            .filter(move |&ticket| DRAWN | u64::from(ticket) != drawn);
         let coming = hand.numbers.iter().take(hand.coming.get() as usize);
         let tickets = leaving.chain(waiting).map(|ticket| self.place(ticket).get());
         tickets.chain(coming.map(|number| number.get() as u32))
@@ -259,7 +294,6 @@ mod tests {
             let (queue, hand) = (Probation::new(64, weighed), Handful::default());
             let start = Ends { head: u32::MAX - 9, tail: u32::MAX - 9 }.word();
             prop_assert!(queue.ends.exchange(0, start));
-            hand.seen.set(start);
             let mut model = VecDeque::new();
             for (number, op) in ops.into_iter().enumerate() {
                 if op < 3 {
@@ -271,7 +305,7 @@ mod tests {
                 } else {
                     prop_assert_eq!(queue.pop(&hand, quota), model.pop_front());
                 }
-                prop_assert_eq!(hand.waiting(), model.len() as u64);
+                prop_assert_eq!(hand.waiting.get(), model.len() as u64);
                 let each = if weighed { 7 } else { 1 };
                 prop_assert_eq!(queue.waiting(&hand, quota), each * model.len() as u64);
                 prop_assert!(queue.iter(&hand).eq(model.iter().copied()));
@@ -301,7 +335,8 @@ mod tests {
                         queue.push(&hand, 64, n, 7);
                         taken += u64::from(queue.pop(&hand, 64).is_some());
                     }
-                    taken + u64::from(hand.leaving()) + hand.coming.get()
+                    let empty = hand.drawn.get() >> 32;
+                    taken + u64::from(hand.leaving()) + hand.coming.get() - empty
                 }
             };
             let sum = std::thread::scope(|scope| {
@@ -310,7 +345,8 @@ mod tests {
             });
             let left = u64::from(Ends::of(queue.ends.get()).len());
             assert_eq!(sum + left, 20_000);
-            assert_eq!(queue.waiting.get(), if weighed { 7 * left } else { 0 });
+            let weights = queue.weights.iter().map(WideHint::get).sum::<u64>();
+            assert!(queue.waiting.get() == weights && weights <= 7 * (left + 2));
         }
     }
 }

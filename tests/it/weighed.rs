@@ -131,6 +131,9 @@ impl Model {
         if let Some(&at) = self.at.get(&key) {
             let old = self.slots[at].weight;
             let wanted = weight.saturating_sub(old);
+            if self.weight() + wanted > self.max {
+                self.touch(key);
+            }
             while self.weight() + wanted > self.max {
                 victims.push(self.displace_any().0);
             }

@@ -35,6 +35,16 @@ impl Wake for Ready {
 }
 
 impl Steps {
+    /// Hands jobs over. The cache does not own its executor: when the test is over, jobs that come
+    /// late are dropped, and run elsewhere.
+    fn executor(&self) -> impl Fn(Job) + Send + Sync + 'static {
+        let steps = Arc::downgrade(&self.0);
+        move |job| match steps.upgrade() {
+            Some(steps) => Self(steps).spawn(job),
+            None => drop(job),
+        }
+    }
+
     fn spawn(&self, job: Job) {
         let mut jobs = lock(&self.0);
         jobs.spawned += 1;
@@ -82,15 +92,13 @@ trait Tested: OfWorld {
 
 impl Tested for World {
     fn builder(world: &World, steps: &Steps) -> ResourceBuilder<Self> {
-        let steps = steps.clone();
-        ResourceCache::builder(world.clone()).executor(move |job| steps.spawn(job))
+        ResourceCache::builder(world.clone()).executor(steps.executor())
     }
 }
 
 impl Tested for hotset::Async<Sleepy> {
     fn builder(world: &World, steps: &Steps) -> ResourceBuilder<Self> {
-        let steps = steps.clone();
-        ResourceCache::builder_async(Sleepy(world.clone()), move |job| steps.spawn(job))
+        ResourceCache::builder_async(Sleepy(world.clone()), steps.executor())
     }
 }
 

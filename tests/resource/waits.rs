@@ -392,8 +392,21 @@ fn inside_a_load_a_hit_works_and_a_wait_is_reentrant() {
             assert_eq!(inner.loaded_keys(), [1], "what is refused does nothing");
             Ok(None)
         });
+        assert_eq!(cache.lease(&spec(2)).unwrap().key, 2);
+        assert_eq!(world.loads_of(3), 0);
+    });
+}
+
+#[test]
+fn inside_an_estimate_a_hit_works_and_a_wait_is_reentrant() {
+    limited("an estimate that asks its own cache", || {
+        let world = World::new();
+        let builder = ResourceCache::builder(world.clone()).max_entries(3).max_weight(10);
+        let cache = builder.build().unwrap();
+        drop(cache.lease(&spec(1)).unwrap());
         let inner = cache.clone();
-        world.on_estimate(4, move || {
+        world.on_estimate(2, move || {
+            assert_eq!(inner.lease(&spec(1)).unwrap().key, 1);
             assert!(matches!(inner.lease(&spec(3)), Err(LeaseError::Reentrant)));
             Ok(1)
         });

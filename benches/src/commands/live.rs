@@ -14,7 +14,7 @@ use crate::report::{Cell, Check, Report, Table, grouped, progress_bar};
 use crate::settings::Settings;
 use crate::workload::key;
 
-const MAX_ENTRIES: usize = 1_000;
+pub const MAX_ENTRIES: usize = 1_000;
 
 /// `max(MAX_ENTRIES / 8, 1,024)`, hotset's default.
 const SLACK: usize = 1_024;
@@ -168,7 +168,16 @@ pub struct Row {
 impl Row {
     fn limit(&self) -> Option<i64> {
         let threads = self.writers + usize::from(self.reader != Reader::None);
-        is_hotset(self.name).then_some((MAX_ENTRIES + SLACK + 2 * threads) as i64)
+        is_hotset(self.name).then_some(limit(threads))
+    }
+
+    /// The most values that were alive at once.
+    pub fn most_alive(&self) -> i64 {
+        self.most_alive
+    }
+
+    pub fn inserts(&self) -> u64 {
+        self.inserts
     }
 
     fn refused_share(&self) -> f64 {
@@ -176,13 +185,19 @@ impl Row {
     }
 }
 
+/// How many values may be alive while `threads` use a hotset.
+pub fn limit(threads: usize) -> i64 {
+    (MAX_ENTRIES + SLACK + 2 * threads) as i64
+}
+
 /// What a cache says of itself after it was emptied.
-struct AtRest {
+#[derive(Default)]
+pub struct AtRest {
     retired: Option<usize>,
 }
 
 /// A cache of counted values.
-trait Holder: Sync {
+pub trait Holder: Sync {
     const NAME: &'static str;
     fn new() -> Self;
     fn insert(&self, key: u64, value: Counted) -> bool;
@@ -201,7 +216,7 @@ struct Gauge {
 
 /// A value that is counted while it lives.
 #[derive(Debug)]
-struct Counted(&'static AtomicI64);
+pub struct Counted(&'static AtomicI64);
 
 impl Counted {
     fn new(gauge: &'static Gauge) -> Self {
@@ -231,7 +246,7 @@ fn row<H: Holder>(
     settings.only.admits(H::NAME).then(|| measure_one::<H>(writers, reader, time))
 }
 
-fn measure_one<H: Holder>(writers: usize, reader: Reader, time: Duration) -> Row {
+pub fn measure_one<H: Holder>(writers: usize, reader: Reader, time: Duration) -> Row {
     // A few bytes for ever: values that a peer never drops would outlive any borrow.
     let gauge: &'static Gauge = Box::leak(Box::default());
     let cache = H::new();
@@ -302,7 +317,7 @@ fn hold_pins<H: Holder>(cache: &H, reader: Reader, stop: &AtomicBool) {
     }
 }
 
-struct Hotset(hotset::Cache<u64, Counted, Hasher>);
+pub struct Hotset(hotset::Cache<u64, Counted, Hasher>);
 
 impl Hotset {
     fn with_policy(policy: Policy) -> Self {
@@ -370,7 +385,7 @@ impl Holder for HotsetClock {
 }
 
 /// Its values must be `Clone`; an `Arc` is what its users would take too.
-struct QuickCache(quick_cache::sync::Cache<u64, std::sync::Arc<Counted>>);
+pub struct QuickCache(quick_cache::sync::Cache<u64, std::sync::Arc<Counted>>);
 
 impl Holder for QuickCache {
     const NAME: &'static str = "quick_cache";
@@ -398,7 +413,7 @@ impl Holder for QuickCache {
     }
 }
 
-struct Moka(moka::sync::Cache<u64, std::sync::Arc<Counted>>);
+pub struct Moka(moka::sync::Cache<u64, std::sync::Arc<Counted>>);
 
 impl Holder for Moka {
     const NAME: &'static str = "moka";

@@ -12,6 +12,7 @@ pub mod memory;
 pub mod policies;
 pub mod read_through;
 pub mod replay;
+pub mod semantics;
 pub mod zipf_hit;
 
 use crate::measure::{Board, Series};

@@ -25,6 +25,9 @@ pub use self::quick_cache::{QuickCache, QuickCacheOneShard, QuickCacheOwnHasher}
 pub use self::scc::Scc;
 pub use self::timed::{HotsetToIdle, HotsetToLive, MokaToLive, QUARTER_HOUR};
 
+/// Peers that only `semantics` shows: no speed is measured of them.
+const OF_SEMANTICS: [&str; 2] = ["mini-moka", "stretto"];
+
 /// The hasher of everybody that lets us choose: hotset's default.
 pub type Hasher = foldhash::fast::RandomState;
 
@@ -73,7 +76,7 @@ pub struct Only(Vec<String>);
 impl Only {
     /// Refuses names that no peer has.
     pub fn new(names: &[String]) -> Result<Self> {
-        let mut known = Names::default();
+        let mut known = Names(OF_SEMANTICS.to_vec());
         each_reader(&Self::default(), &mut known);
         each_cache(&Self::default(), &mut known);
         each_timed_reader(&Self::default(), &mut known);

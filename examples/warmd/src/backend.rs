@@ -62,10 +62,17 @@ enum Cause {
     EntryPoint(String),
 }
 
+impl LoadFailure {
+    /// Whether the file was replaced after the request had looked at it.
+    pub fn is_changed(&self) -> bool {
+        matches!(self.cause, Cause::Changed)
+    }
+}
+
 impl fmt::Display for LoadFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { kind, base, file, cause } = self;
-        write!(f, "{kind:?} backend on {base:?}: file {file:?} ")?;
+        write!(f, "{kind} backend on {base:?}: file {file:?} ")?;
         match cause {
             Cause::File(error) => write!(f, "{error}"),
             Cause::Changed => f.write_str("was replaced while it was being loaded; ask again"),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
+use hotset::resource::Failure;
 use hotset::{CloseError, Lease, LeaseError, LoadContext, Loaded, Loader, Report, ResourceCache};
 use tokio::task::{JoinError, spawn_blocking};
 
@@ -127,6 +128,20 @@ pub enum AcquireError {
     Naive(LoadFailure),
     /// The naive cache panicked.
     Died(JoinError),
+}
+
+impl AcquireError {
+    /// Whether the load failed because the file was replaced after the request had looked at it.
+    pub fn is_changed(&self) -> bool {
+        match self {
+            Self::Lease(LeaseError::Load { source, .. })
+            | Self::Lease(LeaseError::Backoff { source: Failure::Failed(source), .. }) => {
+                source.is_changed()
+            }
+            Self::Naive(failure) => failure.is_changed(),
+            Self::Lease(_) | Self::Died(_) => false,
+        }
+    }
 }
 
 impl Pool {

@@ -36,7 +36,7 @@ const MOST_NAME: usize = 200;
 const MOST_LABEL: usize = 64;
 
 /// What a client asks for, as it comes in JSON.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Wanted {
     pub model: String,
@@ -78,6 +78,14 @@ pub enum Kind {
     /// The byte-level language model of `model`.
     #[default]
     Lm,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lm => f.write_str("lm"),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]

@@ -12,7 +12,7 @@ use super::trials::{Beside, Broken, Calm, Deserted, Ended, Swapped};
 const OVERHEAD: u64 = 64 << 20;
 /// How much slower than on an idle daemon a hit may be while others load and close.
 const FACTOR: u32 = 2;
-const SLACK: Duration = Duration::from_millis(2);
+const SLACK: Duration = Duration::from_millis(5);
 /// Below any wait for a load or a close of two seconds, above what a busy machine does to anybody.
 const STALL: Duration = Duration::from_millis(1_000);
 const HEALTH: Duration = Duration::from_millis(5);

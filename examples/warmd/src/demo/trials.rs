@@ -14,7 +14,7 @@ use super::files::{self, TEXT};
 /// Requests one after the other, beside a load and a close.
 const PROBES: usize = 200;
 const BURST: usize = 200;
-const BACKOFF: Duration = Duration::from_secs(1);
+const BACKOFF: Duration = Duration::from_secs(2);
 
 /// Hits and `/health` beside a load and a close of two seconds each, and in the same seconds on a
 /// daemon that has nothing else to do: what the machine itself adds, it adds to both.
@@ -73,7 +73,7 @@ pub struct Trial<'demo> {
 
 impl<'demo> Trial<'demo> {
     pub fn start(cache: &'static str, models: &'demo Path) -> Result<Self> {
-        let options = ["--max-entries", "4", "--backoff-ms", "1000", "--drain-ms", "10000"];
+        let options = ["--max-entries", "4", "--backoff-ms", "2000", "--drain-ms", "10000"];
         Ok(Self { cache, daemon: Daemon::start(cache, models, &options)?, models })
     }
 

@@ -70,7 +70,7 @@ impl fmt::Display for FileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io(error) => write!(f, "cannot be read: {error}"),
-            Self::Malformed(why) => write!(f, "not a whole safetensors file: {why}"),
+            Self::Malformed(why) => write!(f, "is not a whole safetensors file: {why}"),
             Self::Unfit { tensor, why } => write!(f, "tensor {tensor:?} {why}"),
             Self::Note { key, value } => write!(f, "metadata {key:?} has no sense: {value:?}"),
         }

@@ -109,26 +109,38 @@ pub async fn warm(app: &Arc<App>, name: &str) -> Result<(), Refusal> {
 }
 
 async fn acquire(app: &Arc<App>, wanted: Wanted) -> Result<Warm, Refusal> {
-    let library = app.library.clone();
-    let spec = spawn_blocking(move || library.resolve(wanted)).await.map_err(Refusal::broken)??;
-    let (id, spec) = (spec.identity(), Arc::new(spec));
-    if let Some(old) = app.versions.note(&id) {
-        app.pool.outdate(&old);
+    let mut tries = 2;
+    loop {
+        let library = app.library.clone();
+        let asked = wanted.clone();
+        let resolved = spawn_blocking(move || library.resolve(asked)).await;
+        let spec = resolved.map_err(Refusal::broken)??;
+        let (id, spec) = (spec.identity(), Arc::new(spec));
+        if let Some(old) = app.versions.note(&id) {
+            app.pool.outdate(&old);
+        }
+        let began = Instant::now();
+        let acquired = {
+            let _waiting = app.waiting.hold();
+            app.pool.acquire(&spec).await
+        };
+        let took = began.elapsed();
+        app.meters.wait_seconds.record(took);
+        tries -= 1;
+        match acquired {
+            Ok((held, hit)) => {
+                if hit {
+                    app.meters.hits.add()
+                } else {
+                    app.meters.waited.add()
+                }
+                return Ok(Warm { held, spec, id, hit, wait_ms: millis(took) });
+            }
+            // Replaced between our look and the load: look again, once.
+            Err(error) if error.is_changed() && tries > 0 => {}
+            Err(error) => return Err(Refusal::acquire(&error, app.bounds.backoff())),
+        }
     }
-    let began = Instant::now();
-    let acquired = {
-        let _waiting = app.waiting.hold();
-        app.pool.acquire(&spec).await
-    };
-    let took = began.elapsed();
-    app.meters.wait_seconds.record(took);
-    let (held, hit) = acquired.map_err(|error| Refusal::acquire(&error, app.bounds.backoff()))?;
-    if hit {
-        app.meters.hits.add()
-    } else {
-        app.meters.waited.add()
-    }
-    Ok(Warm { held, spec, id, hit, wait_ms: millis(took) })
 }
 
 /// Scores on a blocking thread, which holds the backend for as long as it works, client or not.

@@ -138,3 +138,22 @@ fn one_load_serves_a_burst() {
     assert!(daemon.ask(&wants("m")).is_hit());
     daemon.end().assert_clean();
 }
+
+#[test]
+fn a_model_replaced_while_its_load_waits_is_looked_at_again() {
+    let models = Models::new().train("busy", &["--score-ms", "1500"]).train("m", &["--seed", "1"]);
+    let daemon = Daemon::start(&models, &["--max-entries", "1"]);
+    let busy = daemon.score_later("busy");
+    daemon.wait_for("/counts/leases", 1);
+    let asked = daemon.score_later("m");
+    daemon.wait_for("/counts/queued", 1);
+    models.replace("m", &["--seed", "2"]);
+    // What the request had looked at is gone: never the new weights under the old key.
+    let score = asked.join().expect("no panic").base();
+    assert_eq!(busy.join().expect("no panic").status, 200);
+    assert_eq!(daemon.number("/ledger/load_failures"), 1);
+    let again = daemon.score("m");
+    assert!(again.is_hit());
+    assert_eq!(again.base(), score);
+    daemon.end().assert_clean();
+}
