@@ -346,8 +346,8 @@ impl<K, V> Node<K, V> {
     #[inline]
     fn leave(&self) -> bool {
         // ORDERING: Acquire. Partner: the Release decrement below of others that left. A node
-        // that was never joinable and has one share has nobody else who could add one, but for a
-        // refresher, who keeps it only if it was in its slot still (`store::refreshing`).
+        // that was never joinable and has one share has nobody else who could add one, but for one
+        // who keeps it only if it was in its slot still (`store::refreshing`, `keep`).
         if self.shares.load(Ordering::Acquire) & (JOINABLE | COUNT) == 1 {
             return true;
         }

@@ -84,11 +84,13 @@ impl<K: Eq, V> Store<K, V> {
                     }
                 }
                 (Compute::Insert(value), _) => {
-                    let seen = present.map(|found| {
-                        // SAFETY: found READY and protected by `shield`.
-                        unsafe { found.node.as_ref() }.share();
-                        Seen { owner, node: found.node }
-                    });
+                    // SAFETY: found READY and protected by `shield`.
+                    if present.is_some_and(|found| !unsafe { self.keep(owner, found) }) {
+                        drop(shield);
+                        drop(value); // a user's destructor
+                        continue; // it has changed: its last share may be gone
+                    }
+                    let seen = present.map(|found| Seen { owner, node: found.node });
                     drop(shield);
                     let arrival = self.arrival(&key, &value);
                     let fresh = Private::entry(owner, hash.place(), key, value, arrival.times);

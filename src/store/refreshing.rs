@@ -59,6 +59,25 @@ impl<K, V> Store<K, V> {
         refresh.has_come(unsafe { tail_of(owner, node) }.refresh_at())
     }
 
+    /// Takes a share of an entry, if it is in its slot still; see the module.
+    ///
+    /// # Safety
+    /// `found` was found READY, and is protected.
+    pub(super) unsafe fn keep(&self, owner: NodeOwner<'_, K, V>, found: &Found<'_, K, V>) -> bool {
+        // SAFETY: the caller's.
+        if unsafe { found.node.as_ref() }.join() == Join::Gone {
+            return false; // released already
+        }
+        let confirmed = found.place.exchange(found.word, found.word);
+        if !confirmed && !planted(Seed::UnconfirmedShare) {
+            // SAFETY: taken just now; if its owners are gone they have left it to nobody (see the module),
+            // and the protection keeps the node while this looks.
+            unsafe { release(owner, found.node) };
+            return false;
+        }
+        true
+    }
+
     /// Takes the refresh of the entry of `key`, if it has one, that is due and not over. Else gives the
     /// key back.
     pub(super) fn begin_refresh(&self, hash: Hashed, key: K) -> Result<Refreshing<'_, K, V>, K>
@@ -81,15 +100,8 @@ impl<K, V> Store<K, V> {
                 return Err(key);
             }
             // SAFETY: as above.
-            if unsafe { found.node.as_ref() }.join() == Join::Gone {
-                continue; // released already, so the slot says something else
-            }
-            let confirmed = found.place.exchange(found.word, found.word);
-            if !confirmed && !planted(Seed::UnconfirmedShare) {
-                // SAFETY: taken just now; if its owners are gone they have left it to nobody (see the
-                // module), and `shield` protects the node while this looks.
-                unsafe { release(owner, found.node) };
-                continue;
+            if !unsafe { self.keep(owner, &found) } {
+                continue; // the slot says something else
             }
             found.place.touch();
             return Ok(Refreshing {
