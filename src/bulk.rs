@@ -41,7 +41,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// wait for each other in a circle. If a load that it waited for is given up (a future was
     /// dropped) or fails with another error type, `load` is called again, for such keys alone.
     ///
-    /// Of what `load` gives, the first value of a key counts; further ones, and keys that it was not
+    /// What is there is given as it is: `load` is not asked to [refresh](crate::Builder::refresh_after)
+    /// it. Of what `load` gives, the first value of a key counts; further ones, and keys that it was not
     /// asked for, are dropped. Keys may be given twice.
     ///
     /// # Errors

@@ -206,7 +206,8 @@ impl<K, V, S> Cache<K, V, S> {
 
     /// Keeps the entries for which `keep` says yes.
     ///
-    /// Looks once at every entry that is present throughout. `keep` runs under protection: it may
+    /// Looks once at every entry that is present throughout (at one that is
+    /// [refreshed](crate::Builder::refresh_after) under its hands, at the new value as well). `keep` runs under protection: it may
     /// read the cache, and must not take long.
     ///
     /// # Examples
@@ -490,6 +491,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     ///
     /// However many threads ask for a missing key at a time, one of them loads and the others
     /// wait. If the load panics, its caller sees the panic and one of those who waited loads next.
+    /// A value that is there and old may be [refreshed](crate::Builder::refresh_after) by `load`.
     ///
     /// # Panics
     ///
@@ -517,7 +519,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// However many threads ask for a missing key at a time, one of them loads and the others
     /// wait. All of them get the outcome, an error too; the next call starts anew. A thread that
     /// waited for a load with another error type does not see that error: it goes into the next
-    /// load of the key, with all others like it.
+    /// load of the key, with all others like it. A [refresh](crate::Builder::refresh_after) that fails
+    /// gives the old value.
     ///
     /// # Errors
     ///

@@ -137,7 +137,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// Nobody leaves for them: if there is not room for all, those come in that would have left last. A
     /// key that has an entry, or is being loaded, keeps what it has. Each value is weighed, and asked how long it
     /// may live, as a new one is; it lives no longer than it would have, if anything expires in this
-    /// cache. Takes time in proportion to the dump.
+    /// cache. Where values are [refreshed](crate::Builder::refresh_after) it counts as new. Takes time in
+    /// proportion to the dump.
     pub fn restore(&self, dump: Dump<K, V>) -> usize {
         let mut entries = dump.entries;
         let mut back: Vec<_> = entries

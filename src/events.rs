@@ -37,6 +37,20 @@ pub(crate) fn load_failed(panicked: bool) {
     let _ = panicked;
 }
 
+/// A refresh has ended with a value.
+#[inline(always)]
+pub(crate) fn refreshed() {
+    #[cfg(feature = "tracing")]
+    tracing::trace!(target: "hotset", "refreshed");
+}
+
+/// A refresh has ended without one: an error, a panic, or a future that was dropped.
+#[inline(always)]
+pub(crate) fn refresh_failed() {
+    #[cfg(feature = "tracing")]
+    tracing::debug!(target: "hotset", "refresh failed");
+}
+
 /// A listener has panicked.
 #[inline(always)]
 pub(crate) fn listener_panicked(cause: Cause) {

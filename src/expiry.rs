@@ -39,6 +39,15 @@ pub(crate) struct Stamp {
     pub(crate) used: Moment,
 }
 
+/// All that is written of an entry that comes, as far as its cache keeps times.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Times {
+    /// Where entries expire.
+    pub(crate) stamp: Option<Stamp>,
+    /// Where they are refreshed: when that is due (`refresh`).
+    pub(crate) refresh: Option<Moment>,
+}
+
 /// What was chosen for all entries.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Lifetimes {

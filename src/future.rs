@@ -22,7 +22,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// The future may be dropped at any time. If it was loading, one of those who wait goes on with
     /// *its own* `load`, from the beginning; nobody else is woken for it, and no other load runs. If
     /// nobody waits, the key is as if it had never been asked for. A future that waits and is
-    /// dropped leaves nothing behind.
+    /// dropped leaves nothing behind. One that was [refreshing](crate::Builder::refresh_after) a value
+    /// leaves the old one, and counts as a refresh that failed.
     ///
     /// Two things follow for loads that take longer than their callers have patience:
     ///

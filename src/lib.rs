@@ -53,6 +53,9 @@
 //! *Time.* No operation finds an entry whose time is over, and each leaves once, with
 //! [`Cause::Expired`] (models: `expiry`; tests: `expiry`, `expiry_model`).
 //!
+//! *Refresh.* One caller at a time loads an old value anew, the others are served it without waiting; what
+//! is written or removed meanwhile is not undone (models, tests: `refresh`).
+//!
 //! # What it costs, and when to use something else
 //!
 //! * An insert may be **refused** ([`Insert::NotAdmitted`]): when too much waits for readers, which
@@ -83,8 +86,8 @@
 //! half, kept until the cache is dropped.
 //!
 //! Where entries expire ([`time_to_live`](Builder::time_to_live),
-//! [`time_to_idle`](Builder::time_to_idle), [`expire_with`](Builder::expire_with)) or are weighed, an
-//! entry's header takes 32 bytes more.
+//! [`time_to_idle`](Builder::time_to_idle), [`expire_with`](Builder::expire_with)), are
+//! [refreshed](Builder::refresh_after) or are weighed, an entry's header takes 32 bytes more.
 //!
 //! # Watching a cache
 //!
@@ -97,6 +100,8 @@
 //! | `entry left` | TRACE | `cause`: [`Cause::name`] | an entry has left, and the listener was told |
 //! | `loaded` | TRACE | | a load has ended with a value |
 //! | `load failed` | DEBUG | `panicked` | a load has ended without one |
+//! | `refreshed` | TRACE | | a [refresh](Builder::refresh_after) has ended with a value |
+//! | `refresh failed` | DEBUG | | a refresh has ended without one, or its future was dropped |
 //! | `not admitted` | DEBUG | | a write or a loaded value was refused |
 //! | `swept` | DEBUG | `entries` | [`sweep`](Cache::sweep) has ended |
 //! | `listener panicked` | WARN | `cause` | the panic is caught, and the listener stays on |
@@ -142,6 +147,7 @@ mod node;
 mod pause;
 mod pinned;
 mod reclaim;
+mod refresh;
 #[cfg(doctest)]
 mod refused;
 mod removed;

@@ -22,6 +22,8 @@ impl Stats {
     /// | `hotset_loads_total` | counter | | [`loads`](Self::loads) |
     /// | `hotset_load_failures_total` | counter | | [`load_failures`](Self::load_failures) |
     /// | `hotset_not_admitted_total` | counter | | [`not_admitted`](Self::not_admitted) |
+    /// | `hotset_refreshes_total` | counter | | [`refreshes`](Self::refreshes) |
+    /// | `hotset_refresh_failures_total` | counter | | [`refresh_failures`](Self::refresh_failures) |
     /// | `hotset_evictions_total` | counter | `cause`, one of five ([`Cause::name`]) | [`evictions`](Self::evictions) |
     /// | `hotset_entries` | gauge | | [`entries`](Self::entries) |
     /// | `hotset_weight` | gauge | | [`weight`](Self::weight) |
@@ -47,6 +49,8 @@ impl Stats {
             ("hotset_loads_total", self.loads),
             ("hotset_load_failures_total", self.load_failures),
             ("hotset_not_admitted_total", self.not_admitted),
+            ("hotset_refreshes_total", self.refreshes),
+            ("hotset_refresh_failures_total", self.refresh_failures),
         ];
         for (name, count) in counters {
             counter!(name, "cache" => cache.clone()).absolute(count);

@@ -6,8 +6,8 @@
 //!  shares  [ 3 bits outcome | 1 bit joinable | 1 bit entered | 27 bits count ]
 //!  key
 //!  payload the value (outcome READY), or why there is none (FAILED)
-//!  - - - - and, only in a cache that weighs its entries or lets them expire (`reclaim::block`):
-//!  tail    weight | deadline | time of the last use | time of birth
+//!  - - - - and, only in a cache that weighs its entries, lets them expire or refreshes them (`reclaim::block`):
+//!  tail    weight | deadline | time of the last use | time of the next refresh     (`tail`)
 //! ```
 //!
 //! Shares: the slot has one while the node is in it; whoever unlinks the node takes that one over.
@@ -26,6 +26,8 @@
 //! | PANICKED | the loader's guard, likewise | nothing |
 //! | ABANDONED | the leader, exchange from PENDING with no share but its own and the slot's | nothing |
 
+mod tail;
+
 use std::any::Any;
 use std::cell::UnsafeCell;
 use std::mem::{ManuallyDrop, MaybeUninit};
@@ -33,12 +35,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
-use crate::expiry::Stamp;
+use crate::expiry::Times;
 use crate::reclaim::{Block, Domain, Owner, RETIRED};
 use crate::seed::{Seed, planted};
 use crate::stats::Local;
-use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
-use crate::time::Moment;
+use crate::sync::{AtomicPtr, AtomicU32, Ordering};
+pub(crate) use tail::Tail;
 
 /// An error of a loader, for whoever can name its type again.
 pub(crate) type Failure = Arc<dyn Any + Send + Sync>;
@@ -89,85 +91,6 @@ pub(crate) struct Node<K, V> {
     shares: AtomicU32,
     key: UnsafeCell<MaybeUninit<K>>,
     payload: UnsafeCell<Payload<V>>,
-}
-
-/// What only some caches keep of an entry. Times are in the unit and from the origin of the cache's
-/// clock.
-///
-/// | word | written by | read by |
-/// |---|---|---|
-/// | `weight` | whoever makes the entry, before it is published | whoever has unlinked or found it |
-/// | `deadline` | the same; who prolongs the entry | readers |
-/// | `used_at` | the same; readers, now and then | readers |
-/// | `born_at` | the same | readers |
-#[derive(Debug)]
-pub(crate) struct Tail {
-    weight: AtomicU64,
-    pub(crate) deadline: AtomicU64,
-    pub(crate) used_at: AtomicU64,
-    pub(crate) born_at: AtomicU64,
-}
-
-/// The deadline of what does not expire.
-pub(crate) const NEVER: u64 = u64::MAX;
-
-impl Default for Tail {
-    fn default() -> Self {
-        let zero = || AtomicU64::new(0);
-        let (weight, deadline) = (AtomicU64::new(1), AtomicU64::new(NEVER));
-        Self { weight, deadline, used_at: zero(), born_at: zero() }
-    }
-}
-
-impl Tail {
-    /// As by default, in a block that is used again.
-    fn reset(&self) {
-        // ORDERING: Relaxed, all. The node is private; the slot's exchange publishes it.
-        self.weight.store(1, Ordering::Relaxed);
-        self.deadline.store(NEVER, Ordering::Relaxed);
-        self.used_at.store(0, Ordering::Relaxed);
-        self.born_at.store(0, Ordering::Relaxed);
-    }
-
-    /// What the entry weighs; 1 where nothing is weighed.
-    #[inline]
-    pub(crate) fn weight(&self) -> u64 {
-        // ORDERING: Relaxed. Written before the node was published, seen through the slot's Acquire,
-        // and not written again before the block is reused.
-        self.weight.load(Ordering::Relaxed)
-    }
-
-    /// When the entry's time is over, and when it was used last.
-    #[inline]
-    pub(crate) fn stamp(&self) -> Stamp {
-        // ORDERING: Relaxed, both. Written before the node was published, seen through the slot's
-        // Acquire; what hits write later is advice (`expiry`).
-        Stamp {
-            deadline: Moment::from_bits(self.deadline.load(Ordering::Relaxed)),
-            used: Moment::from_bits(self.used_at.load(Ordering::Relaxed)),
-        }
-    }
-
-    /// The moments of an entry that comes.
-    pub(crate) fn set_stamp(&self, stamp: Stamp) {
-        // ORDERING: Relaxed, all. The node is private, or a flight's, whose outcome and slot's exchange
-        // follow.
-        self.deadline.store(stamp.deadline.to_bits(), Ordering::Relaxed);
-        self.used_at.store(stamp.used.to_bits(), Ordering::Relaxed);
-        self.born_at.store(stamp.used.to_bits(), Ordering::Relaxed);
-    }
-
-    /// The entry is used now.
-    #[inline]
-    pub(crate) fn set_used(&self, now: Moment) {
-        // ORDERING: Relaxed. Advice: nothing but the entry's end follows from it.
-        self.used_at.store(now.to_bits(), Ordering::Relaxed);
-    }
-
-    pub(crate) fn set_weight(&self, weight: u64) {
-        // ORDERING: Relaxed. The node is private, or a flight's, whose slot's exchange follows.
-        self.weight.store(weight, Ordering::Relaxed);
-    }
 }
 
 union Payload<V> {
@@ -424,10 +347,8 @@ impl<K, V> Node<K, V> {
     #[inline]
     fn leave(&self) -> bool {
         // ORDERING: Acquire. Partner: the Release decrement below of others that left. A node
-        // that was never joinable and has one share has nobody else who could add one; but `compute`, which
-        // joins entries: it has confirmed in the slot, before the unlinking that precedes this, that it did,
-        // and is seen here; or it gives back, by the line below, what it took too late, which counts down
-        // to one and not to zero.
+        // that was never joinable and has one share has nobody else who could add one, but for one
+        // who keeps it only if it was in its slot still (`store::refreshing`, `keep`).
         if self.shares.load(Ordering::Acquire) & (JOINABLE | COUNT) == 1 {
             return true;
         }
@@ -514,11 +435,11 @@ impl<'d, K, V> Private<'d, K, V> {
         place: u32,
         key: K,
         value: V,
-        stamp: Option<Stamp>,
+        times: Times,
     ) -> Self {
         let this = Self::new(owner, place, key, READY | ENTERED | 1, RETIRED);
-        if let (Some(tail), Some(stamp)) = (this.tail(), stamp) {
-            tail.set_stamp(stamp);
+        if let Some(tail) = this.tail() {
+            tail.set_times(times);
         }
         // SAFETY: the node is private; its payload has no contents yet.
         unsafe { (*this.node.as_ref().payload.get()).value = ManuallyDrop::new(value) };

@@ -70,7 +70,7 @@ impl<K, V> Removed<K, V> {
     /// # Errors
     ///
     /// Gives the handle back if there is another handle, a thread is in the middle of reading
-    /// this entry, or any thread has the cache pinned.
+    /// this entry or of [refreshing](crate::Builder::refresh_after) it, or any thread has the cache pinned.
     ///
     /// # Examples
     ///

@@ -71,12 +71,18 @@ pub enum Seed {
     SoleFirst,
     /// Who takes a number out of the queue of probation gives its entry up without having unlinked it.
     QueueDecides,
-    /// `compute` does not confirm the share that it takes of an entry.
-    UnconfirmedShare,
     /// Who finds that an entry's time is over begins a flight in its place without having won it.
     RenewDecides,
     /// The room of an entry that makes way for a flight is not given back.
     RenewKeepsRoom,
+    /// Whether an entry is being refreshed is looked up, and then written down.
+    TornRefresh,
+    /// A refresher does not make sure that the entry of which it took a share is in its slot still.
+    UnconfirmedShare,
+    /// A refreshed value takes the place of whatever entry the slot has by then.
+    RefreshTakesAny,
+    /// `clear` passes over an entry that is refreshed under its hands.
+    ClearSparesRefresh,
     /// `clear` passes over a flight that becomes an entry under its hands.
     ClearSparesFlight,
     /// A resource's room is free as soon as its close begins.

@@ -19,6 +19,8 @@ pub(crate) struct Local {
     pub(crate) loads: OwnedCounter,
     pub(crate) load_failures: OwnedCounter,
     pub(crate) not_admitted: OwnedCounter,
+    pub(crate) refreshes: OwnedCounter,
+    pub(crate) refresh_failures: OwnedCounter,
     pub(crate) left: [OwnedCounter; Cause::COUNT],
 }
 
@@ -46,6 +48,11 @@ pub struct Stats {
     pub load_failures: u64,
     /// Writes and loaded values that were not admitted.
     pub not_admitted: u64,
+    /// Loads of values that were there, but old ([`Builder::refresh_after`](crate::Builder::refresh_after)),
+    /// that came to their end, whatever it was. Not counted among the `loads`.
+    pub refreshes: u64,
+    /// Those of them that gave no value: an error, a panic, a future that was dropped.
+    pub refresh_failures: u64,
     /// Entries in the cache.
     pub entries: usize,
     /// What the entries in the cache weigh; their number if the cache has no weigher.
@@ -77,6 +84,8 @@ impl Stats {
         self.loads += local.loads.read();
         self.load_failures += local.load_failures.read();
         self.not_admitted += local.not_admitted.read();
+        self.refreshes += local.refreshes.read();
+        self.refresh_failures += local.refresh_failures.read();
         for (sum, counter) in self.left.iter_mut().zip(&local.left) {
             *sum += counter.read();
         }

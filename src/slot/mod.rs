@@ -25,7 +25,7 @@
 //! | LOADING -> EMPTY | a failed loader; `remove`, `clear` | AcqRel | as above |
 //! | READY -> READY, other node | `insert`, `replace` of the key, the old node protected | AcqRel | takes the old node's share; class and room stay |
 //! | READY -> LOADING | who asks first for a key whose entry's time is over, the old node protected | AcqRel | takes the old node's share and its room; the key's overflow counts stay |
-//! | READY -> READY, same node | `compute`, the node protected, after it was joined | AcqRel | nothing; whoever unlinks the node after this sees the share |
+//! | READY -> READY, same node | `compute` and refreshes, the node protected, after it was joined | AcqRel | nothing; whoever unlinks the node after this sees the share |
 //! | READY -> EMPTY | `remove`, `retain`, `clear`, the hand | AcqRel | takes the node's share, its room, its overflow counts |
 //!
 //! Every arrow is one compare-exchange, so exactly one thread takes each; what it "takes" it
@@ -113,7 +113,7 @@ impl<N> Slot<N> {
     /// before, all see who change the slot after.
     pub(crate) fn confirm(&self, word: Word<N>) -> bool {
         debug_assert_eq!(word.state(), State::Ready);
-        planted(Seed::UnconfirmedShare) || self.change(word, word)
+        self.change(word, word)
     }
 
     /// READY -> LOADING.

@@ -2,10 +2,8 @@
 //!
 //! The closure runs under protection of the entry that it sees and nothing else. Then nothing is protected,
 //! while the new value is weighed; a share of the entry that was seen keeps it, so that no other can have
-//! its address meanwhile. That share is taken under protection by `join`, which never raises a count from
-//! zero, and then confirmed by a read-modify-write of the slot (`Slot::confirm`): whoever unlinks the entry
-//! after that sees the share, also on the short path of `Node::leave`. If the entry was unlinked before,
-//! the share is given back under the same protection, and the closure is asked again. The decision counts only if the key still has that entry: by the exchange of
+//! its address meanwhile. That share is confirmed under protection (`refreshing`, `keep`); if the entry was
+//! unlinked before, the closure is asked again. The decision counts only if the key still has that entry: by the exchange of
 //! the very word that names it. Or if it still has none: by that of the word of a flight, or by the claim,
 //! which no second one of the key survives. Between the look and the exchange a key without an entry may
 //! have had one and lost it; it has none at the instant of the exchange, as the closure was told.
@@ -15,7 +13,7 @@ use std::ptr::NonNull;
 use crate::config::{Cause, Compute};
 use crate::hash::Hashed;
 use crate::load::part;
-use crate::node::{Join, Node, NodeOwner, Private, release};
+use crate::node::{Node, NodeOwner, Private, release};
 use crate::removed::Removed;
 use crate::slot::Word;
 use crate::store::{Leaving, Shield, Store, Written};
@@ -87,14 +85,16 @@ impl<K: Eq, V> Store<K, V> {
                     }
                 }
                 (Compute::Insert(value), _) => {
-                    let seen = match present.map(|found| self.keep(owner, found)) {
-                        None => None,
-                        Some(Some(seen)) => Some(seen),
-                        Some(None) => continue,
-                    };
+                    // SAFETY: found READY and protected by `shield`.
+                    if present.is_some_and(|found| !unsafe { self.keep(owner, found) }) {
+                        drop(shield);
+                        drop(value); // a user's destructor
+                        continue; // it has changed: its last share may be gone
+                    }
+                    let seen = present.map(|found| Seen { owner, node: found.node });
                     drop(shield);
                     let arrival = self.arrival(&key, &value);
-                    let fresh = Private::entry(owner, hash.place(), key, value, arrival.stamp);
+                    let fresh = Private::entry(owner, hash.place(), key, value, arrival.times);
                     match self.put(&mut leaving, hash, seen.as_ref(), fresh, arrival.weight) {
                         Put::In(taken) => {
                             owner.local().inserts.bump();
@@ -110,20 +110,6 @@ impl<K: Eq, V> Store<K, V> {
                 }
             }
         }
-    }
-
-    /// A share of the entry that was found, and is protected; `None` if it has just been unlinked.
-    fn keep<'d>(
-        &self,
-        owner: NodeOwner<'d, K, V>,
-        found: &Found<'_, K, V>,
-    ) -> Option<Seen<'d, K, V>> {
-        // SAFETY: found READY, and protected by the caller.
-        if unsafe { found.node.as_ref() }.join() == Join::Gone {
-            return None;
-        }
-        let seen = Seen { owner, node: found.node };
-        found.place.confirm(found.word).then_some(seen)
     }
 
     /// Whether what was found, and is protected, is an entry that is not over.

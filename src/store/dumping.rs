@@ -2,8 +2,10 @@
 //! standing that they had.
 
 use crate::dump::{Dump, Dumped, TimeLeft};
+use crate::expiry::Times;
 use crate::hash::Hashed;
 use crate::node::Private;
+use crate::refresh::Refresh;
 use crate::slot::Word;
 use crate::store::expiring::stamp_of;
 use crate::store::{Arrival, Shield, Store, Trace};
@@ -47,7 +49,8 @@ impl<K, V> Store<K, V> {
             return None;
         }
         let known = self.read(hash, &entry.key, Trace::Peek, |_, _| ()).is_some();
-        (!known).then_some(Arrival { weight, stamp })
+        let times = Times { stamp, refresh: self.refresh.as_deref().map(Refresh::due) };
+        (!known).then_some(Arrival { weight, times })
     }
 
     /// From which of the entries on there is room for all that are wanted.
@@ -73,7 +76,7 @@ impl<K, V> Store<K, V> {
         let owner = self.domain.owner();
         let _leaving = self.leaving(owner);
         let Dumped { key, value, standing, .. } = entry;
-        let fresh = Private::entry(owner, hash.place(), key, value, arrival.stamp);
+        let fresh = Private::entry(owner, hash.place(), key, value, arrival.times);
         if !self.admits(owner, fresh.tail(), arrival.weight) {
             return false;
         }

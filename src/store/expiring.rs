@@ -19,8 +19,9 @@ use std::ptr::NonNull;
 
 use crate::config::Cause;
 use crate::events;
-use crate::expiry::{Age, Expiry, Stamp};
+use crate::expiry::{Age, Expiry, Stamp, Times};
 use crate::node::{Node, NodeOwner};
+use crate::refresh::Refresh;
 use crate::store::{Shield, Store, Trace};
 use crate::table::tags::SLOTS;
 
@@ -30,8 +31,11 @@ const REAPED: usize = 4;
 impl<K, V> Store<K, V> {
     /// The moments of an entry that comes now. Runs a function of the user's.
     #[inline]
-    pub(super) fn stamp(&self, key: &K, value: &V) -> Option<Stamp> {
-        self.expiry.as_deref().map(|expiry| expiry.stamp(key, value))
+    pub(super) fn times(&self, key: &K, value: &V) -> Times {
+        Times {
+            stamp: self.expiry.as_deref().map(|expiry| expiry.stamp(key, value)),
+            refresh: self.refresh.as_deref().map(Refresh::due),
+        }
     }
 
     /// Whether the time of an entry is over.
@@ -78,7 +82,7 @@ impl<K, V> Store<K, V> {
         // SAFETY: the caller's.
         match expiry.age(unsafe { stamp_of(owner, node) }) {
             Age::Expired => return false,
-            Age::News(now) if trace == Trace::Use => {
+            Age::News(now) if trace != Trace::Peek => {
                 // SAFETY: the caller's.
                 if let Some(tail) = unsafe { owner.tail(node) } {
                     tail.set_used(now);

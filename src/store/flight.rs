@@ -378,18 +378,15 @@ impl<'s, K, V> Lead<'s, K, V> {
 
     /// Gives the value to all who wait. Runs no user code.
     pub(super) fn conclude(self, value: V, arrival: Arrival) -> Concluded<'s, K, V> {
-        let Arrival { weight, stamp } = arrival;
+        let Arrival { weight, times } = arrival;
         let flight = self.into_flight();
         let (store, node) = (flight.store, flight.node());
         let owner = store.domain.owner();
         owner.local().loads.bump();
         // SAFETY: the leader's share keeps the node, which is of this cache.
-        let tail = unsafe { owner.tail(flight.node) };
-        if let Some(tail) = tail {
+        if let Some(tail) = unsafe { owner.tail(flight.node) } {
             tail.set_weight(weight); // what it will be owed by, whether it is admitted or not
-            if let Some(stamp) = stamp {
-                tail.set_stamp(stamp);
-            }
+            tail.set_times(times);
         }
         // SAFETY: the leader concludes and settles once, since `self` is used up here. Its share is
         // given up at the end, when all else is done.

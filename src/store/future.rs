@@ -9,9 +9,12 @@
 //!                  Leading: polls the caller's own future
 //! ```
 //!
-//! Only a leader's own future is polled, from then on by this one alone; nothing is spawned. Whoever
-//! drops this future at any point gives back what it has: `Joined` its seat and share, `Lead` the lead,
-//! before the caller's future is dropped, so that nothing in *its* destructor can hold up those who wait.
+//! Before it asks, a caller that met an entry which is due for a refresh, and has won that, is *Refreshing*:
+//! it polls its own future, too, and nobody waits for it.
+//!
+//! Only the future of one that leads or refreshes is polled, from then on by this one alone; nothing is spawned. Whoever
+//! drops this future at any point gives back what it has: `Joined` its seat and share, `Lead` the lead, `Refreshing`
+//! the refresh, before the caller's future is dropped, so that nothing in *its* destructor can hold up those who wait.
 
 use std::marker::PhantomData;
 use std::pin::Pin;
@@ -23,6 +26,7 @@ use crate::hash::Hashed;
 use crate::load::Turn;
 use crate::store::flight::{Asked, Joined, Lead, LoadingOne};
 use crate::store::loading::finish;
+use crate::store::refreshing::Refreshing;
 use crate::store::{Store, Trace};
 
 /// A load that waits without blocking.
@@ -46,6 +50,7 @@ enum Stage<'s, K, V> {
     /// Nothing was done yet.
     New(K),
     Asking(K),
+    Refreshing(Refreshing<'s, K, V>),
     Waiting(K, Joined<'s, K, V>),
     Leading(Lead<'s, K, V>),
     /// The load is not shared: see `Asked::Crowded`.
@@ -108,10 +113,25 @@ where
         let outcome = loop {
             // While user code runs, and if it panics, the stage is `Done`.
             *stage = match std::mem::replace(stage, Stage::Done) {
-                Stage::New(key) => match store.read(*hash, &key, Trace::Use, |_, v| v.clone()) {
+                Stage::New(key) => match store.read(*hash, &key, Trace::Load, |_, v| v.clone()) {
                     Some(value) => break Ok(value),
-                    None => Stage::Asking(key),
+                    None => match store.begin_refresh(*hash, key) {
+                        Ok(refreshing) => Stage::Refreshing(refreshing),
+                        Err(key) => Stage::Asking(key),
+                    },
                 },
+                Stage::Refreshing(refreshing) => {
+                    let run = |store: &Store<K, V>, key: &K| {
+                        run(cx).map_ok(|value| store.arrived(key, value))
+                    };
+                    match refreshing.load(run) {
+                        (refreshing, Poll::Ready(loaded)) => break refreshing.finish(loaded),
+                        (refreshing, Poll::Pending) => {
+                            *stage = Stage::Refreshing(refreshing);
+                            return Poll::Pending;
+                        }
+                    }
+                }
                 Stage::Asking(key) => match store.ask(*hash, key) {
                     Asked::Found(value) => break Ok(value),
                     Asked::Leads(lead) => Stage::Leading(lead),

@@ -1,4 +1,4 @@
-//! How is a missing key loaded once by calls that block?
+//! How is a missing key loaded once by calls that block? And one that is due for a refresh.
 
 use std::sync::Arc;
 
@@ -23,10 +23,18 @@ impl<K, V: Clone> Store<K, V> {
     where
         K: Eq,
     {
-        if let Some(value) = self.read(hash, &key, Trace::Use, |_, value| value.clone()) {
+        if let Some(value) = self.read(hash, &key, Trace::Load, |_, value| value.clone()) {
             return Ok(value);
         }
         let _leaving = self.leaving(self.domain.owner());
+        key = match self.begin_refresh(hash, key) {
+            Ok(refreshing) => {
+                let load = |store: &Self, key: &K| load().map(|value| store.arrived(key, value));
+                let (refreshing, loaded) = refreshing.load(load);
+                return refreshing.finish(loaded);
+            }
+            Err(key) => key,
+        };
         loop {
             let mut joined = match self.ask(hash, key) {
                 Asked::Found(value) => return Ok(value),

@@ -13,6 +13,7 @@ mod flight;
 mod future;
 mod loading;
 mod reading;
+mod refreshing;
 mod room;
 mod walk;
 
@@ -27,12 +28,13 @@ use equivalent::Equivalent;
 use crate::budget::Budget;
 use crate::config::{Cause, Policy};
 use crate::events;
-use crate::expiry::{Expiry, Stamp};
+use crate::expiry::{Expiry, Times};
 use crate::hash::Hashed;
 use crate::load::part;
 use crate::node::{Node, NodeDomain, NodeOwner, Private, release};
 use crate::pause::{Step, reach};
 use crate::reclaim::{Hazard, Kind, Pin, Protect};
+use crate::refresh::Refresh;
 use crate::removed::Removed;
 use crate::seed::{Seed, planted};
 use crate::slot::Word;
@@ -63,7 +65,9 @@ pub(crate) struct Store<K, V> {
     count_hits: bool,
     /// Where entries expire.
     expiry: Option<Box<Expiry<K, V>>>,
-    /// Whether a look-up has anything to do beside looking up: one of the two.
+    /// Where entries are refreshed.
+    refresh: Option<Box<Refresh>>,
+    /// Whether a look-up has anything to do beside looking up: one of the three.
     watches: bool,
     /// Given by the user, or follows the bound.
     fixed_slack: Option<u64>,
@@ -81,13 +85,14 @@ pub(crate) struct Setup<K, V> {
     pub(crate) listener: Option<Listener<K, V>>,
     pub(crate) count_hits: bool,
     pub(crate) expiry: Option<Box<Expiry<K, V>>>,
+    pub(crate) refresh: Option<Box<Refresh>>,
 }
 
 /// What functions of the user's say of an entry that comes: asked once, outside everything.
 #[derive(Clone, Copy)]
 pub(crate) struct Arrival {
     weight: u64,
-    stamp: Option<Stamp>,
+    times: Times,
 }
 
 /// Protection for an operation that may run inside user code that is itself under protection.
@@ -173,16 +178,25 @@ impl<K, V> Drop for Leaving<'_, K, V> {
 impl<K, V> Store<K, V> {
     pub(crate) fn new(setup: Setup<K, V>) -> Self {
         let Setup {
-            max_entries, weighing, expected_entries, policy, slack, listener, expiry, ..
+            max_entries,
+            weighing,
+            expected_entries,
+            policy,
+            slack,
+            listener,
+            expiry,
+            refresh,
+            ..
         } = setup;
         let max = max_entries.unwrap_or_else(Table::<K, V>::max_entries);
         let max_weight = weighing.as_ref().map(|weighing| weighing.weights.max());
         let built_for =
             expected_entries.unwrap_or_else(|| room::first_size(max, max_weight)).min(max);
-        let kind = match (&weighing, &expiry) {
+        let has_times = expiry.is_some() || refresh.is_some();
+        let kind = match (&weighing, has_times) {
             (Some(_), _) => Kind::Weighed,
-            (None, Some(_)) => Kind::Long,
-            (None, None) => Kind::Short,
+            (None, true) => Kind::Long,
+            (None, false) => Kind::Short,
         };
         let own_slack = slack.unwrap_or_else(|| room::slack_for(max, max_weight));
         Self {
@@ -192,8 +206,9 @@ impl<K, V> Store<K, V> {
             weighing: weighing.map(Box::new),
             listener,
             count_hits: setup.count_hits,
-            watches: setup.count_hits || expiry.is_some(),
+            watches: setup.count_hits || has_times,
             expiry,
+            refresh,
             fixed_slack: slack,
         }
     }
@@ -215,7 +230,7 @@ impl<K, V> Store<K, V> {
     /// What is to be known of an entry that comes now. Runs functions of the user's.
     #[inline]
     fn arrival(&self, key: &K, value: &V) -> Arrival {
-        Arrival { weight: self.weigh(key, value), stamp: self.stamp(key, value) }
+        Arrival { weight: self.weigh(key, value), times: self.times(key, value) }
     }
 
     pub(crate) fn insert(&self, hash: Hashed, key: K, value: V) -> Written<K, V>
@@ -228,7 +243,7 @@ impl<K, V> Store<K, V> {
         let owner = self.domain.owner();
         // Dropped in reverse: first the protection, then what was not published, then the rest.
         let mut leaving = self.leaving(owner);
-        let fresh = Private::entry(owner, hash.place(), key, value, arrival.stamp);
+        let fresh = Private::entry(owner, hash.place(), key, value, arrival.times);
         if !self.admits(owner, fresh.tail(), weight) {
             return self.refuse(&mut leaving, hash, fresh, weight);
         }
@@ -341,7 +356,7 @@ impl<K, V> Store<K, V> {
         let weight = arrival.weight;
         let owner = self.domain.owner();
         let mut leaving = self.leaving(owner);
-        let fresh = Private::entry(owner, hash.place(), key, value, arrival.stamp);
+        let fresh = Private::entry(owner, hash.place(), key, value, arrival.times);
         if self.admits(owner, fresh.tail(), weight) {
             loop {
                 leaving.settle();

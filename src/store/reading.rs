@@ -18,6 +18,9 @@ use crate::store::Store;
 pub(crate) enum Trace {
     /// Sets the reference bit and counts a hit or a miss.
     Use,
+    /// The same, by a caller that can load: an entry that is due for a refresh is counted as a hit, and
+    /// not given (`refreshing`).
+    Load,
     /// Neither.
     Peek,
 }
@@ -102,7 +105,7 @@ impl<K, V> Store<K, V> {
         P: Protect<Node<K, V>>,
     {
         // Two arms, each with its own test: so a hit is not asked a second time whether it is one.
-        match self.table.find(hash, key, guard, trace == Trace::Use) {
+        match self.table.find(hash, key, guard, trace != Trace::Peek) {
             Some(node) => {
                 // SAFETY: found, and protected by `guard`.
                 if self.watches && !unsafe { self.watch(node, trace) } {
@@ -111,7 +114,7 @@ impl<K, V> Store<K, V> {
                 Some(node)
             }
             None => {
-                if trace == Trace::Use && self.watches {
+                if trace != Trace::Peek && self.watches {
                     self.count(owner, false);
                 }
                 None
@@ -119,7 +122,8 @@ impl<K, V> Store<K, V> {
         }
     }
 
-    /// What there is to do when an entry was met. False if it was not found: its time is over.
+    /// What there is to do when an entry was met. False if it was not found: its time is over, or the
+    /// caller is to see to its refresh first.
     ///
     /// # Safety
     /// `node` is protected.
@@ -131,13 +135,14 @@ impl<K, V> Store<K, V> {
             Some(expiry) => unsafe { Self::lives(expiry, owner, node, trace) },
             None => true,
         };
-        if trace == Trace::Use {
+        if trace != Trace::Peek {
             self.count(owner, found);
             if !found && self.count_hits {
                 owner.local().expired_misses.bump();
             }
         }
-        found
+        // SAFETY: the caller's.
+        found && !(trace == Trace::Load && unsafe { self.is_due(owner, node) })
     }
 
     #[inline]

@@ -20,16 +20,25 @@ impl<K, V> Store<K, V> {
         let owner = self.domain.owner();
         for cursor in self.table.cursors() {
             for slot in 0..SLOTS {
-                let shield = Shield::new(owner);
-                let doomed = self.visit(&shield, cursor, slot, |found, key, value| {
-                    // SAFETY: `visit` protects what it found.
-                    let cause = unsafe { self.cause_of(owner, found.node, Cause::Removed) };
-                    let goes = cause == Cause::Expired || !keep(key, value);
-                    (goes && found.place.unlink(found.word)).then_some((found.node, cause))
-                });
-                drop(shield);
-                if let Some((node, cause)) = doomed.flatten() {
-                    self.left_slot(owner, cursor, node, cause);
+                // A second look for what a refresh may have put in, as in `clear`.
+                for _ in 0..if self.refresh.is_some() { 2 } else { 1 } {
+                    let shield = Shield::new(owner);
+                    let mut changed = false;
+                    let doomed = self.visit(&shield, cursor, slot, |found, key, value| {
+                        // SAFETY: `visit` protects what it found.
+                        let cause = unsafe { self.cause_of(owner, found.node, Cause::Removed) };
+                        let goes = cause == Cause::Expired || !keep(key, value);
+                        let gone = goes && found.place.unlink(found.word);
+                        changed = goes && !gone;
+                        gone.then_some((found.node, cause))
+                    });
+                    drop(shield);
+                    if let Some((node, cause)) = doomed.flatten() {
+                        self.left_slot(owner, cursor, node, cause);
+                    }
+                    if !changed {
+                        break;
+                    }
                 }
             }
             owner.finish();
@@ -44,11 +53,16 @@ impl<K, V> Store<K, V> {
                 let (place, word) = self.table.slot_at(cursor, slot);
                 // A slot that changes meanwhile was written during the call: it may stay. Unless
                 // what was loading has become an entry, since that load began before.
-                if !self.vacate(owner, cursor, place, word)
-                    && word.state() == State::Loading
-                    && !planted(Seed::ClearSparesFlight)
-                {
+                // Or an entry was refreshed, likewise. One more look is enough for that: a refresh of what
+                // is there then begins during the call.
+                if self.vacate(owner, cursor, place, word) {
+                    continue;
+                }
+                let refreshes = self.refresh.is_some() && !planted(Seed::ClearSparesRefresh);
+                if word.state() == State::Loading && !planted(Seed::ClearSparesFlight) {
                     self.vacate(owner, cursor, place, Word::ready(word.node()));
+                } else if word.is_ready() && refreshes {
+                    self.vacate(owner, cursor, place, place.slot().load());
                 }
             }
             owner.finish();

@@ -31,6 +31,7 @@ mod panics;
 mod peers_listener;
 mod peers_races;
 mod reentrant;
+mod refresh;
 mod stress;
 mod types;
 mod weighed;

@@ -271,6 +271,8 @@ mod metrics {
             ("hotset_loads_total{cache=tokens}", 1.0),
             ("hotset_misses_total{cache=tokens}", 3.0),
             ("hotset_not_admitted_total{cache=tokens}", 0.0),
+            ("hotset_refresh_failures_total{cache=tokens}", 0.0),
+            ("hotset_refreshes_total{cache=tokens}", 0.0),
             ("hotset_weight{cache=tokens}", 2.0),
         ];
         let book = book.0.lock().unwrap();
