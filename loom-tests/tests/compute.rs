@@ -1,7 +1,8 @@
 //! Is a value decided on the entry that it takes the place of? (`src/store/compute`)
 //!
 //! M3: the canaries, and the share by which `compute` keeps the entry that it has seen while nothing is
-//! protected. M1, M8: `settle`.
+//! protected; that it must be confirmed is shown by the seed `UnconfirmedShare` in `refresh`, whose share is
+//! taken in the same place. M1, M8: `settle`.
 
 use std::sync::Arc;
 
@@ -15,9 +16,9 @@ suite! {
         two_computes;
     wide:;
     widest:;
-    campaign: compute_against_eviction;
+    campaign: compute_against_eviction, compute_against_successor;
     seeded:
-        unconfirmed_share = UnconfirmedShare in compute_against_remove => "dies twice",
+        ignore_hazards = IgnoreHazards in compute_against_remove => "Causality violation",
 }
 
 fn one() -> (Arc<Cache>, u64, u64) {
@@ -46,6 +47,18 @@ fn compute_against_remove() {
     let (cache, key, _) = one();
     race(&cache, [compute(key), remove(key)]);
     assert!(settle(&cache).len() <= 1);
+}
+
+/// The entry leaves, is freed, and another one of the key gets its block.
+fn compute_against_successor() {
+    let (cache, key, _) = one();
+    let again = job(move |cache: &Cache| {
+        drop(cache.remove(&key));
+        cache.maintain();
+        drop(cache.insert(key, Canary::new(key)));
+    });
+    race(&cache, [compute(key), again]);
+    assert!(settle(&cache).len() <= 1); // each may find no room while the other has it
 }
 
 /// Another value comes meanwhile.
