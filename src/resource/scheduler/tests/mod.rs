@@ -2,4 +2,5 @@
 
 mod sequences;
 mod single;
+mod threads;
 mod world;
