@@ -153,14 +153,13 @@ impl<K: Eq, V> Store<K, V> {
             }
             Acquired::Crowded => Put::Refused(fresh, None),
             Acquired::Claimed(claim) => {
-                let Some((room, class)) = self.reserve(leaving, hash, weight) else {
+                let Some(room) = self.reserve(leaving, hash, weight) else {
                     return Put::Refused(fresh, None);
                 };
                 let Some(place) = claim.finalise(Word::ready(fresh.as_ptr())) else {
                     return Put::Changed(fresh);
                 };
-                room.occupy();
-                self.table.enter(hash, place, (class, weight), &owner.local().position);
+                self.move_in(owner, (hash, place), room, weight);
                 fresh.published();
                 Put::In(None)
             }
@@ -180,22 +179,18 @@ impl<K: Eq, V> Store<K, V> {
         let taken = self.taken(owner, found, Cause::Replaced);
         if let (Some(weight), true) = (weight, taken.ready) {
             if let Some(change) = self.reserve_change(leaving, found, weight) {
-                if !found.place.exchange(found.word, found.word.with_node(fresh.as_ptr())) {
-                    return Put::Changed(fresh); // the room goes back
-                }
-                change.made();
-                fresh.published();
-                found.place.touch();
-                return Put::In(Some(taken));
+                return match self.write_over(found, fresh, change) {
+                    Ok(()) => Put::In(Some(taken)),
+                    Err(fresh) => Put::Changed(fresh),
+                };
             }
         } else if let Some(weight) = weight
-            && let Some((room, class)) = self.reserve(leaving, hash, weight)
+            && let Some(room) = self.reserve(leaving, hash, weight)
         {
             if !found.place.exchange(found.word, Word::ready(fresh.as_ptr())) {
                 return Put::Changed(fresh); // the room goes back
             }
-            room.occupy();
-            self.table.enter(hash, found.place, (class, weight), &owner.local().position);
+            self.move_in(owner, (hash, found.place), room, weight);
             fresh.published();
             return Put::In(Some(taken));
         }

@@ -469,7 +469,7 @@ impl<K, V> Concluded<'_, K, V> {
         let loading = Word::loading(flight.node.as_ptr());
         let admitted = if !place.holds(loading) {
             false // detached while it ran: nobody is evicted for it
-        } else if let Some((room, class)) = store
+        } else if let Some(room) = store
             // SAFETY: kept by our share, as above.
             .admits(owner, unsafe { owner.tail(flight.node) }, weight)
             .then(|| store.reserve(&mut leaving, hash, weight))
@@ -477,8 +477,7 @@ impl<K, V> Concluded<'_, K, V> {
         {
             node.enter();
             if place.exchange(loading, Word::ready(flight.node.as_ptr())) {
-                room.occupy();
-                store.table.enter(hash, place, (class, weight), &owner.local().position);
+                store.move_in(owner, (hash, place), room, weight);
                 if !planted(Seed::SlotStaysSignedOn) {
                     // SAFETY: the slot's share was there all the time, hence is counted. It is the
                     // entry's from now on; our own share keeps the node.

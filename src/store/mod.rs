@@ -184,9 +184,9 @@ impl<K, V> Store<K, V> {
             policy,
             slack,
             listener,
+            count_hits,
             expiry,
             refresh,
-            ..
         } = setup;
         let max = max_entries.unwrap_or_else(Table::<K, V>::max_entries);
         let max_weight = weighing.as_ref().map(|weighing| weighing.weights.max());
@@ -205,8 +205,8 @@ impl<K, V> Store<K, V> {
             budget: Budget::new(max),
             weighing: weighing.map(Box::new),
             listener,
-            count_hits: setup.count_hits,
-            watches: setup.count_hits || has_times,
+            count_hits,
+            watches: count_hits || has_times,
             expiry,
             refresh,
             fixed_slack: slack,
@@ -243,7 +243,7 @@ impl<K, V> Store<K, V> {
         let owner = self.domain.owner();
         // Dropped in reverse: first the protection, then what was not published, then the rest.
         let mut leaving = self.leaving(owner);
-        let fresh = Private::entry(owner, hash.place(), key, value, arrival.times);
+        let mut fresh = Private::entry(owner, hash.place(), key, value, arrival.times);
         if !self.admits(owner, fresh.tail(), weight) {
             return self.refuse(&mut leaving, hash, fresh, weight);
         }
@@ -257,35 +257,25 @@ impl<K, V> Store<K, V> {
                     let Some(change) = self.reserve_change(&mut leaving, &found, weight) else {
                         break;
                     };
-                    let word = found.word.with_node(fresh.as_ptr());
                     // SAFETY: found, and protected by `shield`.
                     let cause = unsafe { self.cause_of(owner, found.node, Cause::Replaced) };
-                    if found.place.exchange(found.word, word) {
-                        change.made();
-                        fresh.published();
-                        found.place.touch();
-                        drop(shield);
-                        owner.local().inserts.bump();
-                        if cause == Cause::Expired {
-                            self.tell_and_release(owner, found.node, cause);
-                            return Written::New;
-                        }
-                        return Written::Replaced(self.depart(found.node, cause));
+                    if let Err(back) = self.write_over(&found, fresh, change) {
+                        fresh = back;
+                        continue;
                     }
+                    drop(shield);
+                    owner.local().inserts.bump();
+                    if cause == Cause::Expired {
+                        self.tell_and_release(owner, found.node, cause);
+                        return Written::New;
+                    }
+                    return Written::Replaced(self.depart(found.node, cause));
                 }
                 Acquired::Occupied(flight) => {
                     // The explicit write wins: the flight is detached and will not publish.
-                    let Some((room, class)) = self.reserve(&mut leaving, hash, weight) else {
-                        break;
-                    };
+                    let Some(room) = self.reserve(&mut leaving, hash, weight) else { break };
                     if flight.place.exchange(flight.word, Word::ready(fresh.as_ptr())) {
-                        room.occupy();
-                        self.table.enter(
-                            hash,
-                            flight.place,
-                            (class, weight),
-                            &owner.local().position,
-                        );
+                        self.move_in(owner, (hash, flight.place), room, weight);
                         fresh.published();
                         drop(shield);
                         // SAFETY: the exchange gave us the slot's share of the flight's node.
@@ -295,12 +285,9 @@ impl<K, V> Store<K, V> {
                     }
                 }
                 Acquired::Claimed(claim) => {
-                    let Some((room, class)) = self.reserve(&mut leaving, hash, weight) else {
-                        break;
-                    };
+                    let Some(room) = self.reserve(&mut leaving, hash, weight) else { break };
                     if let Some(place) = claim.finalise(Word::ready(fresh.as_ptr())) {
-                        room.occupy();
-                        self.table.enter(hash, place, (class, weight), &owner.local().position);
+                        self.move_in(owner, (hash, place), room, weight);
                         fresh.published();
                         owner.local().inserts.bump();
                         return Written::New;
@@ -356,7 +343,7 @@ impl<K, V> Store<K, V> {
         let weight = arrival.weight;
         let owner = self.domain.owner();
         let mut leaving = self.leaving(owner);
-        let fresh = Private::entry(owner, hash.place(), key, value, arrival.times);
+        let mut fresh = Private::entry(owner, hash.place(), key, value, arrival.times);
         if self.admits(owner, fresh.tail(), weight) {
             loop {
                 leaving.settle();
@@ -371,15 +358,13 @@ impl<K, V> Store<K, V> {
                         }
                         let change = self.reserve_change(&mut leaving, &found, weight);
                         let Some(change) = change else { break };
-                        let word = found.word.with_node(fresh.as_ptr());
-                        if found.place.exchange(found.word, word) {
-                            change.made();
-                            fresh.published();
-                            found.place.touch();
-                            drop(shield);
-                            owner.local().inserts.bump();
-                            return Ok(self.depart(found.node, Cause::Replaced));
+                        if let Err(back) = self.write_over(&found, fresh, change) {
+                            fresh = back;
+                            continue;
                         }
+                        drop(shield);
+                        owner.local().inserts.bump();
+                        return Ok(self.depart(found.node, Cause::Replaced));
                     }
                     _ => {
                         drop(shield);

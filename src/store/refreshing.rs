@@ -222,25 +222,26 @@ impl<K, V> Refreshing<'_, K, V> {
         let owner = store.domain.owner();
         events::refreshed();
         let mut leaving = store.leaving(owner);
-        let fresh = Private::entry(owner, old.hash.place(), key, value, times);
+        let mut fresh = Private::entry(owner, old.hash.place(), key, value, times);
         let place = old.found.place;
         let any = planted(Seed::RefreshTakesAny);
         let from = if any { place.slot().load() } else { old.found.word };
-        if !place.holds(from) {
+        if !from.is_ready() || !place.holds(from) {
             // Lost already: nobody is evicted for it.
         } else if !store.admits(owner, fresh.tail(), weight) {
             old.not_admitted(owner);
         } else if let Some(change) = store.reserve_change(&mut leaving, &old.found, weight) {
             // SAFETY: kept by our share.
             let cause = unsafe { store.cause_of(owner, old.found.node, Cause::Replaced) };
-            if from.is_ready() && place.exchange(from, from.with_node(fresh.as_ptr())) {
-                change.made();
-                fresh.published();
-                place.touch();
-                owner.local().inserts.bump();
-                // The exchange gave us the slot's share of the old node.
-                return store.tell_and_release(owner, old.found.node, cause);
-            } // lost just now: the room goes back
+            let found = Found { place, word: from, node: old.found.node };
+            match store.write_over(&found, fresh, change) {
+                Ok(()) => {
+                    owner.local().inserts.bump();
+                    // The exchange gave us the slot's share of the old node.
+                    return store.tell_and_release(owner, old.found.node, cause);
+                }
+                Err(back) => fresh = back, // lost just now
+            }
         } else {
             old.not_admitted(owner);
         }

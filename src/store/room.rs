@@ -15,11 +15,11 @@ use crate::adaptive::Class;
 use crate::budget::Room;
 use crate::config::Cause;
 use crate::hash::Hashed;
-use crate::node::{Node, NodeOwner, Tail};
+use crate::node::{Node, NodeOwner, Private, Tail};
 use crate::seed::{Seed, planted};
 use crate::store::{Leaving, Store};
 use crate::sync::MODEL;
-use crate::table::{Demand, Found};
+use crate::table::{Demand, Found, Place};
 use crate::weights::{Held, Weights};
 
 /// A weigher, as the builder takes it.
@@ -90,6 +90,38 @@ impl Change<'_> {
 }
 
 impl<K, V> Store<K, V> {
+    /// An entry of this weight is in the slot at `place`: the room that was reserved is its own, and it comes
+    /// in as was said with it.
+    #[inline]
+    pub(super) fn move_in(
+        &self,
+        owner: NodeOwner<'_, K, V>,
+        (hash, place): (Hashed, Place<'_, K, V>),
+        (room, class): (Reserved<'_>, Class),
+        weight: u64,
+    ) {
+        room.occupy();
+        self.table.enter(hash, place, (class, weight), &owner.local().position);
+    }
+
+    /// Puts a new value of a key in the place of the entry that was found, and whose address cannot have come
+    /// back. Gives it back if the slot has changed; so is the room.
+    #[inline]
+    pub(super) fn write_over<'d>(
+        &self,
+        found: &Found<'_, K, V>,
+        fresh: Private<'d, K, V>,
+        change: Change<'_>,
+    ) -> Result<(), Private<'d, K, V>> {
+        if !found.place.exchange(found.word, found.word.with_node(fresh.as_ptr())) {
+            return Err(fresh);
+        }
+        change.made();
+        fresh.published();
+        found.place.touch();
+        Ok(())
+    }
+
     pub(crate) fn weight(&self) -> u64 {
         match &self.weighing {
             Some(weighing) => weighing.weights.used(),
