@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use crate::resource::core::Core;
 use crate::resource::error::Failure;
+use crate::resource::gate::Kept;
 use crate::resource::lease::Lease;
 use crate::resource::parcel::Parcel;
 use crate::resource::report::{Evicted, Report};
-use crate::resource::scheduler::{self, Gate, Id, Refusal, Time, Tokens};
+use crate::resource::scheduler::{self, Id, Refusal, Tokens};
 use crate::resource::source::Source;
 use crate::resource::vault::Vault;
+use crate::sync::AtomicU64;
 
 /// One loaded resource.
 #[repr(C)]
@@ -99,48 +101,16 @@ impl<L: Source> Entry<L> {
     }
 }
 
-impl<L: Source> Gate for Arc<Entry<L>> {
-    fn open(&self, leases: u32, retired: bool, now: Time) {
+impl<L: Source> Kept for Entry<L> {
+    type Resource = L::Resource;
+
+    fn vault(&self) -> &Vault<L::Resource> {
+        &self.vault
+    }
+
+    fn with_ticks(&self, f: impl FnOnce(&AtomicU64)) {
         if let Some(core) = self.home() {
-            self.vault.open(leases, retired, now, &core.ticks);
+            f(&core.ticks);
         }
-    }
-
-    fn watch(&self) -> bool {
-        self.vault.watch()
-    }
-
-    fn unwatch(&self) {
-        self.vault.unwatch();
-    }
-
-    fn retire(&self) -> bool {
-        self.vault.retire()
-    }
-
-    fn retire_if_idle(&self) -> bool {
-        self.vault.retire_if_idle()
-    }
-
-    fn admit(&self) {
-        if let Some(core) = self.home() {
-            self.vault.admit(&core.ticks);
-        }
-    }
-
-    fn leases(&self) -> u32 {
-        self.vault.leases()
-    }
-
-    fn take_revived(&self) -> bool {
-        self.vault.take_revived()
-    }
-
-    fn last_used(&self) -> u64 {
-        self.vault.last_used()
-    }
-
-    fn idle_since(&self) -> Time {
-        self.vault.idle_since()
     }
 }

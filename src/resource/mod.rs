@@ -67,6 +67,7 @@ mod closing;
 mod core;
 mod entry;
 mod error;
+mod gate;
 mod inside;
 mod job;
 mod lease;

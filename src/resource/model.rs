@@ -8,10 +8,9 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::resource::gate::Kept;
 use crate::resource::report::Evicted;
-use crate::resource::scheduler::{
-    Answer, Effects, Event, Gate, Id, Job, Rules, Scheduler, Time, Tokens,
-};
+use crate::resource::scheduler::{Answer, Effects, Event, Id, Job, Rules, Scheduler, Time, Tokens};
 use crate::resource::vault::Vault;
 use crate::sync::{AtomicU64, Condvar, Mutex};
 
@@ -34,45 +33,15 @@ impl<R> Tokens for Plain<R> {
     type Failure = ();
 }
 
-impl<R> Gate for Arc<Shelf<R>> {
-    fn open(&self, leases: u32, retired: bool, now: Time) {
-        self.vault.open(leases, retired, now, &self.ticks);
+impl<R> Kept for Shelf<R> {
+    type Resource = R;
+
+    fn vault(&self) -> &Vault<R> {
+        &self.vault
     }
 
-    fn watch(&self) -> bool {
-        self.vault.watch()
-    }
-
-    fn unwatch(&self) {
-        self.vault.unwatch();
-    }
-
-    fn retire(&self) -> bool {
-        self.vault.retire()
-    }
-
-    fn retire_if_idle(&self) -> bool {
-        self.vault.retire_if_idle()
-    }
-
-    fn admit(&self) {
-        self.vault.admit(&self.ticks);
-    }
-
-    fn leases(&self) -> u32 {
-        self.vault.leases()
-    }
-
-    fn take_revived(&self) -> bool {
-        self.vault.take_revived()
-    }
-
-    fn last_used(&self) -> u64 {
-        self.vault.last_used()
-    }
-
-    fn idle_since(&self) -> Time {
-        self.vault.idle_since()
+    fn with_ticks(&self, f: impl FnOnce(&AtomicU64)) {
+        f(&self.ticks);
     }
 }
 
