@@ -202,8 +202,10 @@ pub trait Holder: Sync {
     fn new() -> Self;
     fn insert(&self, key: u64, value: Counted) -> bool;
     fn len(&self) -> usize;
-    /// Holds a pin while `hold` runs.
-    fn pinned(&self, hold: impl FnOnce());
+    /// Holds a pin while `hold` runs, if there is such a thing.
+    fn pinned(&self, hold: impl FnOnce()) {
+        hold();
+    }
     /// Empties it as far as its interface can.
     fn empty(&self) -> AtRest;
 }
@@ -403,10 +405,6 @@ impl Holder for QuickCache {
         self.0.len()
     }
 
-    fn pinned(&self, hold: impl FnOnce()) {
-        hold();
-    }
-
     fn empty(&self) -> AtRest {
         self.0.clear();
         AtRest { retired: None }
@@ -429,10 +427,6 @@ impl Holder for Moka {
 
     fn len(&self) -> usize {
         self.0.entry_count() as usize
-    }
-
-    fn pinned(&self, hold: impl FnOnce()) {
-        hold();
     }
 
     fn empty(&self) -> AtRest {

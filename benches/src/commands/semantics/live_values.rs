@@ -47,10 +47,6 @@ impl Holder for Foyer {
         self.0.entries()
     }
 
-    fn pinned(&self, hold: impl FnOnce()) {
-        hold();
-    }
-
     fn empty(&self) -> AtRest {
         self.0.clear();
         AtRest::default()
@@ -73,10 +69,6 @@ impl Holder for MiniMoka {
 
     fn len(&self) -> usize {
         self.0.entry_count() as usize
-    }
-
-    fn pinned(&self, hold: impl FnOnce()) {
-        hold();
     }
 
     fn empty(&self) -> AtRest {
@@ -103,10 +95,6 @@ impl Holder for Scc {
         self.0.len()
     }
 
-    fn pinned(&self, hold: impl FnOnce()) {
-        hold();
-    }
-
     fn empty(&self) -> AtRest {
         self.0.clear_sync();
         AtRest::default()
@@ -131,10 +119,6 @@ impl Holder for Stretto {
 
     fn len(&self) -> usize {
         self.0.len()
-    }
-
-    fn pinned(&self, hold: impl FnOnce()) {
-        hold();
     }
 
     // To have its queues emptied can take it minutes, and nobody asks here what is left.
