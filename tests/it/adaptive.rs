@@ -8,7 +8,8 @@ use std::hash::{BuildHasherDefault, DefaultHasher};
 use hotset::{Cache, Cause};
 use proptest::prelude::*;
 
-use crate::common::{Log, Random, check, times};
+use crate::common::{Log, Random, cases, check, times};
+use crate::ghosts::Ghosts;
 
 type Fixed = BuildHasherDefault<DefaultHasher>;
 type Adaptive = Cache<u64, u64, Fixed>;
@@ -16,35 +17,6 @@ type Adaptive = Cache<u64, u64, Fixed>;
 /// Thousandths of `entries`, and one at least.
 fn part(entries: usize, thousandths: usize) -> usize {
     (entries * thousandths / 1000).max(1)
-}
-
-/// The memory of those who left one class: rows of sixteen fingerprints, the youngest first.
-#[derive(Clone)]
-struct Ghosts(Vec<VecDeque<u16>>);
-
-impl Ghosts {
-    fn new(keys: usize) -> Self {
-        Self(vec![VecDeque::from([0; 16]); keys.div_ceil(16)])
-    }
-
-    fn row(&mut self, place: u32) -> &mut VecDeque<u16> {
-        let row = (place as u64 * self.0.len() as u64) >> 32;
-        &mut self.0[row as usize]
-    }
-
-    fn add(&mut self, place: u32) {
-        let row = self.row(place);
-        row.pop_back();
-        row.push_front((place as u16).max(1));
-    }
-
-    /// Forgets a key; how many left since it did, if it was remembered.
-    fn take(&mut self, place: u32) -> Option<usize> {
-        let (rows, row) = (self.0.len(), self.row(place));
-        let at = row.iter().position(|&print| print == (place as u16).max(1))?;
-        row[at] = 0;
-        Some(at * rows)
-    }
 }
 
 /// A slot, and what stays of its last entry once it is empty.
@@ -436,14 +408,6 @@ fn ops(bound: usize, most: usize) -> impl Strategy<Value = (usize, Vec<(Op, u64)
     (Just(bound), prop::collection::vec((op, key), 0..most))
 }
 
-fn config(cases: u32) -> ProptestConfig {
-    ProptestConfig {
-        cases: times(cases as usize) as u32,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    }
-}
-
 fn run(bound: usize, ops: Vec<(Op, u64)>) {
     let mut pair = Pair::new(bound);
     for (op, key) in ops {
@@ -453,7 +417,7 @@ fn run(bound: usize, ops: Vec<(Op, u64)>) {
 }
 
 proptest! {
-    #![proptest_config(config(300))]
+    #![proptest_config(cases(300))]
 
     #[test]
     fn every_victim_is_predicted((bound, ops) in (1..=64_usize).prop_flat_map(|bound| ops(bound, 600))) {
@@ -462,7 +426,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(config(20))]
+    #![proptest_config(cases(20))]
 
     #[test]
     fn also_of_300((bound, ops) in ops(300, 6000)) {

@@ -7,7 +7,7 @@ use std::hash::{BuildHasherDefault, DefaultHasher};
 use hotset::{Cache, Cause, Policy};
 use proptest::prelude::*;
 
-use crate::common::{Log, Random, check, times};
+use crate::common::{Log, Random, cases, check, times};
 
 type Fixed = BuildHasherDefault<DefaultHasher>;
 type Clocked = Cache<u64, u64, Fixed>;
@@ -207,16 +207,8 @@ fn ops() -> impl Strategy<Value = Vec<(Op, u64)>> {
     prop::collection::vec((op, 0..80_u64), 0..300)
 }
 
-fn config(cases: u32) -> ProptestConfig {
-    ProptestConfig {
-        cases: times(cases as usize) as u32,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    }
-}
-
 proptest! {
-    #![proptest_config(config(300))]
+    #![proptest_config(cases(300))]
 
     /// At most 40 entries, so that a probe of 48 slots always has room.
     #[test]

@@ -6,11 +6,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicU32, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
-use hotset::{Cache, Cause, Policy};
+use hotset::{Builder, Cache, Cause, ManualTime, Policy};
+use proptest::prelude::ProptestConfig;
 
 /// How often to do something that Miri does slowly.
 pub(crate) fn times(n: usize) -> usize {
     if cfg!(miri) { (n / 50).max(2) } else { n }
+}
+
+/// So many cases of a property, of which nothing is written to disk.
+pub(crate) fn cases(n: usize) -> ProptestConfig {
+    ProptestConfig {
+        cases: times(n) as u32,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
 }
 
 /// How long a stress test runs, with each policy.
@@ -224,4 +234,18 @@ pub(crate) fn check<K: Eq + std::hash::Hash, V, S: BuildHasher>(cache: &Cache<K,
     assert!(cache.len() <= cache.capacity(), "{} of {}", cache.len(), cache.capacity());
     let distinct: std::collections::HashSet<&K> = keys.iter().copied().collect();
     assert_eq!(distinct.len(), keys.len(), "a key is there twice");
+}
+
+/// A cache for 100 with counted hits and a time that is moved by hand, that time, and what its listener was
+/// told.
+pub(crate) fn timed<V: Clone + Send + 'static>(
+    configure: impl FnOnce(Builder<u64, V>) -> Builder<u64, V>,
+) -> (Cache<u64, V>, ManualTime, Log<u64, V>) {
+    let (time, log) = (ManualTime::new(), Log::<u64, V>::default());
+    let told = Arc::clone(&log);
+    let builder =
+        Cache::builder().max_entries(100).stats(true).time_source(time.clone()).on_evict(
+            move |k: &u64, v: &V, cause| told.lock().unwrap().push((*k, v.clone(), cause)),
+        );
+    (configure(builder).build().unwrap(), time, log)
 }

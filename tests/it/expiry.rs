@@ -7,24 +7,11 @@ use std::time::Duration;
 use hotset::{BuildError, Builder, Cache, Cause, Insert, LoadError, ManualTime, TimeSource};
 
 use crate::common::{
-    Ledger, Log, POLICIES, Random, Stop, Tracked, boom, booms, check, stress_time,
+    Ledger, Log, POLICIES, Random, Stop, Tracked, boom, booms, check, stress_time, timed,
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
 const NANO: Duration = Duration::from_nanos(1);
-
-/// A cache for 100, with a listener that writes down what it is told, and its time.
-fn timed<V: Clone + Send + 'static>(
-    configure: impl FnOnce(Builder<u64, V>) -> Builder<u64, V>,
-) -> (Cache<u64, V>, ManualTime, Log<u64, V>) {
-    let (time, log) = (ManualTime::new(), Log::<u64, V>::default());
-    let told = Arc::clone(&log);
-    let builder =
-        Cache::builder().max_entries(100).stats(true).time_source(time.clone()).on_evict(
-            move |k: &u64, v: &V, cause| told.lock().unwrap().push((*k, v.clone(), cause)),
-        );
-    (configure(builder).build().unwrap(), time, log)
-}
 
 fn to_live<V: Clone + Send + 'static>() -> (Cache<u64, V>, ManualTime, Log<u64, V>) {
     timed(|builder| builder.time_to_live(MINUTE))

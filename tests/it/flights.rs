@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use hotset::{Cache, LoadError};
 use proptest::prelude::*;
 
-use crate::common::{Ledger, Tracked, check, times};
+use crate::common::{Ledger, Tracked, cases, check};
 
 const TASKS: usize = 6;
 const KEYS: u64 = 3;
@@ -265,11 +265,7 @@ fn run(ops: &[Op]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: times(300) as u32,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(cases(300))]
 
     #[test]
     fn any_sequence_of_steps(ops in prop::collection::vec(op(), 0..80)) {

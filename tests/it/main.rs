@@ -4,6 +4,7 @@
 //! one).
 
 mod common;
+mod ghosts;
 
 mod adaptive;
 mod autotraits;

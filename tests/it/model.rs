@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use hotset::{Cache, Cause, Insert, LoadError};
 use proptest::prelude::*;
 
-use crate::common::{Ledger, OneHash, Tracked, boom, booms, check, times};
+use crate::common::{Ledger, OneHash, Tracked, boom, booms, cases, check};
 
 #[derive(Clone, Copy, Debug)]
 enum Op {
@@ -273,11 +273,7 @@ fn run<S: std::hash::BuildHasher>(mut pair: Pair<S>, ops: &[(Op, u64)]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: times(400) as u32,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(cases(400))]
 
     #[test]
     fn any_sequence(

@@ -11,31 +11,23 @@ use std::time::Duration;
 
 use hotset::{BuildError, Builder, Cache, Cause, Compute, LoadError, ManualTime, TimeSource};
 
-use crate::common::{Ledger, Log, POLICIES, Random, boom, booms, check};
+use crate::common::{Ledger, Log, POLICIES, Random, boom, booms, check, timed};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const NANO: Duration = Duration::from_nanos(1);
 
-/// A cache for 100 that refreshes after a minute, its time, and what its listener was told.
-fn timed<V: Clone + Send + 'static>(
+/// A cache that refreshes after a minute: see [`timed`].
+fn refreshed<V: Clone + Send + 'static>(
     configure: impl FnOnce(Builder<u64, V>) -> Builder<u64, V>,
 ) -> (Cache<u64, V>, ManualTime, Log<u64, V>) {
-    let (time, log) = (ManualTime::new(), Log::<u64, V>::default());
-    let told = Arc::clone(&log);
-    let builder = Cache::builder()
-        .max_entries(100)
-        .stats(true)
-        .refresh_after(MINUTE)
-        .time_source(time.clone())
-        .on_evict(move |k: &u64, v: &V, cause| told.lock().unwrap().push((*k, v.clone(), cause)));
-    (configure(builder).build().unwrap(), time, log)
+    timed(|builder| configure(builder.refresh_after(MINUTE)))
 }
 
 /// The same with an entry of 1 that is due.
 fn due(
     configure: impl FnOnce(Builder<u64, &'static str>) -> Builder<u64, &'static str>,
 ) -> (Cache<u64, &'static str>, ManualTime, Log<u64, &'static str>) {
-    let (cache, time, log) = timed(configure);
+    let (cache, time, log) = refreshed(configure);
     cache.insert(1, "old");
     time.advance(MINUTE);
     (cache, time, log)
@@ -74,7 +66,7 @@ fn no_age_is_an_error() {
 #[test]
 fn an_old_entry_is_loaded_anew_by_who_can_load_and_read_by_who_cannot() {
     for policy in POLICIES {
-        let (cache, time, log) = timed(|builder| builder.policy(policy));
+        let (cache, time, log) = refreshed(|builder| builder.policy(policy));
         assert_eq!(cache.get_or_insert_with(1, || "a"), "a");
         time.advance(MINUTE - NANO);
         assert_eq!(cache.get_or_insert_with(1, || unreachable!()), "a");
@@ -107,7 +99,7 @@ fn a_write_makes_young() {
     cache.compute(1, |_| Compute::Insert("compute"));
     time.advance(MINUTE - NANO);
     assert_eq!(cache.get_or_insert_with(1, || unreachable!()), "compute");
-    let (next, later, _) = timed(plain);
+    let (next, later, _) = refreshed(plain);
     assert_eq!(next.restore(cache.dump()), 1);
     later.advance(MINUTE - NANO);
     assert_eq!(next.get_or_insert_with(1, || unreachable!()), "compute");
@@ -117,7 +109,7 @@ fn a_write_makes_young() {
 
 #[test]
 fn one_of_eight_loads_and_seven_do_not_wait() {
-    let (cache, time, _) = timed(plain);
+    let (cache, time, _) = refreshed(plain);
     for round in 0..50 {
         cache.insert(1, round);
         time.advance(MINUTE);
@@ -289,7 +281,7 @@ fn a_task_whose_entry_is_removed_meanwhile_keeps_its_value_to_itself() {
 }
 
 fn weighed() -> (Cache<u64, u64>, ManualTime, Log<u64, u64>) {
-    timed::<u64>(|builder| {
+    refreshed::<u64>(|builder| {
         builder.max_weight(10).weigher(|_, value| *value).policy(hotset::Policy::Clock)
     })
 }
@@ -366,7 +358,7 @@ fn reads_ask_no_clock() {
 
 #[test]
 fn an_entry_keeps_its_class() {
-    let (cache, time, _) = timed::<u64>(plain);
+    let (cache, time, _) = refreshed::<u64>(plain);
     for key in 0..300 {
         cache.insert(key, key);
         cache.get(&key);

@@ -9,40 +9,14 @@ use std::hash::{BuildHasherDefault, DefaultHasher};
 use hotset::{Cache, Cause, Policy};
 use proptest::prelude::*;
 
-use crate::common::{Log, Random, check, times};
+use crate::common::{Log, Random, cases, check, times};
+use crate::ghosts::Ghosts;
 
 type Fixed = BuildHasherDefault<DefaultHasher>;
 
 /// Thousandths of a whole, and one at least.
 fn part(whole: u64, thousandths: u64) -> u64 {
     (whole * thousandths / 1000).max(1)
-}
-
-/// The memory of those who left one class: rows of sixteen fingerprints, the youngest first.
-struct Ghosts(Vec<VecDeque<u16>>);
-
-impl Ghosts {
-    fn new(keys: u64) -> Self {
-        Self(vec![VecDeque::from([0; 16]); keys.div_ceil(16) as usize])
-    }
-
-    fn row(&mut self, place: u32) -> &mut VecDeque<u16> {
-        let row = (place as u64 * self.0.len() as u64) >> 32;
-        &mut self.0[row as usize]
-    }
-
-    fn add(&mut self, place: u32) {
-        let row = self.row(place);
-        row.pop_back();
-        row.push_front((place as u16).max(1));
-    }
-
-    fn take(&mut self, place: u32) -> Option<u64> {
-        let (rows, row) = (self.0.len(), self.row(place));
-        let at = row.iter().position(|&print| print == (place as u16).max(1))?;
-        row[at] = 0;
-        Some((at * rows) as u64)
-    }
 }
 
 #[derive(Clone, Copy, Default)]
@@ -102,8 +76,8 @@ impl Model {
             longest: (part(expected, 900) + part(expected, 10)).next_power_of_two() as usize,
             quota: (most * 30 / 900).clamp(part(max, 10), most),
             arrivals: 0,
-            early: Ghosts::new(part(expected, 1200)),
-            late: Ghosts::new(part(expected, 75)),
+            early: Ghosts::new(part(expected, 1200) as usize),
+            late: Ghosts::new(part(expected, 75) as usize),
             followed: (expected, max),
             hand: (0, 0),
         }
@@ -191,11 +165,12 @@ impl Model {
         let (least, most) = (part(self.max, 10), part(self.max, 900));
         let mut remembered = false;
         if let Some(age) = self.early.take(place) {
+            let age = age as u64;
             remembered = age < memory;
             if age < margin {
                 self.quota = (self.quota + weight).clamp(least, most);
             }
-        } else if self.late.take(place).is_some_and(|age| age < margin) {
+        } else if self.late.take(place).is_some_and(|age| (age as u64) < margin) {
             self.quota = self.quota.saturating_sub(weight).clamp(least, most);
         }
         let lucky = (place ^ self.arrivals).is_multiple_of(512);
@@ -461,11 +436,7 @@ fn run(policy: Policy, max: u64, ops: &[(Op, u64, u64)]) -> usize {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: times(200) as u32,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(cases(200))]
 
     #[test]
     fn every_victim_is_predicted((max, ops) in (1_u64..2000).prop_flat_map(|max| (Just(max), ops(max)))) {

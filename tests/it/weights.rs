@@ -10,7 +10,7 @@ use hotset::{BuildError, Cache, Cause, Insert, Policy};
 use proptest::prelude::*;
 
 use crate::common::{
-    Ledger, POLICIES, Random, Stop, Tracked, boom, booms, check, stress_time, times,
+    Ledger, POLICIES, Random, Stop, Tracked, boom, booms, cases, check, stress_time, times,
 };
 
 /// A cache of values that are their own weights.
@@ -501,11 +501,7 @@ fn op() -> impl Strategy<Value = Op> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: times(200) as u32,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(cases(200))]
 
     #[test]
     fn it_is_a_map_that_forgets_only_when_it_is_too_heavy(
