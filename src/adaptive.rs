@@ -11,8 +11,10 @@
 //! | after probation, within [`MARGIN`] | a slightly longer probation would have kept it | the quota of probation grows by one |
 //! | after the main class, within [`MARGIN`] | a slightly larger main class would have kept it | the quota shrinks by one |
 //!
-//! One of [`CHANCE`] newcomers without a past comes to the main class on the same terms, so that a main
-//! class full of what nobody asks for any more is found out.
+//! One of [`CHANCE`] newcomers without a past is tried in the main class, on the same terms, so that a main
+//! class full of what nobody asks for any more is found out. If one after the other finds room there
+//! without that anybody in use is met, more are tried ([`Trials`]): so the main class is exchanged in a few
+//! turnovers, while a scan shorter than that takes next to nothing of it.
 //!
 //! Only marginal evidence moves the quota: what a slightly different one would have gained, not what a
 //! far larger cache would have. It ranges from almost nothing (scans, loops, one-hit wonders) to almost
@@ -46,8 +48,16 @@ pub(crate) const MARGIN: usize = 75;
 /// Entries in use that the hand passes over for one who is to come to the main class. If it meets
 /// more, then the main class is worth more than the newcomer, who goes on probation.
 pub(crate) const PASSES: u32 = 4;
-/// See the module. A power of two.
+/// One of so many newcomers without a past is tried in the main class, to begin with. A power of two.
 const CHANCE: u32 = 512;
+/// To so many times as many that grows, by [`Trials`]: 2^5, which is one of sixteen.
+const HIGHEST_LEVEL: u32 = 5;
+/// So many trials in a row must cost the main class nothing before there are more, at level 0; at each level
+/// twice as many.
+const LEAST_FREE: u32 = 4;
+/// 2^32 over the golden ratio: the top bits of its multiples are spread evenly (D. Knuth, TAOCP 3, 6.4).
+const SPREAD: u32 = 0x9E37_79B9;
+const SPREAD_BITS: u32 = u32::BITS - CHANCE.trailing_zeros();
 /// Entries that one eviction promotes at most: what follows leaves, used or not.
 pub(crate) const PROMOTIONS: u32 = 8;
 /// Stale numbers that one eviction takes out of the queue at most.
@@ -122,11 +132,67 @@ pub(crate) enum Evidence {
     TooLong,
 }
 
-/// Whether a newcomer without a past, whose key has this `place`, is one of those who come to the main
-/// class. `arrivals` counts the newcomers, so that it is not always the same keys.
-#[inline]
-pub(crate) fn is_lucky(place: u32, arrivals: u32) -> bool {
-    (place ^ arrivals).is_multiple_of(CHANCE)
+/// How many newcomers without a past are tried in the main class, from what became of those before.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Trials {
+    /// One of [`CHANCE`] is tried at level 0, at each one more twice as many.
+    level: u32,
+    /// How many in a row for whom somebody left the main class, and nobody in use was met.
+    free: u32,
+}
+
+/// What a trial costs the main class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trial {
+    /// Somebody left, and the hand met nobody in use.
+    Free,
+    /// Somebody left, but others there are in use.
+    Dear,
+    /// Nobody left.
+    Refused,
+}
+
+impl Trials {
+    /// Whether a newcomer without a past, whose key has this `place`, is tried. `arrivals` counts the
+    /// newcomers, so that it is not always the same keys; it is spread first, for in a loop the same key
+    /// comes after the same number of others each time, and if that has a divisor in common with the
+    /// chance, then only few keys would ever be tried.
+    #[inline]
+    pub(crate) fn include(self, place: u32, arrivals: u32) -> bool {
+        (place ^ arrivals.wrapping_mul(SPREAD) >> SPREAD_BITS) & ((CHANCE >> self.level) - 1) == 0
+    }
+
+    /// How many in a row must be free until twice as many are tried, in a cache of so many `entries`: twice
+    /// as many at each level, and as many as there are while newcomers turn the cache over once at level 0.
+    fn needed(self, entries: usize) -> u32 {
+        let turnover = u32::try_from(entries / CHANCE as usize).unwrap_or(u32::MAX);
+        turnover.max(LEAST_FREE << self.level)
+    }
+
+    /// After one more.
+    pub(crate) fn after(self, trial: Trial, entries: usize) -> Self {
+        let free = self.free.saturating_add(1);
+        match trial {
+            Trial::Free if free < self.needed(entries) => Self { free, ..self },
+            Trial::Free => Self { level: (self.level + 1).min(HIGHEST_LEVEL), free: 0 },
+            Trial::Dear => Self { free: 0, ..self },
+            Trial::Refused => self.fewer(),
+        }
+    }
+
+    /// Somebody of the main class was missed soon after he had left, or a trial was refused.
+    pub(crate) fn fewer(self) -> Self {
+        Self { level: self.level.saturating_sub(1), free: 0 }
+    }
+
+    /// As one word, and back.
+    pub(crate) fn word(self) -> u64 {
+        u64::from(self.level) << 32 | u64::from(self.free)
+    }
+
+    pub(crate) fn of(word: u64) -> Self {
+        Self { level: ((word >> 32) as u32).min(HIGHEST_LEVEL), free: word as u32 }
+    }
 }
 
 /// In which class a newcomer comes while the cache is not full: it makes `used` of `bound`, in entries or
@@ -166,6 +232,34 @@ mod tests {
         assert_eq!(moved(1, Evidence::TooLong, 20), 1);
         assert_eq!(moved(18, Evidence::TooShort, 20), 18);
         assert_eq!(moved(1, Evidence::TooShort, 1), 1);
+    }
+
+    #[test]
+    fn more_are_tried_while_it_costs_nothing() {
+        let after = |trials: Trials, n: u32, trial| {
+            (0..n).fold(trials, |trials: Trials, _| trials.after(trial, 2048))
+        };
+        // Of 512.
+        let tried = |trials: Trials| {
+            let of_ten = (0..5120_u32).filter(|&n| trials.include(7, n)).count();
+            (of_ten + 5) / 10
+        };
+        let mut trials = Trials::default();
+        for (level, needed) in [4, 8, 16, 32, 64, 128].into_iter().enumerate() {
+            assert_eq!(tried(trials), 1 << level);
+            let almost = after(trials, needed - 1, Trial::Free);
+            assert_eq!(tried(almost), 1 << level);
+            assert_eq!(almost.after(Trial::Dear, 2048), trials);
+            assert_eq!(Trials::of(almost.word()), almost);
+            trials = almost.after(Trial::Free, 2048);
+        }
+        assert_eq!(tried(trials), 32, "one of sixteen at most");
+        assert_eq!(tried(trials.after(Trial::Refused, 2048)), 16);
+        assert_eq!(Trials::default().fewer(), Trials::default());
+        // In a large cache it takes as many as come while newcomers turn it over.
+        let seven = (0..7).fold(Trials::default(), |trials, _| trials.after(Trial::Free, 4096));
+        assert_eq!(tried(seven), 1);
+        assert_eq!(tried(seven.after(Trial::Free, 4096)), 2);
     }
 
     #[test]

@@ -25,6 +25,13 @@ impl Hint {
         // ORDERING: Relaxed, as above.
         self.0.store(value, Ordering::Relaxed);
     }
+
+    /// Adds, wrapping, where no update may be lost.
+    #[inline]
+    pub(crate) fn add(&self, value: u32) {
+        // ORDERING: Relaxed, as above.
+        self.0.fetch_add(value, Ordering::Relaxed);
+    }
 }
 
 /// A 64-bit word of advice.

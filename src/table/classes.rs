@@ -157,15 +157,20 @@ impl<K, V> Table<K, V> {
         let (remembered, evidence) = classes.recall(hash.place());
         if let Some(evidence) = evidence {
             classes.move_quota(evidence, entries as u64, 1);
+            position.heed(evidence);
         }
         let hand = &position.newcomers;
         let (waiting, quota) = (classes.waiting(hand), classes.quota());
-        if remembered || adaptive::is_lucky(hash.place(), hand.arrivals()) {
+        if remembered {
             // A queue that is too long gives up one of its own for whom it put out too early.
-            let over = (remembered && waiting > quota).then(|| self.evict_early(classes, hand));
+            let over = (waiting > quota).then(|| self.evict_early(classes, hand));
             let victim =
                 over.flatten().or_else(|| self.evict_main(classes, position, Patience::Passes));
             if let Some(node) = victim {
+                return Some((node, Class::Main));
+            }
+        } else if position.trials().include(hash.place(), hand.arrivals()) {
+            if let Some(node) = self.evict_for_trial(classes, position, entries) {
                 return Some((node, Class::Main));
             }
         } else if waiting < quota
@@ -290,6 +295,20 @@ impl<K, V> Table<K, V> {
         // SAFETY: unlinking gave us the slot's share of the node.
         classes.late.add(unsafe { node.as_ref() }.place());
         Some(node)
+    }
+
+    /// Drives the hand for a newcomer that is tried in the main class, in a cache of so many `entries`.
+    #[cold]
+    fn evict_for_trial(
+        &self,
+        classes: &Classes,
+        position: &Position,
+        entries: usize,
+    ) -> Option<NonNull<Node<K, V>>> {
+        let mut passes = 0;
+        let node = self.evict_main_within(classes, position, Patience::Passes, &mut passes);
+        position.tried(node.is_some(), passes, entries);
+        node
     }
 
     /// The number of a slot, of a key with this hash, if it fits.

@@ -36,15 +36,18 @@ use crate::pause::{Step, reach};
 
 /// Numbers that a thread has in hand at most, of either kind: those of one cache line.
 const MOST_IN_HAND: usize = 16;
-/// A thread has so small a part of what is to wait in hand, at most. Where that is less than two, it has
-/// one number to look at and none to put in: nobody's newcomer is hidden from the others for long.
-const PART_IN_HAND: u64 = 16;
+/// All threads together have so small a part of what is to wait in hand, at most, of either kind. Where a
+/// thread's share is less than two, it has one number to look at and none to put in: nobody's newcomer is
+/// hidden from the others for long.
+const PART_IN_HAND: u64 = 4;
 
 /// The newcomers of a cache.
 pub(crate) struct Probation {
     ends: CachePadded<WideHint>,
     /// A power of two of them, 2^31 at most.
     places: Box<[Hint]>,
+    /// How many threads have a handful.
+    threads: Hint,
     /// As many, where entries are weighed; else none.
     weights: Box<[WideHint]>,
     waiting: CachePadded<WideHint>,
@@ -61,15 +64,13 @@ pub(crate) struct Handful {
     numbers: [OwnedWord; MOST_IN_HAND],
     /// The weight of the last of them.
     weight: OwnedWord,
-    /// A ticket that it drew for the next newcomer, with [`DRAWN`]; or 0.
-    drawn: OwnedWord,
     /// How many wait, in hand or in the ring, and how many came so far, as far as the thread knows.
     waiting: OwnedWord,
     arrivals: OwnedWord,
+    /// How many it may have in hand, as it was when it last looked; 0 before the first time, and while the
+    /// thread is not counted.
+    most: OwnedWord,
 }
-
-/// In [`Handful::drawn`]: there is one.
-const DRAWN: u64 = 1 << 32;
 
 impl Handful {
     fn leaving(&self) -> u32 {
@@ -82,22 +83,11 @@ impl Handful {
         self.arrivals.get() as u32
     }
 
-    /// The places in the ring that the thread has drawn and not filled: one or none. One that others have
-    /// taken out meanwhile is forgotten.
-    fn empty(&self, ends: Ends) -> u32 {
-        let drawn = self.drawn.get();
-        if drawn != 0 && (drawn as u32).wrapping_sub(ends.head) >= ends.len() {
-            self.drawn.set(0);
-        }
-        (self.drawn.get() >> 32) as u32
-    }
-
     /// Takes in what `ends` are.
     fn see(&self, ends: Ends) {
-        let drawn = self.empty(ends);
-        let (waiting, coming) = (ends.len() - drawn, self.coming.get());
-        self.waiting.set(u64::from(waiting) + u64::from(self.leaving()) + coming);
-        self.arrivals.set(u64::from(ends.tail.wrapping_sub(drawn).wrapping_add(coming as u32)));
+        let coming = self.coming.get();
+        self.waiting.set(u64::from(ends.len()) + u64::from(self.leaving()) + coming);
+        self.arrivals.set(u64::from(ends.tail.wrapping_add(coming as u32)));
     }
 
     /// One more has come.
@@ -145,6 +135,7 @@ impl Probation {
         Self {
             ends: CachePadded::default(),
             places: (0..places).map(|_| Hint::default()).collect(),
+            threads: Hint::default(),
             weights: (0..weights).map(|_| WideHint::default()).collect(),
             waiting: CachePadded::default(),
         }
@@ -159,11 +150,16 @@ impl Probation {
         }
     }
 
-    /// How many numbers a thread may have in hand where about `quota` are to wait in all.
-    #[inline]
-    fn in_hand(&self, quota: u64) -> usize {
-        let most = if self.weights.is_empty() { MOST_IN_HAND } else { 1 };
-        (quota / PART_IN_HAND).clamp(1, most as u64) as usize
+    /// How many numbers this thread may have in hand where about `quota` are to wait in all.
+    fn in_hand(&self, hand: &Handful, quota: u64) -> u64 {
+        if !self.weights.is_empty() {
+            return 1;
+        }
+        if hand.most.get() == 0 {
+            self.threads.add(1);
+        }
+        let threads = u64::from(self.threads.get()).max(1);
+        (quota / (PART_IN_HAND * threads)).clamp(1, MOST_IN_HAND as u64)
     }
 
     /// How many wait, in this thread's hand or in the ring; where entries are weighed, the weight that came
@@ -190,23 +186,17 @@ impl Probation {
     /// Puts the number of a newcomer of this weight in, of a queue of `quota` numbers or so.
     #[inline]
     pub(crate) fn push(&self, hand: &Handful, quota: u64, number: u32, weight: u64) {
-        let drawn = hand.drawn.get();
-        if drawn != 0 {
-            hand.drawn.set(0);
-            hand.count();
-            return self.put(drawn as u32, number, weight);
-        }
-        let most = self.in_hand(quota);
-        if hand.coming.get() as usize >= most {
-            self.exchange(hand, 0);
+        // Nothing to put in yet, if this is its first.
+        if hand.coming.get() >= hand.most.get() {
+            self.exchange(hand, quota, false);
         }
         let coming = hand.coming.get() as usize;
         hand.numbers[coming % MOST_IN_HAND].set(u64::from(number));
         hand.coming.set(coming as u64 + 1);
         hand.weight.set(weight);
         hand.count();
-        if most == 1 {
-            self.exchange(hand, 0);
+        if hand.most.get() == 1 {
+            self.exchange(hand, quota, false);
         }
     }
 
@@ -219,7 +209,7 @@ impl Probation {
     /// Takes the number out that came first.
     #[inline]
     pub(crate) fn pop(&self, hand: &Handful, quota: u64) -> Option<u32> {
-        if hand.next.get() == hand.end.get() && !self.exchange(hand, self.in_hand(quota) as u32) {
+        if hand.next.get() == hand.end.get() && !self.exchange(hand, quota, true) {
             return None;
         }
         let next = hand.next.get() as u32;
@@ -229,19 +219,19 @@ impl Probation {
         Some(self.place(next).get())
     }
 
-    /// Puts in what the thread has in hand, and takes out up to `most` numbers, where none are in hand.
-    /// Whether there was one. Who takes out a single one draws the place for the next newcomer, too.
+    /// Puts in what the thread has in hand, and takes a handful out if it `leaves`, where none are in hand.
+    /// Whether there was one.
     #[inline(never)]
-    fn exchange(&self, hand: &Handful, most: u32) -> bool {
+    fn exchange(&self, hand: &Handful, quota: u64, leaves: bool) -> bool {
+        hand.most.set(self.in_hand(hand, quota));
+        let most = if leaves { hand.most.get() as u32 } else { 0 };
         let coming = hand.coming.get() as u32;
         loop {
             let ends = Ends::of(self.ends.get());
             // For what has no room the hand of the clock will do.
             let come = coming.min((self.places.len() as u32).saturating_sub(ends.len()));
-            let empty = hand.empty(ends);
-            let leave = most.min(ends.len() + come - empty);
-            let draw = u32::from(most == 1 && leave == 1 && empty == 0 && coming == 0);
-            let after = ends.moved(leave, come + draw);
+            let leave = most.min(ends.len() + come);
+            let after = ends.moved(leave, come);
             if !self.ends.exchange(ends.word(), after.word()) {
                 continue;
             }
@@ -250,11 +240,8 @@ impl Probation {
                 let ticket = ends.tail.wrapping_add(at as u32);
                 self.put(ticket, number.get() as u32, hand.weight.get());
             }
-            if draw == 1 {
-                hand.drawn.set(DRAWN | u64::from(ends.tail));
-            }
             hand.coming.set(0);
-            if most > 0 {
+            if leaves {
                 hand.next.set(u64::from(ends.head));
                 hand.end.set(u64::from(after.head));
             }
@@ -274,10 +261,7 @@ impl Probation {
         let ends = Ends::of(self.ends.get());
         let next = hand.next.get() as u32;
         let leaving = (0..hand.leaving()).map(move |at| next.wrapping_add(at));
-        let drawn = hand.drawn.get();
-        let waiting = (0..ends.len())
-            .map(move |at| ends.head.wrapping_add(at))
-            .filter(move |&ticket| DRAWN | u64::from(ticket) != drawn);
+        let waiting = (0..ends.len()).map(move |at| ends.head.wrapping_add(at));
         let coming = hand.numbers.iter().take(hand.coming.get() as usize);
         let tickets = leaving.chain(waiting).map(|ticket| self.place(ticket).get());
         tickets.chain(coming.map(|number| number.get() as u32))
@@ -342,8 +326,7 @@ mod tests {
                         queue.push(&hand, 64, n, 7);
                         taken += u64::from(queue.pop(&hand, 64).is_some());
                     }
-                    let empty = hand.drawn.get() >> 32;
-                    taken + u64::from(hand.leaving()) + hand.coming.get() - empty
+                    taken + u64::from(hand.leaving()) + hand.coming.get()
                 }
             };
             let sum = std::thread::scope(|scope| {

@@ -15,7 +15,7 @@
 
 use std::ptr::NonNull;
 
-use crate::adaptive;
+use crate::adaptive::{self, Evidence, Trial, Trials};
 use crate::clock::{self, Mode, Sweep};
 use crate::counter::OwnedWord;
 use crate::node::Node;
@@ -40,6 +40,33 @@ pub(crate) struct Position {
     turn: OwnedWord,
     /// What the thread has in hand of the queue of probation (`classes`).
     pub(super) newcomers: Handful,
+    /// What became of the newcomers that it tried in the main class, as a word of `adaptive::Trials`.
+    trials: OwnedWord,
+}
+
+impl Position {
+    #[inline]
+    pub(super) fn trials(&self) -> Trials {
+        Trials::of(self.trials.get())
+    }
+
+    /// A newcomer without a past was tried in the main class of so many `entries`: whether somebody left
+    /// for it, and how many in use the hand has passed over.
+    pub(super) fn tried(&self, has_room: bool, passes: u32, entries: usize) {
+        let trial = match (has_room, passes) {
+            (true, 0) => Trial::Free,
+            (true, _) => Trial::Dear,
+            (false, _) => Trial::Refused,
+        };
+        self.trials.set(self.trials().after(trial, entries).word());
+    }
+
+    /// What somebody who came back says of trials.
+    pub(super) fn heed(&self, evidence: Evidence) {
+        if evidence == Evidence::TooLong {
+            self.trials.set(self.trials().fewer().word());
+        }
+    }
 }
 
 /// How far the hand goes for one victim.

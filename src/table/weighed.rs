@@ -8,7 +8,7 @@
 
 use std::ptr::NonNull;
 
-use crate::adaptive::{self, Class};
+use crate::adaptive::Class;
 use crate::hash::Hashed;
 use crate::node::Node;
 use crate::table::Table;
@@ -30,6 +30,8 @@ pub(crate) struct Demand {
 pub(crate) struct Newcomer {
     class: Class,
     remembered: bool,
+    /// The entries that there are, if it is tried in the main class.
+    tried: Option<usize>,
     /// Entries in use that the hand has passed over for it.
     passes: u32,
 }
@@ -45,16 +47,22 @@ impl<K, V> Table<K, V> {
     /// Says in which class a newcomer comes, if that class can make room for it.
     pub(crate) fn judge(&self, demand: Demand, position: &Position) -> Newcomer {
         let Demand { hash, weight, bound, entries } = demand;
-        let mut newcomer = Newcomer { class: Class::Main, remembered: false, passes: 0 };
+        let mut newcomer =
+            Newcomer { class: Class::Main, remembered: false, tried: None, passes: 0 };
         let Some(classes) = &self.classes else { return newcomer };
         classes.follow(entries, bound);
         let (remembered, evidence) = classes.recall(hash.place());
         if let Some(evidence) = evidence {
             classes.move_quota(evidence, bound, weight);
+            position.heed(evidence);
         }
         newcomer.remembered = remembered;
-        if !remembered && !adaptive::is_lucky(hash.place(), position.newcomers.arrivals()) {
-            newcomer.class = Class::Probation;
+        if !remembered {
+            if position.trials().include(hash.place(), position.newcomers.arrivals()) {
+                newcomer.tried = Some(entries);
+            } else {
+                newcomer.class = Class::Probation;
+            }
         }
         newcomer
     }
@@ -77,6 +85,10 @@ impl<K, V> Table<K, V> {
                 let passes = &mut newcomer.passes;
                 self.evict_main_within(classes, position, Patience::Passes, passes)
             });
+            // What it costs to make room for a trial is judged by the first who leaves for it, or does not.
+            if let Some(entries) = newcomer.tried.take() {
+                position.tried(victim.is_some(), newcomer.passes, entries);
+            }
             if victim.is_some() {
                 return victim;
             }

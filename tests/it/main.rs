@@ -34,6 +34,7 @@ mod peers_races;
 mod reentrant;
 mod refresh;
 mod stress;
+mod trials;
 mod types;
 mod weighed;
 mod weights;

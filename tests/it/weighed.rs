@@ -11,6 +11,7 @@ use proptest::prelude::*;
 
 use crate::common::{Log, Random, cases, check, times};
 use crate::ghosts::Ghosts;
+use crate::trials::Trials;
 
 type Fixed = BuildHasherDefault<DefaultHasher>;
 
@@ -56,6 +57,7 @@ struct Model {
     arrivals: u32,
     early: Ghosts,
     late: Ghosts,
+    trials: Trials,
     /// The number of entries and the bound by which ages and quotas are reckoned.
     followed: (u64, u64),
     hand: (usize, usize),
@@ -78,6 +80,7 @@ impl Model {
             arrivals: 0,
             early: Ghosts::new(part(expected, 1200) as usize),
             late: Ghosts::new(part(expected, 75) as usize),
+            trials: Trials::default(),
             followed: (expected, max),
             hand: (0, 0),
         }
@@ -172,16 +175,20 @@ impl Model {
             }
         } else if self.late.take(place).is_some_and(|age| (age as u64) < margin) {
             self.quota = self.quota.saturating_sub(weight).clamp(least, most);
+            self.trials.fewer();
         }
-        let lucky = (place ^ self.arrivals).is_multiple_of(512);
-        let mut class = if remembered || lucky { Class::Main } else { Class::Probation };
+        let mut tried = !remembered && self.trials.include(place, self.arrivals);
+        let mut class = if remembered || tried { Class::Main } else { Class::Probation };
         let mut passes = 0;
         while self.weight() + weight > self.max {
             if class == Class::Main {
                 let over = remembered && self.waiting() > self.quota;
                 let victim = if over { self.evict_early() } else { None };
-                if let Some(victim) = victim.or_else(|| self.evict_late(Until::Passed, &mut passes))
-                {
+                let victim = victim.or_else(|| self.evict_late(Until::Passed, &mut passes));
+                if std::mem::take(&mut tried) {
+                    self.trials.tried(victim.is_some(), passes, entries as usize);
+                }
+                if let Some(victim) = victim {
                     victims.push(victim.0);
                     continue;
                 }

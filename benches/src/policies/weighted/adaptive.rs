@@ -17,7 +17,11 @@ const MARGIN: u64 = 75;
 
 const PASSES: u32 = 4;
 const PROMOTIONS: u32 = 8;
+/// One of so many newcomers without a past is tried in the main class, to begin with, and twice as many at
+/// each level; so many in a row must cost nothing before there are twice as many.
 const CHANCE: u64 = 512;
+const HIGHEST_LEVEL: u32 = 5;
+const LEAST_FREE: u64 = 4;
 /// Uses to the credit of an entry, at most: on probation, and in the main class.
 const MOST_USES: [u8; 2] = [1, 2];
 
@@ -43,6 +47,9 @@ pub struct Adaptive {
     left: [u64; 2],
     quota: u64,
     newcomers: u64,
+    /// How many newcomers are tried, and how many in a row cost nothing.
+    level: u32,
+    free: u64,
     capacity: u64,
 }
 
@@ -59,6 +66,8 @@ impl Simulator for Adaptive {
             left: [0; 2],
             quota: part(bytes, START),
             newcomers: 0,
+            level: 0,
+            free: 0,
             capacity: bytes,
         }
     }
@@ -102,9 +111,10 @@ impl Adaptive {
     /// Puts out as many as must leave for `id`, and says in which class it comes.
     fn make_room(&mut self, id: u32, size: u64) -> Class {
         let remembered = self.recall(id, size);
-        let lucky = !remembered && self.newcomers % CHANCE == CHANCE - 1;
+        let chance = CHANCE >> self.level;
+        let mut tried = !remembered && self.newcomers % chance == chance - 1;
         self.newcomers += u64::from(!remembered);
-        let mut class = if remembered || lucky { Class::Main } else { Class::Probation };
+        let mut class = if remembered || tried { Class::Main } else { Class::Probation };
         let mut passes = 0;
         while self.bytes() + size > self.capacity {
             let waiting = self.bytes[Class::Probation as usize];
@@ -112,6 +122,9 @@ impl Adaptive {
                 Class::Main if remembered && waiting > self.quota => self.evict_early(),
                 Class::Main => {
                     let left = self.evict_main(PASSES, &mut passes);
+                    if std::mem::take(&mut tried) {
+                        self.judge(left, passes);
+                    }
                     if !left {
                         class = Class::Probation;
                         continue;
@@ -126,6 +139,17 @@ impl Adaptive {
         class
     }
 
+    /// After a trial for which somebody left or not, when so many in use had been passed over.
+    fn judge(&mut self, left: bool, passes: u32) {
+        let entries = (self.queue.len() + self.main.len()) as u64;
+        self.free = if left && passes == 0 { self.free + 1 } else { 0 };
+        if !left {
+            self.level = self.level.saturating_sub(1);
+        } else if self.free >= (entries / CHANCE).max(LEAST_FREE << self.level) {
+            (self.level, self.free) = ((self.level + 1).min(HIGHEST_LEVEL), 0);
+        }
+    }
+
     /// Whether `id` left not long ago; what that says of the quota is done.
     fn recall(&mut self, id: u32, size: u64) -> bool {
         let Some((class, then)) = self.ghosts[id as usize].take() else { return false };
@@ -136,6 +160,7 @@ impl Adaptive {
             Class::Probation if marginal => self.quota = (self.quota + size).clamp(least, most),
             Class::Main if marginal => {
                 self.quota = self.quota.saturating_sub(size).clamp(least, most);
+                (self.level, self.free) = (self.level.saturating_sub(1), 0);
             }
             _ => {}
         }

@@ -1,0 +1,33 @@
+//! Who is tried in the main class without a past, as the reference models of `Policy::Adaptive` have it.
+
+/// How many are tried, from what became of those before.
+#[derive(Clone, Default)]
+pub(crate) struct Trials {
+    level: u32,
+    free: usize,
+}
+
+impl Trials {
+    pub(crate) fn include(&self, place: u32, arrivals: u32) -> bool {
+        let spread = (u64::from(arrivals) * 0x9E37_79B9) as u32 / (1 << 23);
+        (place ^ spread).is_multiple_of(512 >> self.level)
+    }
+
+    /// After one for whom somebody left or not, when the hand had passed over so many in use.
+    pub(crate) fn tried(&mut self, left: bool, passed: u32, entries: usize) {
+        match (left, passed) {
+            (false, _) => self.fewer(),
+            (true, 0) => {
+                self.free += 1;
+                if self.free >= (entries / 512).max(4 << self.level) {
+                    *self = Self { level: (self.level + 1).min(5), free: 0 };
+                }
+            }
+            (true, _) => self.free = 0,
+        }
+    }
+
+    pub(crate) fn fewer(&mut self) {
+        *self = Self { level: self.level.saturating_sub(1), free: 0 };
+    }
+}
