@@ -1,6 +1,6 @@
 //! Who takes part in the lab? Every column of its tables, and how it replays a stream.
 
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
 
 use anyhow::{Result, ensure};
 use hotset::Policy;
@@ -11,7 +11,7 @@ use crate::peers::{Cache, Hotset, Moka, Only, QuickCache, QuickCacheOneShard, Re
 use crate::policies::{Arc, Car, Clock, Fifo, Lirs, Lru, Opt, S3Fifo, Sieve, Simulator, TinyLfu};
 use crate::workload::key;
 
-/// hotset's policies; a new one is one line here, and has two columns.
+/// hotset's policies; a new one is one line here, and has three columns.
 const HOTSET: &[(&str, Policy)] = &[("adaptive", Policy::Adaptive), ("clock", Policy::Clock)];
 
 /// Threads of the second column of each.
@@ -86,7 +86,9 @@ pub fn contestants(columns: &[String], without: &[String], only: &Only) -> Resul
 fn everybody() -> Vec<Contestant> {
     let mut all: Vec<Contestant> = HOTSET
         .iter()
-        .flat_map(|&(label, policy)| [hotset(label, policy, 1), hotset(label, policy, CROWD)])
+        .flat_map(|&(label, policy)| {
+            [hotset(label, policy, 1), hotset(label, policy, CROWD), in_order(label, policy)]
+        })
         .collect();
     all.extend([
         peer::<QuickCache>(),
@@ -114,10 +116,30 @@ fn hotset(label: &str, policy: Policy, threads: usize) -> Contestant {
         replay: Box::new(move |entries, stream, bar| {
             let cache = Hotset::with_policy(entries, policy);
             if threads > 1 {
-                by_crowd(&cache, threads, stream, bar)
+                by_crowd(&cache, threads, stream, bar, |_| ())
             } else {
                 alone(&cache, stream, bar)
             }
+        }),
+    }
+}
+
+/// One thread that makes the requests in the order in which several made them. What those lose to it is
+/// due to hotset, what it loses to one thread on the stream as it is to the order: a thread that is held
+/// up comes late with the rest of its turn, and a small cache has forgotten by then.
+fn in_order(label: &str, policy: Policy) -> Contestant {
+    Contestant {
+        name: format!("hotset {label} {CROWD}t order"),
+        kind: Kind::Hotset,
+        replay: Box::new(move |entries, stream, bar| {
+            let made: Vec<AtomicU32> = stream.trace.ids.iter().map(|_| AtomicU32::new(0)).collect();
+            let next = AtomicUsize::new(0);
+            let crowded = Hotset::with_policy(entries, policy);
+            by_crowd(&crowded, CROWD, stream, &ProgressBar::hidden(), |id| {
+                made[next.fetch_add(1, Relaxed)].store(id, Relaxed);
+            });
+            let ids: Vec<u32> = made.into_iter().map(AtomicU32::into_inner).collect();
+            replay_alone(&Hotset::with_policy(entries, policy), &ids, stream, bar)
         }),
     }
 }
@@ -161,8 +183,9 @@ struct Counts {
 }
 
 impl Counts {
-    fn read_through<C: Cache>(&mut self, cache: &C, ids: &[u32]) {
+    fn read_through<C: Cache>(&mut self, cache: &C, ids: &[u32], made: impl Fn(u32)) {
         for &id in ids {
+            made(id);
             // One to one, so the trace stays what it is; see `key` for what is gained.
             let number = u64::from(id);
             if cache.get(key(number)).is_some() {
@@ -175,11 +198,16 @@ impl Counts {
 }
 
 fn alone<C: Cache>(cache: &C, stream: &Stream, bar: &ProgressBar) -> Outcome {
+    replay_alone(cache, &stream.trace.ids, stream, bar)
+}
+
+/// `ids` in the place of the stream's.
+fn replay_alone<C: Cache>(cache: &C, ids: &[u32], stream: &Stream, bar: &ProgressBar) -> Outcome {
     let mut outcome = Outcome::default();
     for range in stream.ranges() {
         let mut counts = Counts::default();
-        for ids in stream.trace.ids[range].chunks(LOOK) {
-            counts.read_through(cache, ids);
+        for ids in ids[range].chunks(LOOK) {
+            counts.read_through(cache, ids, |_| ());
             outcome.most_held = outcome.most_held.max(cache.held());
             bar.inc(ids.len() as u64);
         }
@@ -189,8 +217,14 @@ fn alone<C: Cache>(cache: &C, stream: &Stream, bar: &ProgressBar) -> Outcome {
     outcome
 }
 
-/// Several threads take the stream in small turns.
-fn by_crowd<C: Cache>(cache: &C, threads: usize, stream: &Stream, bar: &ProgressBar) -> Outcome {
+/// Several threads take the stream in small turns; `made` is told of each request.
+fn by_crowd<C: Cache>(
+    cache: &C,
+    threads: usize,
+    stream: &Stream,
+    bar: &ProgressBar,
+    made: impl Fn(u32) + Copy + Sync,
+) -> Outcome {
     let mut outcome = Outcome::default();
     for range in stream.ranges() {
         let ids = &stream.trace.ids[range];
@@ -204,7 +238,7 @@ fn by_crowd<C: Cache>(cache: &C, threads: usize, stream: &Stream, bar: &Progress
                 else {
                     return (counts, most_held);
                 };
-                counts.read_through(cache, ids);
+                counts.read_through(cache, ids, made);
                 if at.is_multiple_of(LOOK) {
                     most_held = most_held.max(cache.held());
                     bar.inc(LOOK as u64);
@@ -238,9 +272,9 @@ mod tests {
     #[test]
     fn columns_are_chosen_by_name_or_by_its_first_word() {
         assert_eq!(names(&["OPT", "LRU"], &[]).unwrap(), ["LRU", "OPT"]);
-        assert_eq!(names(&["hotset"], &[]).unwrap().len(), 2 * HOTSET.len());
+        assert_eq!(names(&["hotset"], &[]).unwrap().len(), 3 * HOTSET.len());
         let all = names(&[], &[]).unwrap().len();
-        assert_eq!(names(&[], &["hotset", "moka"]).unwrap().len(), all - 2 * HOTSET.len() - 1);
+        assert_eq!(names(&[], &["hotset", "moka"]).unwrap().len(), all - 3 * HOTSET.len() - 1);
         assert!(names(&["hot"], &[]).is_err() && names(&[], &["2Q"]).is_err());
         assert!(names(&["OPT"], &["OPT"]).is_err());
     }
