@@ -13,8 +13,7 @@
 //!
 //! One of [`CHANCE`] newcomers without a past is tried in the main class, on the same terms, so that a main
 //! class full of what nobody asks for any more is found out. If one after the other finds room there
-//! without that anybody in use is met, more are tried ([`Trials`]): so the main class is exchanged in a few
-//! turnovers, while a scan shorter than that takes next to nothing of it.
+//! without that anybody in use is met, more are tried ([`Trials`]).
 //!
 //! Only marginal evidence moves the quota: what a slightly different one would have gained, not what a
 //! far larger cache would have. It ranges from almost nothing (scans, loops, one-hit wonders) to almost
@@ -50,8 +49,8 @@ pub(crate) const MARGIN: usize = 75;
 pub(crate) const PASSES: u32 = 4;
 /// One of so many newcomers without a past is tried in the main class, to begin with. A power of two.
 const CHANCE: u32 = 512;
-/// To so many times as many that grows, by [`Trials`]: 2^5, which is one of sixteen.
-const HIGHEST_LEVEL: u32 = 5;
+/// To so many times as many that grows, by [`Trials`]: 2^4, which is one of 32.
+const HIGHEST_LEVEL: u32 = 4;
 /// So many trials in a row must cost the main class nothing before there are more, at level 0; at each level
 /// twice as many.
 const LEAST_FREE: u32 = 4;
@@ -137,9 +136,13 @@ pub(crate) enum Evidence {
 pub(crate) struct Trials {
     /// One of [`CHANCE`] is tried at level 0, at each one more twice as many.
     level: u32,
-    /// How many in a row for whom somebody left the main class, and nobody in use was met.
+    /// How many in a row for whom somebody left the main class, and nobody in use was met; or [`RESTS`].
     free: u32,
 }
+
+/// In [`Trials`]: the whole main class was exchanged, and of those who came nobody was met in use. There is
+/// nothing to be gained, until somebody is.
+const RESTS: u32 = u32::MAX;
 
 /// What a trial costs the main class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,8 +176,14 @@ impl Trials {
     pub(crate) fn after(self, trial: Trial, entries: usize) -> Self {
         let free = self.free.saturating_add(1);
         match trial {
-            Trial::Free if free < self.needed(entries) => Self { free, ..self },
-            Trial::Free => Self { level: (self.level + 1).min(HIGHEST_LEVEL), free: 0 },
+            Trial::Free if self.free == RESTS => self,
+            Trial::Free if self.level == HIGHEST_LEVEL && free as usize >= entries => {
+                Self { level: 0, free: RESTS }
+            }
+            Trial::Free if self.level == HIGHEST_LEVEL || free < self.needed(entries) => {
+                Self { free, ..self }
+            }
+            Trial::Free => Self { level: self.level + 1, free: 0 },
             Trial::Dear => Self { free: 0, ..self },
             Trial::Refused => self.fewer(),
         }
@@ -245,7 +254,7 @@ mod tests {
             (of_ten + 5) / 10
         };
         let mut trials = Trials::default();
-        for (level, needed) in [4, 8, 16, 32, 64, 128].into_iter().enumerate() {
+        for (level, needed) in [4, 8, 16, 32].into_iter().enumerate() {
             assert_eq!(tried(trials), 1 << level);
             let almost = after(trials, needed - 1, Trial::Free);
             assert_eq!(tried(almost), 1 << level);
@@ -253,9 +262,15 @@ mod tests {
             assert_eq!(Trials::of(almost.word()), almost);
             trials = almost.after(Trial::Free, 2048);
         }
-        assert_eq!(tried(trials), 32, "one of sixteen at most");
-        assert_eq!(tried(trials.after(Trial::Refused, 2048)), 16);
+        assert_eq!(tried(trials), 16, "one of 32 at most");
+        assert_eq!(tried(trials.after(Trial::Refused, 2048)), 8);
         assert_eq!(Trials::default().fewer(), Trials::default());
+        // If nobody is ever met in use, then it is given up, until somebody is.
+        let almost = after(trials, 2047, Trial::Free);
+        assert_eq!(tried(almost), 16);
+        let resting = after(almost, 1000, Trial::Free);
+        assert_eq!((tried(resting), Trials::of(resting.word())), (1, resting));
+        assert_eq!(resting.after(Trial::Dear, 2048), Trials::default());
         // In a large cache it takes as many as come while newcomers turn it over.
         let seven = (0..7).fold(Trials::default(), |trials, _| trials.after(Trial::Free, 4096));
         assert_eq!(tried(seven), 1);

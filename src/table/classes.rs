@@ -206,7 +206,7 @@ impl<K, V> Table<K, V> {
     }
 
     /// An entry of this weight, whose key hashes so, has come into the slot at `place`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn enter(
         &self,
         hash: Hashed,

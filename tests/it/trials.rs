@@ -5,6 +5,8 @@
 pub(crate) struct Trials {
     level: u32,
     free: usize,
+    /// Nothing came of it.
+    rests: bool,
 }
 
 impl Trials {
@@ -19,15 +21,24 @@ impl Trials {
             (false, _) => self.fewer(),
             (true, 0) => {
                 self.free += 1;
-                if self.free >= (entries / 512).max(4 << self.level) {
-                    *self = Self { level: (self.level + 1).min(5), free: 0 };
+                match self.level {
+                    _ if self.rests => {}
+                    4 => {
+                        if self.free >= entries {
+                            *self = Self { rests: true, ..Self::default() };
+                        }
+                    }
+                    level if self.free >= (entries / 512).max(4 << level) => {
+                        *self = Self { level: level + 1, ..Self::default() };
+                    }
+                    _ => {}
                 }
             }
-            (true, _) => self.free = 0,
+            (true, _) => (self.free, self.rests) = (0, false),
         }
     }
 
     pub(crate) fn fewer(&mut self) {
-        *self = Self { level: self.level.saturating_sub(1), free: 0 };
+        *self = Self { level: self.level.saturating_sub(1), ..Self::default() };
     }
 }

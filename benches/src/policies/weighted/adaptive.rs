@@ -20,7 +20,7 @@ const PROMOTIONS: u32 = 8;
 /// One of so many newcomers without a past is tried in the main class, to begin with, and twice as many at
 /// each level; so many in a row must cost nothing before there are twice as many.
 const CHANCE: u64 = 512;
-const HIGHEST_LEVEL: u32 = 5;
+const HIGHEST_LEVEL: u32 = 4;
 const LEAST_FREE: u64 = 4;
 /// Uses to the credit of an entry, at most: on probation, and in the main class.
 const MOST_USES: [u8; 2] = [1, 2];
