@@ -23,12 +23,10 @@ impl Trials {
                 self.free += 1;
                 match self.level {
                     _ if self.rests => {}
-                    4 => {
-                        if self.free >= entries {
-                            *self = Self { rests: true, ..Self::default() };
-                        }
+                    4 if self.free >= entries => {
+                        *self = Self { rests: true, ..Self::default() };
                     }
-                    level if self.free >= (entries / 512).max(4 << level) => {
+                    level @ 0..4 if self.free >= (entries / 512).max(4 << level) => {
                         *self = Self { level: level + 1, ..Self::default() };
                     }
                     _ => {}
