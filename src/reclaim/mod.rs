@@ -125,6 +125,16 @@ impl<N: Block, L: Default> Domain<N, L> {
         self.records.iter().map(|record| &record.local)
     }
 
+    /// Whether so much waits that a thread should not wait for a batch. Where blocks are weighed the slack may
+    /// be that of a few, and what a collector holds that is stopped is out of reach: so before it is used up.
+    #[inline]
+    fn is_pressed(&self) -> bool {
+        let Debt { taken, slack } = &*self.debt;
+        // ORDERING: Relaxed, both. A count and a limit.
+        let (taken, slack) = (taken.load(Ordering::Relaxed), slack.load(Ordering::Relaxed));
+        taken > if self.kind == Kind::Weighed { slack / 2 } else { slack }
+    }
+
     #[inline(always)]
     fn is_long(&self) -> bool {
         self.kind != Kind::Short
@@ -224,6 +234,8 @@ fn untagged<N>(pointer: *mut N) -> *mut N {
 const BATCH: usize = if MODEL { 1 } else { 64 };
 /// Units of debt that a thread takes at once, and keeps after a collection.
 const CREDIT: u64 = if MODEL { 1 } else { 16 };
+/// How often an insert makes way for others who hold what waits, where blocks are weighed, before it is refused.
+const PATIENCE: usize = if MODEL { 0 } else { 8 };
 /// Blocks that a thread keeps for reuse.
 const FREE_BLOCKS: usize = if MODEL { 1 } else { 2 * BATCH };
 

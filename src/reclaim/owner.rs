@@ -8,11 +8,11 @@ use crate::reclaim::block;
 use crate::reclaim::protect::{Cover, Hazard, Pin, Protections, older};
 use crate::reclaim::record::Record;
 use crate::reclaim::{
-    AGES, BATCH, Block, CREDIT, Domain, FREE_BLOCKS, Kind, PINNED, RETIRED, STAMPED, push, tagged,
-    take_list, untagged,
+    AGES, BATCH, Block, CREDIT, Domain, FREE_BLOCKS, Kind, PATIENCE, PINNED, RETIRED, STAMPED,
+    push, tagged, take_list, untagged,
 };
 use crate::seed::{Seed, planted};
-use crate::sync::{AtomicPtr, AtomicU64, MODEL, Ordering, fence};
+use crate::sync::{AtomicPtr, AtomicU64, MODEL, Ordering, fence, yield_now};
 use crate::thread_id;
 
 /// The running thread's access to a domain: made anew for each operation, never sent.
@@ -214,7 +214,9 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
     }
 
     /// Whether a block of this weight may come in, where blocks are weighed: what waits must be within
-    /// the slack, after a collection of the thread's own list and then of everybody's if need be.
+    /// the slack, after a collection of the thread's own list and then of everybody's if need be. If that
+    /// does not help, another collector has what waits in its hands, and maybe not the processor: it is
+    /// given that, a few times, since where the slack is one heavy block all others would be refused meanwhile.
     ///
     /// No credit is lent: between this look and its retirements a thread adds what one insert evicts,
     /// which is part of what the bound on live values grants to each thread. The slack is never
@@ -225,11 +227,20 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
         if weight > debt.slack.load(Ordering::Relaxed) {
             debt.slack.fetch_max(weight, Ordering::Relaxed);
         }
-        if debt.is_over() {
-            self.collect();
-        }
-        if debt.is_over() {
-            self.collect_all();
+        for _ in 0..=PATIENCE {
+            if debt.is_over() {
+                self.collect();
+            }
+            if debt.is_over() {
+                self.collect_all();
+            }
+            // What a pin keeps, or the caller's own reading, is not had by waiting.
+            // ORDERING: Relaxed. A hint.
+            let in_vain = !self.is_quiet() || !self.domain.kept.load(Ordering::Relaxed).is_null();
+            if in_vain || !debt.is_over() {
+                break;
+            }
+            yield_now();
         }
         !debt.is_over()
     }
@@ -320,7 +331,7 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
     #[inline]
     pub(crate) fn finish(self) {
         let waiting = self.record.retired_len.get();
-        if waiting >= BATCH || (waiting > 0 && self.domain.debt.is_over()) {
+        if waiting >= BATCH || (waiting > 0 && self.domain.is_pressed()) {
             self.collect();
         }
         if self.record.tight.get() {
