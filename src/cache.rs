@@ -207,8 +207,10 @@ impl<K, V, S> Cache<K, V, S> {
     /// Keeps the entries for which `keep` says yes.
     ///
     /// Looks once at every entry that is present throughout (at one that is
-    /// [refreshed](crate::Builder::refresh_after) under its hands, at the new value as well). `keep` runs under protection: it may
-    /// read the cache, and must not take long.
+    /// [refreshed](crate::Builder::refresh_after) under its hands, at the new value as well). A load that
+    /// runs has no value yet that could be looked at, and goes on; [`clear`](Self::clear) and
+    /// [`remove`](Self::remove) detach it. `keep` runs under protection: it may read the cache, and must not
+    /// take long.
     ///
     /// # Examples
     ///
