@@ -14,6 +14,10 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 pub(crate) struct Hint(AtomicU32);
 
 impl Hint {
+    pub(crate) fn new(value: u32) -> Self {
+        Self(AtomicU32::new(value))
+    }
+
     #[inline(always)]
     pub(crate) fn get(&self) -> u32 {
         // ORDERING: Relaxed. No partner: advice publishes nothing.

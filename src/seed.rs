@@ -55,6 +55,10 @@ pub enum Seed {
     TornRoom,
     /// In a table that has grown a search looks at home and in the newest segment, and nowhere else.
     NewestOnly,
+    /// A key comes into an appended segment, and its home bucket does not say so.
+    SilentBeyond,
+    /// An array is replaced by a larger one by a load and a store.
+    TornGrowth,
     /// Room for a weight is taken by a load and a store.
     TornWeight,
     /// A heavier value takes the place of a lighter one before there is room for the difference.

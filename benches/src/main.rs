@@ -62,6 +62,8 @@ enum Command {
     Lease,
     /// Bytes requested for each entry, beyond its key and value.
     Memory(commands::memory::Args),
+    /// The cost of an operation from a thousand entries to ten million, told or not told how many.
+    Growth(commands::growth::Args),
     /// How many values are alive at once; fails if hotset breaks its limit.
     Live(commands::live::Args),
     /// How each behaves where it hurts: failing loaders, races, listeners that panic; fails if
@@ -111,6 +113,7 @@ fn run(cli: &Cli) -> Result<()> {
         Command::Latency(args) => commands::latency::run(args, &settings, &mut report),
         Command::Lease => commands::lease::run(&settings, &mut report),
         Command::Memory(args) => commands::memory::run(args, &settings, &mut report),
+        Command::Growth(args) => commands::growth::run(args, &settings, &mut report),
         Command::Live(args) => commands::live::run(args, &settings, &mut report),
         Command::Semantics(args) => commands::semantics::run(args, &settings, &mut report),
         Command::All(args) => commands::all::run(args, &settings, &mut report),

@@ -473,7 +473,7 @@ impl<K, V> Store<K, V> {
     {
         let claims = &owner.local().claims;
         let claimer = Claimer { thread: crate::thread_id::index(), claims };
-        self.table.acquire(hash, key, shield, claimer, self.size_wanted())
+        self.table.acquire(hash, key, shield, claimer, || self.sizes())
     }
 
     // ---- leaving ----------------------------------------------------------------------------

@@ -19,7 +19,7 @@ use crate::node::{Node, NodeOwner, Private, Tail};
 use crate::seed::{Seed, planted};
 use crate::store::{Leaving, Store};
 use crate::sync::MODEL;
-use crate::table::{Demand, Found, Place};
+use crate::table::{Demand, Found, Place, Sizes};
 use crate::weights::{Held, Weights};
 
 /// A weigher, as the builder takes it.
@@ -33,8 +33,6 @@ pub(crate) struct Weighing<K, V> {
 
 /// Entries for which the table of a cache is built that is bounded by weight, unless the user says.
 const FIRST_SIZE: usize = if MODEL { 4 } else { 16_384 };
-/// To how many times its entries a table is enlarged that has no room for one more where it belongs.
-const GROWTH: usize = 4;
 
 /// How many entries the table is built for, if the user did not say.
 pub(super) fn first_size(max_entries: usize, max_weight: Option<u64>) -> usize {
@@ -180,13 +178,14 @@ impl<K, V> Store<K, V> {
         drop(self.budget.of_unlinked());
     }
 
-    /// How many entries a table should be able to hold that has to grow.
-    pub(super) fn size_wanted(&self) -> usize {
-        match &self.weighing {
-            // Nobody knows how many will fit. So much larger that ten million entries take few segments.
-            Some(_) => self.len().saturating_mul(GROWTH).min(self.budget.max()),
-            None => self.budget.max(),
-        }
+    /// How many entries there are, and for how many a table should have room that has to grow.
+    pub(super) fn sizes(&self) -> Sizes {
+        let (entries, max) = (self.len(), self.budget.max());
+        let (used, bound) = match &self.weighing {
+            Some(weighing) => (weighing.weights.used(), weighing.weights.max()),
+            None => (entries as u64, max as u64),
+        };
+        Sizes::new(entries, max, used, bound)
     }
 
     /// Room for one entry, free or that of victims, and how the entry comes in. `None`

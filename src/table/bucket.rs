@@ -4,7 +4,7 @@ use crate::clock;
 use crate::dump::Standing;
 use crate::slot::{Slot, Word};
 use crate::sync::{AtomicU64, Ordering};
-use crate::table::tags::{Lane, MOST_PASSED, SLOTS, Tags};
+use crate::table::tags::{Lane, SLOTS, Tags};
 
 /// One cache line of the table. All words zero is the empty bucket.
 ///
@@ -12,6 +12,7 @@ use crate::table::tags::{Lane, MOST_PASSED, SLOTS, Tags};
 /// |---|---|---|
 /// | `tags`, a tag byte | the claimer of the slot, by exchange of the whole word | readers' Acquire; other announcers' RMW |
 /// | `tags`, overflow count | claimers that pass, one more; whoever empties a displaced slot, one less; by exchange | the same |
+/// | `tags`, beyond | claimers in an appended segment, at home in the first; by exchange, once and for all | the same |
 /// | `clock` | readers (used), the hand, who publishes or promotes an entry | none: advice |
 /// | `slots` | see `slot` | see `slot` |
 #[repr(C, align(64))]
@@ -82,26 +83,19 @@ impl<N> Bucket<N> {
         self.recount(Tags::with_one_more, Ordering::AcqRel)
     }
 
-    /// Marks the bucket as one that is passed always, so that later ones need not count. Not for a home
-    /// bucket of the first segment, which announces.
-    pub(crate) fn pass_for_good(&self) {
-        if !self.is_passed_for_good() {
-            // ORDERING: AcqRel, as in `pass`. Who finds it marked relies on coherence alone: it has read
-            // the mark before it announces, so who meets its announcement reads it as well.
-            self.recount(Tags::with_most, Ordering::AcqRel);
-        }
+    /// Notes that a key whose home this is goes into an appended segment, and so announces it.
+    pub(crate) fn pass_beyond(&self) -> Tags {
+        // ORDERING: AcqRel, as in `pass`, also where the word stays what it is.
+        self.recount(Tags::with_beyond, Ordering::AcqRel)
     }
 
-    fn is_passed_for_good(&self) -> bool {
-        // ORDERING: Relaxed. The count stays where it is; see above.
-        Tags(self.tags.load(Ordering::Relaxed)).passed() == MOST_PASSED
+    /// An announcement, and nothing else: a planted bug.
+    pub(crate) fn announce(&self) -> Tags {
+        self.recount(|tags| tags, Ordering::AcqRel) // ORDERING: as in `pass`
     }
 
     /// Takes back a `pass`, after the entry's slot was emptied.
     pub(crate) fn unpass(&self) {
-        if self.is_passed_for_good() {
-            return;
-        }
         // ORDERING: Relaxed. A reader that sees the lower count misses only the entry that is
         // already gone. The RMW continues the release sequences that it stands in.
         self.recount(Tags::with_one_less, Ordering::Relaxed);

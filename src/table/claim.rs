@@ -33,7 +33,7 @@ use crate::seed::{Seed, planted};
 use crate::slot::{State, Word};
 use crate::sync::{MODEL, spin_loop, yield_now};
 use crate::table::tags::{Matches, Tags};
-use crate::table::{Found, LONG_PROBES, Place, Table, examine};
+use crate::table::{Found, LONG_PROBES, Place, Sizes, Table, examine, probe};
 
 /// Rounds for which a claimer gives way to an earlier claim of its key.
 const PATIENCE: usize = if MODEL { 1 } else { 64 };
@@ -95,8 +95,7 @@ enum Rescan<'t, K, V> {
 }
 
 impl<K, V> Table<K, V> {
-    /// Finds `key`, or claims a slot for it. `entries` is the current bound, for the size of a
-    /// segment should one be needed.
+    /// Finds `key`, or claims a slot for it. `sizes` is asked if a segment may be needed.
     ///
     /// A thread goes round again only because another one claimed, finalised or gave way
     /// meanwhile, or, `PATIENCE` times, to let it. (Two impatient claimers of one key may abort
@@ -108,7 +107,7 @@ impl<K, V> Table<K, V> {
         key: &Q,
         guard: &P,
         claimer: Claimer<'_>,
-        entries: usize,
+        sizes: impl Fn() -> Sizes,
     ) -> Acquired<'t, K, V>
     where
         Q: Equivalent<K> + ?Sized,
@@ -121,14 +120,14 @@ impl<K, V> Table<K, V> {
             }
             let claim = Word::claim(hash, claimer.thread, claimer.claims.next());
             let place = match home.first_empty() {
-                Some(lane) if !self.grows && home.slot(lane).claim(claim) => {
+                Some(lane) if self.grows.get() == 0 && home.slot(lane).claim(claim) => {
                     Place::new(home, lane, 0)
                 }
                 _ => {
-                    let segments = self.segment_count(hash);
-                    match self.claim_in_probe(hash, claim) {
+                    let newest = self.ordinal(hash);
+                    match self.claim_in_probe(hash, claim, &sizes) {
                         Some(place) => place,
-                        None if self.extend(hash, segments, entries) => continue,
+                        None if self.extend(hash, newest, sizes()) => continue,
                         None => return Acquired::Crowded,
                     }
                 }
@@ -170,9 +169,14 @@ impl<K, V> Table<K, V> {
 
     /// Claims the first empty slot in probe order; in a table that grows, in the newest segment first.
     #[inline(never)]
-    fn claim_in_probe(&self, hash: Hashed, claim: Word<Node<K, V>>) -> Option<Place<'_, K, V>> {
-        if self.grows
-            && let Some(place) = self.claim_in_newest(hash, claim)
+    fn claim_in_probe(
+        &self,
+        hash: Hashed,
+        claim: Word<Node<K, V>>,
+        sizes: &dyn Fn() -> Sizes,
+    ) -> Option<Place<'_, K, V>> {
+        if self.grows.get() != 0
+            && let Some(place) = self.claim_in_newest(hash, claim, sizes)
         {
             return Some(place);
         }
@@ -185,14 +189,14 @@ impl<K, V> Table<K, V> {
                 return Some(Place::new(second, lane, 1));
             }
         }
-        for (step, bucket) in self.probe(hash).enumerate() {
+        for (step, bucket) in probe(self.shard(hash.place()), hash.place()).enumerate() {
             while let Some(lane) = bucket.first_empty() {
                 if bucket.slot(lane).claim(claim) {
                     return Some(Place::new(bucket, lane, step));
                 }
             }
         }
-        None
+        self.claim_in_appended(hash, claim)
     }
 
     /// Writes the tag and announces on the home word. `None` if a rival aborted the claim before
@@ -218,10 +222,10 @@ impl<K, V> Table<K, V> {
         if place.step() == 1 {
             return Some(self.home_bucket(hash.place()).pass());
         }
-        if self.grows && self.is_appended(hash, place) {
+        if self.is_appended(place.step()) {
             return Some(self.pass_segments(hash, place));
         }
-        let mut passed = self.probe(hash).take(place.step());
+        let mut passed = probe(self.shard(hash.place()), hash.place()).take(place.step());
         let home = passed.next()?; // `step > 0`: there is one
         passed.for_each(|bucket| {
             bucket.pass();
@@ -247,7 +251,7 @@ impl<K, V> Table<K, V> {
         if planted(Seed::NoRescan) {
             return Rescan::Alone;
         }
-        if others(snapshot, 0, hash, mine).is_empty() && snapshot.passed() == 0 {
+        if others(snapshot, 0, hash, mine).is_empty() && snapshot.is_end() {
             return Rescan::Alone;
         }
         self.rescan_probe(hash, key, guard, mine, snapshot, impatient)
@@ -268,9 +272,35 @@ impl<K, V> Table<K, V> {
         Q: Equivalent<K> + ?Sized,
         P: Protect<Node<K, V>>,
     {
+        let look = |bucket, step, tags| {
+            others(tags, step, hash, mine).find_map(|lane| {
+                let place = Place::new(bucket, lane, step);
+                match rival(hash, key, guard, place, impatient || place.at > mine.at) {
+                    Rescan::Alone => None,
+                    other => Some(other),
+                }
+            })
+        };
+        let shard = self.shard(hash.place());
+        if snapshot.beyond() {
+            for segment in shard.appended() {
+                for (at, bucket) in probe(segment, hash.place()).enumerate() {
+                    let tags = bucket.tags();
+                    if let Some(met) = look(bucket, segment.steps() + at, tags) {
+                        return met;
+                    }
+                    if tags.passed() == 0 {
+                        break;
+                    }
+                }
+            }
+        }
         // As a rule, something passed and nothing in the home bucket looks like the key.
         let mut first = 0;
         if LONG_PROBES && others(snapshot, 0, hash, mine).is_empty() {
+            if snapshot.passed() == 0 {
+                return Rescan::Alone;
+            }
             let tags = self.second_bucket(hash.place()).tags();
             if others(tags, 1, hash, mine).is_empty() {
                 if tags.passed() == 0 {
@@ -279,14 +309,10 @@ impl<K, V> Table<K, V> {
                 first = 2;
             }
         }
-        for (step, bucket) in self.probe(hash).enumerate().skip(first) {
+        for (step, bucket) in probe(shard, hash.place()).enumerate().skip(first) {
             let tags = if step == 0 { snapshot } else { bucket.tags() };
-            for lane in others(tags, step, hash, mine) {
-                let place = Place::new(bucket, lane, step);
-                match rival(hash, key, guard, place, impatient || place.at > mine.at) {
-                    Rescan::Alone => {}
-                    other => return other,
-                }
+            if let Some(met) = look(bucket, step, tags) {
+                return met;
             }
             if tags.passed() == 0 {
                 break;

@@ -79,6 +79,16 @@ impl Classes {
         }
     }
 
+    /// Makes room for what is to be known where there are as many entries, if that are far more than there
+    /// is room for.
+    #[cold]
+    pub(super) fn make_room(&self, entries: usize) {
+        let limits = Limits::new(entries, entries as u64);
+        self.early.make_room(limits.memory);
+        self.late.make_room(limits.margin);
+        self.queue.make_room(adaptive::longest_queue(entries));
+    }
+
     /// How long the queue should be.
     #[inline]
     pub(super) fn quota(&self) -> u64 {

@@ -12,6 +12,8 @@
 use crate::advice::WideHint;
 use crate::hash;
 use crate::sync::prefetch;
+use crate::table::larger::Larger;
+use crate::table::segment::zeroed;
 
 const WORDS: usize = 4;
 const PER_WORD: usize = 4;
@@ -22,38 +24,52 @@ const HIGHS: u64 = 0x8000_8000_8000_8000;
 
 #[derive(Debug, Default)]
 #[repr(align(32))]
-struct Row([WideHint; WORDS]);
+pub(super) struct Row([WideHint; WORDS]);
 
 /// A memory of keys. See the module.
-#[derive(Debug)]
 pub(crate) struct Ghosts {
-    rows: Box<[Row]>,
+    rows: Larger<Box<[Row]>>,
+}
+
+/// The row of the key with this place.
+#[inline(always)]
+fn row_of(rows: &[Row], place: u32) -> &Row {
+    &rows[hash::home(place, rows.len() as u32)]
+}
+
+/// Rows for at least `keys` keys.
+fn rows_for(keys: usize) -> usize {
+    // A place has 32 bits, so more rows than that could not be told apart.
+    keys.div_ceil(PER_ROW).clamp(1, u32::MAX as usize)
 }
 
 impl Ghosts {
     /// A memory of at least `keys` keys.
     pub(crate) fn new(keys: usize) -> Self {
-        // A place has 32 bits, so more rows than that could not be told apart.
-        let rows = keys.div_ceil(PER_ROW).clamp(1, u32::MAX as usize);
-        Self { rows: (0..rows).map(|_| Row::default()).collect() }
+        Self { rows: Larger::new(zeroed(rows_for(keys))) }
     }
 
-    #[inline(always)]
-    fn row(&self, place: u32) -> &Row {
-        &self.rows[hash::home(place, self.rows.len() as u32)]
+    /// Makes room for as many, if that is more than half as many again as there is room for. Who left so
+    /// far is forgotten: which row of many a key belongs to is not known of a fingerprint, and a cache that
+    /// has grown has many who come before anybody leaves again.
+    pub(crate) fn make_room(&self, keys: usize) {
+        self.rows.replace(|old| {
+            let rows = rows_for(keys);
+            (rows / 3 > old.len() / 2).then(|| zeroed(rows))
+        });
     }
 
     /// Fetches what the key with this place is looked up in.
     #[inline(always)]
     pub(crate) fn fetch(&self, place: u32) {
-        prefetch(self.row(place));
+        prefetch(row_of(self.rows.get(), place));
     }
 
     /// Remembers the key with this place.
     #[inline]
     pub(crate) fn add(&self, place: u32) {
         let mut carried = fingerprint(place);
-        for word in &self.row(place).0 {
+        for word in &row_of(self.rows.get(), place).0 {
             let old = word.get();
             word.set(old << 16 | carried);
             carried = old >> 48;
@@ -64,7 +80,8 @@ impl Ghosts {
     /// since then, about.
     #[inline]
     pub(crate) fn take(&self, place: u32) -> Option<usize> {
-        let row = self.row(place);
+        let rows = self.rows.get();
+        let row = row_of(rows, place);
         let wanted = fingerprint(place) * ONES;
         let equal = |word: &WideHint| equal_lanes(word.get() ^ wanted);
         // As a rule there is none, so all are looked at without a branch.
@@ -76,7 +93,7 @@ impl Ghosts {
         let lane = found[at].trailing_zeros() as usize / 16;
         let word = &row.0[at];
         word.set(word.get() & !(0xFFFF << (16 * lane)));
-        Some((at * PER_WORD + lane) * self.rows.len())
+        Some((at * PER_WORD + lane) * rows.len())
     }
 }
 
@@ -125,5 +142,20 @@ mod tests {
         ghosts.add(8);
         assert_eq!((ghosts.take(7), ghosts.take(8), ghosts.take(8)), (Some(10), Some(0), None));
         assert_eq!(Ghosts::new(0).take(3), None);
+    }
+
+    #[test]
+    fn room_is_made_for_far_more_only() {
+        let ghosts = Ghosts::new(10 * PER_ROW);
+        let rows = || ghosts.rows.get().len();
+        ghosts.make_room(15 * PER_ROW);
+        assert_eq!(rows(), 10);
+        ghosts.add(7);
+        ghosts.make_room(20 * PER_ROW);
+        assert_eq!((rows(), ghosts.take(7)), (20, None));
+        ghosts.add(7);
+        ghosts.add(8);
+        ghosts.make_room(PER_ROW);
+        assert_eq!((rows(), ghosts.take(7)), (20, Some(20)));
     }
 }

@@ -1,10 +1,10 @@
 //! Where is a key? Shards of buckets, the probe order, and the search that a hit consists of.
 //!
-//! The probe of a key: in each segment of its shard in turn, from its home bucket there, `PROBE`
-//! buckets in order (all of them if there are fewer). A search ends at the first bucket that no
-//! entry has passed, as a rule the first. When the whole probe is full, a further segment is
-//! appended, so an insert always finds a slot for its key unless hundreds of keys share one hash;
-//! nothing is ever evicted or refused because of where a key hashes to.
+//! The probe of a key: in each segment of its shard, from its home bucket there, `PROBE` buckets in
+//! order (all of them if there are fewer). A search of a segment ends at the first bucket that no
+//! entry has passed, as a rule the first; and as a rule there is one segment, see `grown`. When the
+//! whole probe is full, a further one is appended, so an insert always finds a slot for its key unless
+//! hundreds of keys share one hash; nothing is ever evicted or refused because of where a key hashes to.
 //!
 //! The room answers where; it changes no slot. `claim` inserts, `sweep` and `classes` evict.
 
@@ -13,6 +13,7 @@ pub(crate) mod claim;
 mod classes;
 mod ghost;
 mod grown;
+mod larger;
 pub(crate) mod probation;
 mod segment;
 mod standing;
@@ -25,6 +26,7 @@ use std::ptr::NonNull;
 use crossbeam_utils::CachePadded;
 use equivalent::Equivalent;
 
+use crate::advice::Hint;
 use crate::config::Policy;
 use crate::hash::{self, Hashed};
 use crate::node::Node;
@@ -34,7 +36,8 @@ use crate::slot::{Slot, State, Word};
 use crate::sync::{AtomicUsize, MODEL, prefetch};
 use bucket::Bucket;
 use classes::Classes;
-use segment::Segment;
+pub(crate) use grown::Sizes;
+use segment::{Segment, Shard};
 use tags::{Lane, SLOTS, Tags};
 pub(crate) use weighed::Demand;
 
@@ -50,14 +53,12 @@ const SHARD_ENTRIES: usize = 4096;
 /// The most shards.
 const MAX_SHARDS: usize = 1 << 10;
 
-type Shard<K, V> = CachePadded<Segment<Node<K, V>>>;
-
 /// All buckets of a cache.
 pub(crate) struct Table<K, V> {
     /// The first segments of all shards, one after the other. Not a box, which would claim to be
     /// the only way to them.
     arena: NonNull<[Bucket<Node<K, V>>]>,
-    shards: Box<[Shard<K, V>]>,
+    shards: Box<[CachePadded<Shard<Node<K, V>>>]>,
     /// The number of shards, a power of two, less one.
     mask: usize,
     /// Buckets of the longest shard.
@@ -66,8 +67,9 @@ pub(crate) struct Table<K, V> {
     hand: CachePadded<AtomicUsize>,
     /// For `Policy::Adaptive`.
     classes: Option<Box<Classes>>,
-    /// Whether nobody knows how many entries will come, so that most may be in appended segments.
-    grows: bool,
+    /// Whether more entries may come than the first segments are for, so that most may be in appended
+    /// ones: 0 or 1.
+    grows: Hint,
 }
 
 // SAFETY: a table is buckets, whose words are all atomics; who may follow the pointers in them is
@@ -168,7 +170,7 @@ impl<K, V> Table<K, V> {
         let arena = NonNull::from(Box::leak(segment::allocate(shards * buckets)));
         let first = |shard| {
             // SAFETY: the arena is freed when the table is dropped, and not before.
-            CachePadded::new(unsafe { Segment::first(arena.as_ref(), shard * buckets, buckets) })
+            CachePadded::new(unsafe { Shard::new(arena.as_ref(), shard * buckets, buckets) })
         };
         Self {
             shards: (0..shards).map(first).collect(),
@@ -180,13 +182,18 @@ impl<K, V> Table<K, V> {
                 Policy::Adaptive => Some(Box::new(Classes::new(entries, max_weight))),
                 Policy::Clock => None,
             },
-            grows: max_weight.is_some(),
+            grows: Hint::new(u32::from(max_weight.is_some())),
         }
     }
 
     /// The bound is `entries` now.
     pub(crate) fn set_bound(&self, entries: usize) {
+        let slots = self.arena.len() * SLOTS;
+        if self.is_loaded(self.shards[0].rows_in_all(), entries) {
+            self.grows.set(1);
+        }
         if let Some(classes) = &self.classes {
+            classes.make_room(entries.min(slots)); // for more when the table grows
             classes.set_bound(entries, entries as u64);
         }
     }
@@ -231,6 +238,9 @@ impl<K, V> Table<K, V> {
     #[inline(always)]
     pub(crate) fn fetch_for_write(&self, hash: Hashed) {
         prefetch(self.home_bucket(hash.place()));
+        if self.grows.get() != 0 {
+            self.fetch_newest(hash);
+        }
         if let Some(classes) = &self.classes {
             classes.fetch(hash.place());
         }
@@ -245,7 +255,7 @@ impl<K, V> Table<K, V> {
         &buckets[if home + 1 < buckets.len() { home + 1 } else { 0 }]
     }
 
-    fn shard(&self, place: u32) -> &Segment<Node<K, V>> {
+    fn shard(&self, place: u32) -> &Shard<Node<K, V>> {
         &self.shards[self.shard_index(place)]
     }
 
@@ -292,7 +302,7 @@ impl<K, V> Table<K, V> {
                 return Some(node);
             }
         }
-        if tags.passed() == 0 { None } else { self.find_displaced(hash, key, guard, touch) }
+        if tags.is_end() { None } else { self.find_displaced(hash, key, guard, touch, tags) }
     }
 
     /// `find` beyond the home bucket.
@@ -304,12 +314,13 @@ impl<K, V> Table<K, V> {
         key: &Q,
         guard: &P,
         touch: bool,
+        home: Tags,
     ) -> Option<NonNull<Node<K, V>>>
     where
         Q: Equivalent<K> + ?Sized,
         P: Protect<Node<K, V>>,
     {
-        let found = self.search_displaced::<true, _, _>(hash, key, guard)?;
+        let found = self.search_displaced::<true, _, _>(hash, key, guard, home)?;
         if touch {
             found.place.touch();
         }
@@ -346,25 +357,32 @@ impl<K, V> Table<K, V> {
     {
         let tags = bucket.tags();
         let found = examine_all::<false, _, _, _, _>(bucket, 0, tags, hash, key, guard);
-        if found.is_some() || tags.passed() == 0 {
+        if found.is_some() || tags.is_end() {
             found
         } else {
-            self.search_displaced::<false, _, _>(hash, key, guard)
+            self.search_displaced::<false, _, _>(hash, key, guard, tags)
         }
     }
 
-    /// Searches the probe of `key` beyond its home bucket.
+    /// Searches the probe of `key` beyond its home bucket, whose tags are `home`.
     #[inline(never)]
     fn search_displaced<'t, const READY: bool, Q, P>(
         &'t self,
         hash: Hashed,
         key: &Q,
         guard: &P,
+        home: Tags,
     ) -> Option<Found<'t, K, V>>
     where
         Q: Equivalent<K> + ?Sized,
         P: Protect<Node<K, V>>,
     {
+        if home.beyond() {
+            let found = self.search_appended::<READY, _, _>(hash, key, guard);
+            if found.is_some() || home.passed() == 0 || planted(Seed::NewestOnly) {
+                return found;
+            }
+        }
         let mut from = 1;
         if LONG_PROBES {
             let bucket = self.second_bucket(hash.place());
@@ -375,16 +393,10 @@ impl<K, V> Table<K, V> {
             }
             from = 2;
         }
-        if self.grows {
-            let found = self.search_newest::<READY, _, _>(hash, key, guard);
-            if found.is_some() || planted(Seed::NewestOnly) {
-                return found;
-            }
-        }
         self.search::<READY, _, _>(hash, key, guard, from)
     }
 
-    /// Searches the probe of `key` from its `from`-th bucket.
+    /// Searches the part of the probe of `key` that is in the first segment, from its `from`-th bucket.
     #[inline(never)]
     fn search<'t, const READY: bool, Q, P>(
         &'t self,
@@ -397,7 +409,7 @@ impl<K, V> Table<K, V> {
         Q: Equivalent<K> + ?Sized,
         P: Protect<Node<K, V>>,
     {
-        for (step, bucket) in self.probe(hash).enumerate().skip(from) {
+        for (step, bucket) in probe(self.shard(hash.place()), hash.place()).enumerate().skip(from) {
             let tags = bucket.tags();
             let found = examine_all::<READY, _, _, _, _>(bucket, step, tags, hash, key, guard);
             if found.is_some() || tags.passed() == 0 {
@@ -407,23 +419,13 @@ impl<K, V> Table<K, V> {
         None
     }
 
-    /// The buckets of a key's probe, in order.
-    fn probe(&self, hash: Hashed) -> Probe<'_, K, V> {
-        self.probe_place(self.shard(hash.place()), hash.place())
-    }
-
-    fn probe_place<'t>(&'t self, shard: &'t Segment<Node<K, V>>, place: u32) -> Probe<'t, K, V> {
-        Probe::new(shard, place)
-    }
-
     /// Takes back the overflow counts of an entry that was `step` buckets behind its home.
-    fn unpass(&self, shard: &Segment<Node<K, V>>, place: u32, step: usize) {
+    fn unpass(&self, shard: &Shard<Node<K, V>>, place: u32, step: usize) {
         if step == 1 {
             return self.home_bucket(place).unpass();
         }
-        for bucket in self.probe_place(shard, place).take(step) {
-            bucket.unpass();
-        }
+        let (segment, within) = self.segment_at(shard, step);
+        probe(segment, place).take(within).for_each(Bucket::unpass);
     }
 
     /// After the entry or flight at `place` was unlinked, whose key hashes to `hash`.
@@ -432,11 +434,6 @@ impl<K, V> Table<K, V> {
             self.unpass(self.shard(hash.place()), hash.place(), place.step());
         }
     }
-}
-
-/// The segments of a shard in order.
-fn segments<N>(first: &Segment<N>) -> impl Iterator<Item = &Segment<N>> {
-    std::iter::successors(Some(first), |segment| segment.next())
 }
 
 /// A slot's word, and the node in it.
@@ -506,43 +503,15 @@ where
     }
 }
 
-/// The rest of a probe: `left` buckets of `segment` from `next` on, then the segments behind it.
-struct Probe<'t, K, V> {
-    segment: &'t Segment<Node<K, V>>,
-    place: u32,
-    next: usize,
-    left: usize,
-}
-
-impl<'t, K, V> Probe<'t, K, V> {
-    #[inline]
-    fn new(segment: &'t Segment<Node<K, V>>, place: u32) -> Self {
-        Self { segment, place, next: segment.home(place), left: PROBE.min(segment.buckets().len()) }
-    }
-
-    /// The part of a probe that is in `segment`.
-    fn within(
-        segment: &'t Segment<Node<K, V>>,
-        place: u32,
-    ) -> impl Iterator<Item = &'t Bucket<Node<K, V>>> {
-        Self::new(segment, place).take(PROBE.min(segment.buckets().len()))
-    }
-}
-
-impl<'t, K, V> Iterator for Probe<'t, K, V> {
-    type Item = &'t Bucket<Node<K, V>>;
-
-    #[inline]
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.left == 0 {
-            *self = Self::new(self.segment.next()?, self.place);
-        }
-        self.left -= 1;
-        let buckets = self.segment.buckets();
-        let bucket = &buckets[self.next];
-        self.next = if self.next + 1 == buckets.len() { 0 } else { self.next + 1 };
-        Some(bucket)
-    }
+/// The part of a probe that is in `segment`.
+#[inline]
+fn probe<N>(segment: &Segment<N>, place: u32) -> impl Iterator<Item = &Bucket<N>> {
+    let (mut next, buckets) = (segment.home(place), segment.buckets());
+    (0..segment.part()).map(move |_| {
+        let bucket = &buckets[next];
+        next = if next + 1 == buckets.len() { 0 } else { next + 1 };
+        bucket
+    })
 }
 
 /// Buckets of the smallest segment.

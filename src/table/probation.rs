@@ -20,11 +20,16 @@
 //! | a handful | its thread | what it has in hand, and what it knows of the others |
 //! | `weights` | who writes the number; who takes it out, by swap | the weight that came with it, 0 once it has gone |
 //! | `waiting` | both, by addition | the sum of `weights` |
+//! | `ring` | who makes room for more (`larger`) | `places`, `weights` and `waiting`; tickets are good for any of them |
 //!
 //! Who takes some out puts in what it has by the same exchange.
 //!
-//! The last two exist where entries are weighed; there a thread puts its numbers in one by one. What a swap
+//! `weights` and `waiting` exist where entries are weighed; there a thread puts its numbers in one by one. What a swap
 //! gives is taken from the sum, whoever finds it, so that the sum is right again once everybody has gone on.
+//!
+//! A larger ring takes over what is in the old one, with a sum of its own. What is written into the old one
+//! after that is lost: a newcomer's number, or that a weight has gone, which the new ring finds when that
+//! place comes round again.
 
 #![forbid(unsafe_code)]
 
@@ -33,6 +38,8 @@ use crossbeam_utils::CachePadded;
 use crate::advice::{Hint, WideHint};
 use crate::counter::OwnedWord;
 use crate::pause::{Step, reach};
+use crate::table::larger::Larger;
+use crate::table::segment::zeroed;
 
 /// Numbers that a thread has in hand at most, of either kind: those of one cache line.
 const MOST_IN_HAND: usize = 16;
@@ -44,13 +51,75 @@ const PART_IN_HAND: u64 = 4;
 /// The newcomers of a cache.
 pub(crate) struct Probation {
     ends: CachePadded<WideHint>,
-    /// A power of two of them, 2^31 at most.
-    places: Box<[Hint]>,
+    ring: Larger<Ring>,
     /// How many threads have a handful.
     threads: Hint,
+    is_weighed: bool,
+}
+
+/// Where the numbers are.
+struct Ring {
+    /// A power of two of them, 2^31 at most.
+    places: Box<[Hint]>,
     /// As many, where entries are weighed; else none.
     weights: Box<[WideHint]>,
     waiting: CachePadded<WideHint>,
+}
+
+impl Ring {
+    fn new(places: usize, weighed: bool) -> Self {
+        Self {
+            places: zeroed(places),
+            weights: if weighed { zeroed(places) } else { Box::default() },
+            waiting: CachePadded::default(),
+        }
+    }
+
+    /// A larger one with what is in this one, whose tickets up to `tail` were drawn.
+    fn enlarged(&self, places: usize, tail: u32) -> Self {
+        let larger = Self::new(places, !self.weights.is_empty());
+        for back in 1..=self.places.len() as u32 {
+            let ticket = tail.wrapping_sub(back);
+            let number = self.place(ticket).get();
+            if number != 0 {
+                larger.place(ticket).set(number); // else it need not be touched
+            }
+            if let Some(weight) = self.weight(ticket).map(WideHint::get).filter(|&w| w != 0) {
+                larger.weigh(ticket, weight);
+            }
+        }
+        larger
+    }
+
+    #[inline(always)]
+    fn place(&self, ticket: u32) -> &Hint {
+        &self.places[ticket as usize & (self.places.len() - 1)]
+    }
+
+    #[inline(always)]
+    fn weight(&self, ticket: u32) -> Option<&WideHint> {
+        self.weights.get(ticket as usize & (self.places.len() - 1))
+    }
+
+    /// The weight at a place is `weight` now.
+    #[inline]
+    fn weigh(&self, ticket: u32, weight: u64) {
+        if let Some(place) = self.weight(ticket) {
+            // Sums of weights are below 2^63 in earnest; beyond, the lengths of queues suffer.
+            self.waiting.add(weight.wrapping_sub(place.swap(weight)));
+        }
+    }
+
+    #[inline(always)]
+    fn put(&self, ticket: u32, number: u32, weight: u64) {
+        self.place(ticket).set(number);
+        self.weigh(ticket, weight);
+    }
+}
+
+/// Places for as many entries.
+fn places_for(entries: usize) -> usize {
+    entries.clamp(1, 1 << 31).next_power_of_two()
 }
 
 /// What a thread has in hand of the queue.
@@ -130,29 +199,27 @@ impl Ends {
 impl Probation {
     /// A queue with room for `entries` numbers at least (2^31 at most: more are refused).
     pub(crate) fn new(entries: usize, weighed: bool) -> Self {
-        let places = entries.clamp(1, 1 << 31).next_power_of_two();
-        let weights = if weighed { places } else { 0 };
+        let ring = Ring::new(places_for(entries), weighed);
         Self {
             ends: CachePadded::default(),
-            places: (0..places).map(|_| Hint::default()).collect(),
+            ring: Larger::new(ring),
             threads: Hint::default(),
-            weights: (0..weights).map(|_| WideHint::default()).collect(),
-            waiting: CachePadded::default(),
+            is_weighed: weighed,
         }
     }
 
-    /// The weight at a place is `weight` now.
-    #[inline]
-    fn weigh(&self, ticket: u32, weight: u64) {
-        if let Some(place) = self.weights.get(ticket as usize & (self.places.len() - 1)) {
-            // Sums of weights are below 2^63 in earnest; beyond, the lengths of queues suffer.
-            self.waiting.add(weight.wrapping_sub(place.swap(weight)));
-        }
+    /// Makes room for as many numbers, if there is less, and takes with it what waits. Tickets stay good.
+    pub(crate) fn make_room(&self, entries: usize) {
+        self.ring.replace(|ring| {
+            let places = places_for(entries);
+            let ends = Ends::of(self.ends.get());
+            (places > ring.places.len()).then(|| ring.enlarged(places, ends.tail))
+        });
     }
 
     /// How many numbers this thread may have in hand where about `quota` are to wait in all.
     fn in_hand(&self, hand: &Handful, quota: u64) -> u64 {
-        if !self.weights.is_empty() {
+        if self.is_weighed {
             return 1;
         }
         if hand.most.get() == 0 {
@@ -167,9 +234,9 @@ impl Probation {
     /// seem to be fewer than `quota`, it looks again.
     #[inline]
     pub(crate) fn waiting(&self, hand: &Handful, quota: u64) -> u64 {
-        if !self.weights.is_empty() {
+        if self.is_weighed {
             // While somebody has taken a weight out that was not yet added, the sum is below zero.
-            return (self.waiting.get() as i64).max(0) as u64;
+            return (self.ring.get().waiting.get() as i64).max(0) as u64;
         }
         if hand.waiting.get() < quota {
             hand.see(Ends::of(self.ends.get()));
@@ -180,7 +247,7 @@ impl Probation {
     /// Whether there is room for one more.
     #[inline]
     pub(crate) fn has_room(&self, hand: &Handful) -> bool {
-        hand.waiting.get() < self.places.len() as u64
+        hand.waiting.get() < self.ring.get().places.len() as u64
     }
 
     /// Puts the number of a newcomer of this weight in, of a queue of `quota` numbers or so.
@@ -200,12 +267,6 @@ impl Probation {
         }
     }
 
-    #[inline(always)]
-    fn put(&self, ticket: u32, number: u32, weight: u64) {
-        self.place(ticket).set(number);
-        self.weigh(ticket, weight);
-    }
-
     /// Takes the number out that came first.
     #[inline]
     pub(crate) fn pop(&self, hand: &Handful, quota: u64) -> Option<u32> {
@@ -215,8 +276,9 @@ impl Probation {
         let next = hand.next.get() as u32;
         hand.next.set(u64::from(next.wrapping_add(1)));
         hand.waiting.set(hand.waiting.get() - 1);
-        self.weigh(next, 0);
-        Some(self.place(next).get())
+        let ring = self.ring.get();
+        ring.weigh(next, 0);
+        Some(ring.place(next).get())
     }
 
     /// Puts in what the thread has in hand, and takes a handful out if it `leaves`, where none are in hand.
@@ -226,10 +288,11 @@ impl Probation {
         hand.most.set(self.in_hand(hand, quota));
         let most = if leaves { hand.most.get() as u32 } else { 0 };
         let coming = hand.coming.get() as u32;
+        let ring = self.ring.get();
         loop {
             let ends = Ends::of(self.ends.get());
             // For what has no room the hand of the clock will do.
-            let come = coming.min((self.places.len() as u32).saturating_sub(ends.len()));
+            let come = coming.min((ring.places.len() as u32).saturating_sub(ends.len()));
             let leave = most.min(ends.len() + come);
             let after = ends.moved(leave, come);
             if !self.ends.exchange(ends.word(), after.word()) {
@@ -238,7 +301,7 @@ impl Probation {
             reach(Step::Drawn);
             for (at, number) in hand.numbers[..come as usize].iter().enumerate() {
                 let ticket = ends.tail.wrapping_add(at as u32);
-                self.put(ticket, number.get() as u32, hand.weight.get());
+                ring.put(ticket, number.get() as u32, hand.weight.get());
             }
             hand.coming.set(0);
             if leaves {
@@ -253,7 +316,7 @@ impl Probation {
     /// The number that is `ahead` behind the next one, about.
     #[inline]
     pub(crate) fn peek(&self, hand: &Handful, ahead: u32) -> u32 {
-        self.place((hand.next.get() as u32).wrapping_add(ahead)).get()
+        self.ring.get().place((hand.next.get() as u32).wrapping_add(ahead)).get()
     }
 
     /// All numbers, first in first, as this thread would take them out.
@@ -263,13 +326,9 @@ impl Probation {
         let leaving = (0..hand.leaving()).map(move |at| next.wrapping_add(at));
         let waiting = (0..ends.len()).map(move |at| ends.head.wrapping_add(at));
         let coming = hand.numbers.iter().take(hand.coming.get() as usize);
-        let tickets = leaving.chain(waiting).map(|ticket| self.place(ticket).get());
+        let ring = self.ring.get();
+        let tickets = leaving.chain(waiting).map(|ticket| ring.place(ticket).get());
         tickets.chain(coming.map(|number| number.get() as u32))
-    }
-
-    #[inline(always)]
-    fn place(&self, ticket: u32) -> &Hint {
-        &self.places[ticket as usize & (self.places.len() - 1)]
     }
 }
 
@@ -281,14 +340,19 @@ mod tests {
 
     proptest! {
         #[test]
-        fn with_one_thread_it_is_one_queue(weighed in any::<bool>(), quota in 1_u64..400, ops in prop::collection::vec(0_u8..5, 0..400)) {
+        fn with_one_thread_it_is_one_queue(weighed in any::<bool>(), quota in 1_u64..400, ops in prop::collection::vec(0_u8..50, 0..400)) {
             let (queue, hand) = (Probation::new(64, weighed), Handful::default());
+            let mut room = 64;
             let start = Ends { head: u32::MAX - 9, tail: u32::MAX - 9 }.word();
             prop_assert!(queue.ends.exchange(0, start));
             let mut model = VecDeque::new();
             for (number, op) in ops.into_iter().enumerate() {
-                if op < 3 {
-                    prop_assert_eq!(queue.has_room(&hand), model.len() < 64);
+                if op == 0 && number > 0 {
+                    room *= 2;
+                    queue.make_room(room - 1);
+                    queue.make_room(7);
+                } else if op < 30 {
+                    prop_assert_eq!(queue.has_room(&hand), model.len() < room);
                     if queue.has_room(&hand) {
                         queue.push(&hand, quota, number as u32, 7);
                         model.push_back(number as u32);
@@ -335,8 +399,9 @@ mod tests {
             });
             let left = u64::from(Ends::of(queue.ends.get()).len());
             assert_eq!(sum + left, 20_000);
-            let weights = queue.weights.iter().map(WideHint::get).sum::<u64>();
-            assert!(queue.waiting.get() == weights && weights <= 7 * (left + 2));
+            let ring = queue.ring.get();
+            let weights = ring.weights.iter().map(WideHint::get).sum::<u64>();
+            assert!(ring.waiting.get() == weights && weights <= 7 * (left + 2));
         }
     }
 }

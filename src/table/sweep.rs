@@ -24,9 +24,9 @@ use crate::slot::{State, Word};
 use crate::sync::{MODEL, Ordering, prefetch};
 use crate::table::bucket::Bucket;
 use crate::table::probation::Handful;
-use crate::table::segment::Segment;
+use crate::table::segment::{Segment, Shard};
 use crate::table::tags::{Lane, MOST_PASSED, SLOTS};
-use crate::table::{PROBE, Place, Table, segments};
+use crate::table::{Place, Table, probe};
 
 /// A thread's place in the sweep: of the buckets that it took from the hand, `next .. end` are
 /// not yet worked through. It resumes at slot `slot` of bucket `next`, whose row is `row`.
@@ -82,7 +82,7 @@ pub(crate) enum Patience {
 
 /// A bucket with its address: which segment of which shard, and where in it.
 struct Spot<'t, K, V> {
-    shard: &'t Segment<Node<K, V>>,
+    shard: &'t Shard<Node<K, V>>,
     segment: &'t Segment<Node<K, V>>,
     index: usize,
 }
@@ -100,16 +100,7 @@ impl<'t, K, V> Spot<'t, K, V> {
 
     /// How many buckets a key with this `place` has passed on its probe to this one.
     fn steps_from_home(&self, place: u32) -> usize {
-        let (home, len) = (self.segment.home(place), self.segment.buckets().len());
-        let within = if self.index >= home { self.index - home } else { self.index + len - home };
-        if std::ptr::eq(self.shard, self.segment) {
-            return within;
-        }
-        let before: usize = segments(self.shard)
-            .take_while(|segment| !std::ptr::eq(*segment, self.segment))
-            .map(|segment| PROBE.min(segment.buckets().len()))
-            .sum();
-        before + within
+        self.segment.steps() + self.segment.steps_within(place, self.index)
     }
 }
 
@@ -126,18 +117,15 @@ impl<K, V> Table<K, V> {
 
     /// Bucket number `cursor`, counted row by row, if its shard has the row.
     fn spot(&self, cursor: usize) -> Option<Spot<'_, K, V>> {
-        let shard: &Segment<_> = &self.shards[cursor & self.mask];
-        let mut index = cursor >> self.mask.count_ones();
-        if index < shard.buckets().len() {
-            return Some(Spot { shard, segment: shard, index });
-        }
-        for segment in segments(shard) {
-            match index.checked_sub(segment.buckets().len()) {
-                None => return Some(Spot { shard, segment, index }),
-                Some(rest) => index = rest,
-            }
-        }
-        None
+        let shard: &Shard<_> = &self.shards[cursor & self.mask];
+        let row = cursor >> self.mask.count_ones();
+        let segment = if row < shard.buckets().len() {
+            shard
+        } else {
+            shard.appended().find(|segment| segment.rows() <= row)?
+        };
+        let index = row - segment.rows();
+        (index < segment.buckets().len()).then_some(Spot { shard, segment, index })
     }
 
     /// The row of the `ordinal`-th bucket of the sweep.
@@ -257,14 +245,22 @@ impl<K, V> Table<K, V> {
     #[inline(never)]
     fn vacated_elsewhere(&self, bucket: &Bucket<Node<K, V>>, place: u32) {
         let Some(index) = self.arena_index(bucket) else {
-            if let Some(cursor) = self.cursor_of_appended(place, bucket) {
-                self.vacated_at(cursor, place);
+            if let Some(spot) = self.spot_appended(place, bucket) {
+                spot.vacated(self, place);
             }
             return;
         };
         let per_shard = self.shards[0].buckets().len();
-        let shard: &Segment<_> = &self.shards[index / per_shard];
+        let shard: &Shard<_> = &self.shards[index / per_shard];
         Spot { shard, segment: shard, index: index % per_shard }.vacated(self, place);
+    }
+
+    /// The address of a bucket of an appended segment, which is in the shard of `place`.
+    fn spot_appended(&self, place: u32, bucket: &Bucket<Node<K, V>>) -> Option<Spot<'_, K, V>> {
+        let shard = self.shard(place);
+        shard.appended().find_map(|segment| {
+            segment.index_of(bucket).map(|index| Spot { shard, segment, index })
+        })
     }
 
     /// The cursor of a bucket of an appended segment, which is in the shard of `place`.
@@ -274,18 +270,8 @@ impl<K, V> Table<K, V> {
         place: u32,
         bucket: &Bucket<Node<K, V>>,
     ) -> Option<usize> {
-        let shard = self.shard_index(place);
-        let mut rows = 0;
-        for segment in segments(&self.shards[shard]) {
-            let buckets = segment.buckets();
-            let offset = std::ptr::from_ref(bucket).addr().wrapping_sub(buckets.as_ptr().addr());
-            let index = offset / size_of::<Bucket<Node<K, V>>>();
-            if index < buckets.len() {
-                return Some((rows + index) << self.mask.count_ones() | shard);
-            }
-            rows += buckets.len();
-        }
-        None
+        let Spot { segment, index, .. } = self.spot_appended(place, bucket)?;
+        Some((segment.rows() + index) << self.mask.count_ones() | self.shard_index(place))
     }
 
     /// The bucket with this cursor, if there is one.
@@ -306,6 +292,14 @@ impl<K, V> Table<K, V> {
     fn appended_at(&self, position: &Position) -> Option<&Bucket<Node<K, V>>> {
         let (ordinal, row) = (position.next.get() as usize, position.row.get() as usize);
         self.bucket_at(self.cursor_at(ordinal, row))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn fetch_appended(&self, cursor: usize) {
+        if let Some(bucket) = self.bucket_at(cursor) {
+            prefetch(bucket);
+        }
     }
 
     /// Buckets that the hand visits in a turn, those included that do not exist.
@@ -338,9 +332,10 @@ impl<K, V> Table<K, V> {
         position.slot.set(0);
         let after = next.wrapping_add(1);
         if after as u64 != position.end.get() {
-            let shard = &self.shards[after & self.mask];
-            if let Some(bucket) = shard.buckets().get(self.row_after(after, row)) {
-                prefetch(bucket);
+            let (shard, row) = (&self.shards[after & self.mask], self.row_after(after, row));
+            match shard.buckets().get(row) {
+                Some(bucket) => prefetch(bucket),
+                None => self.fetch_appended(self.cursor_at(after, row)),
             }
         }
     }
@@ -470,10 +465,13 @@ impl<K, V> Table<K, V> {
         at: Place<'_, K, V>,
         place: u32,
     ) -> Result<(), String> {
-        let spot = self.spot(cursor).expect("a cursor names a bucket");
-        let step = spot.steps_from_home(place);
-        let mut probe = self.probe_place(spot.shard, place);
-        if probe.by_ref().take(step).any(|bucket| bucket.tags().passed() == 0) {
+        let Spot { segment, index, .. } = self.spot(cursor).expect("a cursor names a bucket");
+        if segment.ordinal() > 0 && !self.home_bucket(place).tags().beyond() {
+            return Err(format!("bucket {cursor}: an entry beyond a home that does not say so"));
+        }
+        let mut probe = probe(segment, place);
+        let mut passed = probe.by_ref().take(segment.steps_within(place, index));
+        if passed.any(|bucket| bucket.tags().passed() == 0) {
             return Err(format!("bucket {cursor}: an entry behind a bucket that says the end"));
         }
         match probe.next() {
@@ -494,9 +492,8 @@ impl<K, V> Table<K, V> {
                 let word = slot.load();
                 if matches!(word.state(), State::Ready | State::Loading) {
                     let place = place_of(word);
-                    for passed in
-                        self.probe_place(spot.shard, place).take(spot.steps_from_home(place))
-                    {
+                    let steps = spot.segment.steps_within(place, spot.index);
+                    for passed in probe(spot.segment, place).take(steps) {
                         *expected.entry(std::ptr::from_ref(passed)).or_insert(0) += 1;
                     }
                 }

@@ -1,18 +1,21 @@
 //! Which slots could it be? The tag word of a bucket as plain arithmetic.
 //!
 //! ```text
-//!  63            48 47     40         15      8 7       0
-//! +----------------+---------+-- ... -+---------+---------+
-//! | overflow count | tag 5   |        | tag 1   | tag 0   |
-//! +----------------+---------+-- ... -+---------+---------+
+//!  63 62            48 47     40         15      8 7       0
+//! +--+----------------+---------+-- ... -+---------+---------+
+//! |B | overflow count | tag 5   |        | tag 1   | tag 0   |
+//! +--+----------------+---------+-- ... -+---------+---------+
 //! ```
 //!
 //! A tag is the fingerprint of the slot's last occupant: seven hash bits, the top bit clear; 0 in a
 //! slot that was never used, where it means nothing. Tags of empty slots are arbitrary. The overflow
-//! count is the number of entries (and claims) whose probe passed this bucket: where it is 0, a search
-//! may stop. A count that has once reached its maximum stays there: how many passed is no longer known
-//! then, and searches go on. It takes 65,535 keys of one home to get there, or a bound that was raised by
-//! a factor of thousands, when all keys of the later segments pass the few buckets of the first.
+//! count is the number of entries (and claims) whose probe passed this bucket on its way to another one of
+//! the same segment: where it is 0, a search of the segment may stop. A count that has once reached its
+//! maximum stays there: how many passed is no longer known then, and searches go on. It takes 32,767 keys of
+//! one home to get there.
+//!
+//! B (`beyond`), in buckets of first segments alone: a key whose home this is was put into an appended
+//! segment, so a search for such a key looks there as well. It is never taken back.
 
 #![forbid(unsafe_code)]
 
@@ -23,7 +26,8 @@ pub(crate) const SLOTS: usize = if MODEL { 2 } else { 6 };
 
 /// One entry more that passed, and as many as can be counted.
 const PASSED: u64 = 1 << 48;
-pub(crate) const MOST_PASSED: u64 = 0xFFFF;
+pub(crate) const MOST_PASSED: u64 = 0x7FFF;
+const BEYOND: u64 = 1 << 63;
 
 /// The lowest and the highest bit of each slot's byte.
 pub(crate) const LOWS: u64 = 0x0101_0101_0101_0101 & ((1 << (8 * SLOTS)) - 1);
@@ -44,20 +48,32 @@ impl Tags {
         Matches(HIGHS.wrapping_sub(differs) & HIGHS)
     }
 
-    /// How many entries passed this bucket on their way to a later one.
+    /// Whether a search for a key whose home this is ends here.
+    #[inline(always)]
+    pub(crate) fn is_end(self) -> bool {
+        self.0 >> 48 == 0
+    }
+
+    /// How many entries passed this bucket on their way to a later one of its segment.
     #[inline(always)]
     pub(crate) fn passed(self) -> u64 {
-        self.0 >> 48
+        self.0 >> 48 & MOST_PASSED
+    }
+
+    /// Whether a key whose home this is went into an appended segment.
+    #[inline(always)]
+    pub(crate) fn beyond(self) -> bool {
+        self.0 & BEYOND != 0
+    }
+
+    /// The word after a key whose home this is went into an appended segment.
+    pub(crate) fn with_beyond(self) -> Self {
+        Self(self.0 | BEYOND)
     }
 
     /// The word after one more entry has passed.
     pub(crate) fn with_one_more(self) -> Self {
         if self.passed() == MOST_PASSED { self } else { Self(self.0 + PASSED) }
-    }
-
-    /// The word of a bucket that has been passed more often than can be counted.
-    pub(crate) fn with_most(self) -> Self {
-        Self(self.0 | MOST_PASSED << 48)
     }
 
     /// The word after one that had passed has left.
@@ -202,6 +218,17 @@ mod tests {
         }
         assert_eq!((tags.passed(), tags.tag(0)), (MOST_PASSED, 0x7F));
         assert_eq!(tags.with_one_less(), tags);
+        assert!(!tags.beyond());
+    }
+
+    #[test]
+    fn beyond_is_no_part_of_the_count() {
+        let tags = Tags(0x7F).with_beyond();
+        assert!(tags.beyond() && !tags.is_end() && Tags(0x7F).is_end());
+        assert_eq!((tags.passed(), tags.tag(0)), (0, 0x7F));
+        let more = tags.with_one_more().with_one_more();
+        assert_eq!((more.passed(), more.beyond(), more.with_beyond()), (2, true, more));
+        assert_eq!(more.with_one_less().with_one_less(), tags);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 pub mod all;
 mod capacity;
 pub mod churn;
+pub mod growth;
 pub mod hit;
 pub mod hot_key;
 pub mod latency;

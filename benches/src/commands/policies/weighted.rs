@@ -18,9 +18,10 @@ const LOOK: usize = 4_096;
 type Replay = fn(u64, &Weighted, &ProgressBar) -> Outcome;
 
 /// Who takes part: hotset itself, with both policies, and simulators.
-const CONTESTANTS: [(&str, Replay); 6] = [
-    ("hotset", |bytes, trace, bar| replay(Policy::Adaptive, bytes, trace, bar)),
-    ("hotset clock", |bytes, trace, bar| replay(Policy::Clock, bytes, trace, bar)),
+const CONTESTANTS: [(&str, Replay); 7] = [
+    ("hotset", |bytes, trace, bar| replay(Policy::Adaptive, true, bytes, trace, bar)),
+    ("hotset, not told", |bytes, trace, bar| replay(Policy::Adaptive, false, bytes, trace, bar)),
+    ("hotset clock", |bytes, trace, bar| replay(Policy::Clock, true, bytes, trace, bar)),
     ("hotset adaptive (simulated)", simulate::<Adaptive>),
     ("LRU", simulate::<Lru>),
     ("GDSF", simulate::<Gdsf>),
@@ -118,15 +119,16 @@ fn simulate<S: Simulator>(bytes: u64, trace: &Weighted, bar: &ProgressBar) -> Ou
     outcome
 }
 
-/// hotset itself, as a user would build it who knows the mean size.
-fn replay(policy: Policy, bytes: u64, trace: &Weighted, bar: &ProgressBar) -> Outcome {
+/// hotset itself, as a user would build it who knows the mean size, or does not.
+fn replay(policy: Policy, told: bool, bytes: u64, trace: &Weighted, bar: &ProgressBar) -> Outcome {
     let mean = (trace.unique_bytes() / trace.sizes.len().max(1) as u64).max(1);
     let expected = (bytes / mean).clamp(1, trace.sizes.len().max(1) as u64);
-    let cache = Cache::builder()
+    let builder = Cache::builder()
         .max_weight(bytes.max(1))
         .weigher(|_: &u32, &size: &u32| u64::from(size))
-        .expected_entries(expected as usize)
-        .policy(policy)
+        .policy(policy);
+    let builder = if told { builder.expected_entries(expected as usize) } else { builder };
+    let cache = builder
         .build()
         .expect("a bound of at least a byte, and a number of keys that are in memory");
     let mut outcome = Outcome::default();
@@ -156,7 +158,7 @@ mod tests {
         let outcome = simulate::<Lru>(110, &trace, &ProgressBar::hidden());
         assert_eq!((outcome.hits, outcome.bytes), (2, 110));
         for policy in [Policy::Adaptive, Policy::Clock] {
-            let outcome = replay(policy, 1_110, &trace, &ProgressBar::hidden());
+            let outcome = replay(policy, true, 1_110, &trace, &ProgressBar::hidden());
             assert_eq!((outcome.hits, outcome.bytes), (3, 1_110));
         }
         assert_eq!(bytes(Capacity::Percent(10.0), &trace), 111);
