@@ -15,8 +15,8 @@ use hotset_loom_tests::{Cache, Canary, Identity, Job, fill, job, keys, race, set
 suite! {
     sound: two_renew, renewal_against_get, renewal_against_insert, renewal_against_remove,
         renewal_against_sweep, two_sweep, insert_reaps_against_get,
-        hit_against_sweep;
-    wide: renewal_against_eviction;
+        hit_against_sweep, renewal_against_eviction;
+    wide:;
     widest:;
     campaign:;
     seeded:

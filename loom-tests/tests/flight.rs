@@ -22,8 +22,8 @@ suite! {
     sound: leader_and_waiter, leader_panics, leader_panics_before_infallible_waiter,
         failure_is_shared_and_forgotten, insert_wins, remove_detaches, clear_detaches,
         replace_spares_the_flight, no_room_for_the_loaded, failure_against_insert,
-        one_joins_one_removes;
-    wide: two_join, two_join_a_failure, two_join_a_panic, one_joins_one_inserts, one_joins_one_evicts;
+        one_joins_one_removes, one_joins_one_inserts;
+    wide: two_join, two_join_a_failure, two_join_a_panic, one_joins_one_evicts;
     widest:;
     campaign:;
     seeded:

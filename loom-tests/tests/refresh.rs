@@ -13,8 +13,9 @@ use hotset_loom_tests::{Cache, Canary, Identity, Job, fill, job, keys, race, set
 
 suite! {
     sound: two_refresh, refresh_against_get, refresh_against_insert, refresh_against_remove,
-        refresh_against_clear, refresh_against_retain, failure_against_remove, failure_of_a_loaded_entry_against_remove;
-    wide: refresh_against_eviction;
+        refresh_against_clear, refresh_against_retain, refresh_against_eviction, failure_against_remove,
+        failure_of_a_loaded_entry_against_remove;
+    wide:;
     widest:;
     campaign:;
     seeded:

@@ -12,8 +12,9 @@ use hotset_loom_tests::{Canary, Job, job, race, suite};
 
 suite! {
     sound: hit_against_retirement, clone_against_retirement, release_against_wait,
-        hits_against_wait, release_holds_the_victim, hit_sees_the_load, doomed_load;
-    wide: two_hits_against_wait;
+        hits_against_wait, two_hits_against_wait, release_holds_the_victim, hit_sees_the_load,
+        doomed_load;
+    wide:;
     widest:;
     campaign:;
     seeded:

@@ -11,8 +11,9 @@ use std::sync::Arc;
 use hotset_loom_tests::{Cache, Canary, Identity, Job, job, keys, race, settle, suite};
 
 suite! {
-    sound: remove_makes_room, heavier_against_remove, reader_while_it_grows;
-    wide: several_leave_for_one, lower_bound_against_insert, raised_bound_against_insert;
+    sound: remove_makes_room, heavier_against_remove, reader_while_it_grows, several_leave_for_one,
+        lower_bound_against_insert, raised_bound_against_insert;
+    wide:;
     widest: two_newcomers, heavier_against_newcomer, lighter_against_newcomer,
         heavier_against_evictor, two_make_it_grow, two_inserters_while_it_grows,
         insert_and_remove_while_it_grows;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::resource::gate::Kept;
 use crate::resource::report::Evicted;
-use crate::resource::scheduler::{Answer, Effects, Event, Id, Job, Rules, Scheduler, Time, Tokens};
+use crate::resource::scheduler::{Answer, Effects, Event, Id, Job, Rules, Scheduler, Tokens};
 use crate::resource::vault::Vault;
 use crate::sync::{AtomicU64, Condvar, Mutex};
 
