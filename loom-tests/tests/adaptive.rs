@@ -14,6 +14,7 @@ use hotset_loom_tests::{
 suite! {
     sound: hit_against_queue, pinned_hit_against_queue, remove_against_queue,
         replace_against_queue, promotion_against_hit, promotion_against_remove,
+        promotion_against_replace, number_of_another_entry, lower_bound_against_newcomer;
     wide: two_newcomers_one_entry;
     widest: two_newcomers_one_room, two_promotions, two_make_it_grow;
     campaign: number_of_another_entry_and_a_hand;
