@@ -53,12 +53,15 @@ const SHARD_ENTRIES: usize = 4096;
 /// The most shards.
 const MAX_SHARDS: usize = 1 << 10;
 
+/// Shards on lines of their own.
+type Shards<K, V> = Box<[CachePadded<Shard<Node<K, V>>>]>;
+
 /// All buckets of a cache.
 pub(crate) struct Table<K, V> {
     /// The first segments of all shards, one after the other. Not a box, which would claim to be
     /// the only way to them.
     arena: NonNull<[Bucket<Node<K, V>>]>,
-    shards: Box<[CachePadded<Shard<Node<K, V>>>]>,
+    shards: Shards<K, V>,
     /// The number of shards, a power of two, less one.
     mask: usize,
     /// Buckets of the longest shard.
