@@ -126,10 +126,13 @@ impl<K, V, S> Builder<K, V, S> {
     /// How many entries the table is built for. At least 1, and at most `max_entries`, which is what
     /// it is built for otherwise; 16,384 if only weight is bounded.
     ///
-    /// It is no bound: the table grows when there are more, without stopping anybody. But a hit then
-    /// looks at a line more, and for each step that the table had to grow, by a factor of some six, a
-    /// miss and an insert of a new key look at eight lines more; nor does it shrink again. A table that
-    /// was built for the right number is faster.
+    /// It is no bound: the table grows when there are a quarter more, without stopping anybody, by two
+    /// or three steps, of which the last is for as many as `max_weight` has room for if entries go on to
+    /// weigh what they did. Entries stay where they are, so a hit then looks at a line more, and a miss and
+    /// an insert of a new key at a line or two for each step. A table that was built for the right number
+    /// is faster, and a number that is too large costs memory only: some 30 bytes each. One that
+    /// grows takes at most thirty-two times as much table as if it had been made for the entries that there
+    /// were when it grew; it does not shrink again.
     ///
     /// # Examples
     ///

@@ -178,8 +178,9 @@ impl<K, V, S> Cache<K, V, S> {
 
     /// Changes the bound. When this returns the new bound holds: what was too much has left.
     ///
-    /// Takes time in proportion to what must leave. The table is built for the first bound; a
-    /// cache whose bound is raised far above that reads somewhat slower than one built for it.
+    /// Takes time in proportion to what must leave. The table is built for the first bound, and grows
+    /// with the entries where it is raised far above that; such a cache is somewhat slower than one
+    /// built for it, as told at [`expected_entries`](crate::Builder::expected_entries).
     ///
     /// # Errors
     ///
@@ -224,6 +225,11 @@ impl<K, V, S> Cache<K, V, S> {
 
     /// Removes every entry that is present throughout, and detaches the loads that run: they give
     /// their values to those who wait, and keep nothing.
+    ///
+    /// Gives back the memory of all entries, at the latest in the next [`maintain`](Self::maintain), and
+    /// keeps the table, which readers may be looking at: some 28 bytes for each entry that it was built for
+    /// or has grown to, 38 where entries are weighed. Whoever has the cache alone can put a new one in its
+    /// place.
     pub fn clear(&self) {
         self.store.clear();
     }

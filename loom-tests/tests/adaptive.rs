@@ -16,13 +16,14 @@ suite! {
         replace_against_queue, promotion_against_hit, promotion_against_remove,
         promotion_against_replace, number_of_another_entry;
     wide: two_newcomers_one_entry, lower_bound_against_newcomer;
-    widest: two_newcomers_one_room, two_promotions;
+    widest: two_newcomers_one_room, two_promotions, two_make_it_grow;
     campaign: number_of_another_entry_and_a_hand;
     seeded:
         ignore_hazards = IgnoreHazards in hit_against_queue => "Causality violation",
         ignore_pins = IgnorePins in pinned_hit_against_queue => "Causality violation",
         no_validation = NoValidation in hit_against_queue => "read after its death",
         torn_room = TornRoom in two_newcomers_one_room => "at one time",
+        torn_growth = TornGrowth in two_make_it_grow => "leak",
         queue_decides = QueueDecides in remove_against_queue => "dies twice",
 }
 
@@ -190,4 +191,16 @@ fn number_of_another_entry_and_a_hand() {
     let second = job(move |cache: &Cache| drop(cache.insert(b, Canary::new(b))));
     race(&cache, [again, second, third]);
     assert!(settle(&cache).len() <= 2);
+}
+
+/// M8: two need a segment at a time, and with it a queue for more newcomers.
+fn two_make_it_grow() {
+    let cache = adaptive(2);
+    let [a, b, c, d] = keys(&cache, 0);
+    fill(&cache, [a, b]);
+    cache.set_max_entries(8).expect("a bound in range");
+    race(&cache, [insert(c), insert(d)]);
+    let mut all = [a, b, c, d];
+    all.sort_unstable();
+    assert_eq!(settle(&cache), all);
 }

@@ -19,6 +19,7 @@ suite! {
     campaign: two_heavy_ones;
     seeded:
         newest_only = NewestOnly in reader_while_it_grows => "is missed",
+        silent_beyond = SilentBeyond in reader_while_it_grows => "is missed",
         no_rescan_grown = NoRescan in two_inserters_while_it_grows => "a key has two entries",
         torn_weight = TornWeight in two_newcomers => "at one time",
         room_before_slot = RoomBeforeSlot in remove_makes_room => "at one time",

@@ -219,7 +219,7 @@ impl<K, V> Table<K, V> {
     #[inline(never)]
     fn announce_displaced(&self, hash: Hashed, place: Place<'_, K, V>) -> Option<Tags> {
         reach(Step::Tagged);
-        if place.step() == 1 {
+        if LONG_PROBES && place.step() == 1 {
             return Some(self.home_bucket(hash.place()).pass());
         }
         if self.is_appended(place.step()) {

@@ -421,7 +421,7 @@ impl<K, V> Table<K, V> {
 
     /// Takes back the overflow counts of an entry that was `step` buckets behind its home.
     fn unpass(&self, shard: &Shard<Node<K, V>>, place: u32, step: usize) {
-        if step == 1 {
+        if LONG_PROBES && step == 1 {
             return self.home_bucket(place).unpass();
         }
         let (segment, within) = self.segment_at(shard, step);

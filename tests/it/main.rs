@@ -23,6 +23,7 @@ mod expiry;
 mod expiry_model;
 mod flights;
 mod future;
+mod growth;
 mod linear;
 mod listener;
 mod load;

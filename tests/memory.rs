@@ -1,0 +1,119 @@
+//! How much memory does a cache ask for that grows, and what does `clear` give back?
+//!
+//! A binary of its own, since its allocator counts, and one test, since it counts for all threads.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::hash::{BuildHasher, Hasher};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use hotset::{Cache, Insert};
+
+static LIVE: AtomicUsize = AtomicUsize::new(0);
+
+struct Counting;
+
+// SAFETY: every call is handed on to `System`, and its answer is given as it is.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        LIVE.fetch_add(layout.size(), Relaxed);
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        LIVE.fetch_add(layout.size(), Relaxed);
+        // SAFETY: the caller's promise.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        LIVE.fetch_sub(layout.size(), Relaxed);
+        // SAFETY: the caller's promise.
+        unsafe { System.dealloc(block, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// All keys have one hash.
+#[derive(Clone, Copy)]
+struct OneHash;
+
+impl BuildHasher for OneHash {
+    type Hasher = Self;
+
+    fn build_hasher(&self) -> Self {
+        *self
+    }
+}
+
+impl Hasher for OneHash {
+    fn finish(&self) -> u64 {
+        0x1234_5678_9ABC_DEF0
+    }
+
+    fn write(&mut self, _: &[u8]) {}
+}
+
+const WEIGHT: u64 = 100;
+/// What an entry takes beside the table: key, value, header, weight.
+const ENTRY: usize = 64;
+
+fn builder(max_weight: u64) -> hotset::Builder<u64, u64> {
+    Cache::builder().max_weight(max_weight).weigher(|_, _| WEIGHT)
+}
+
+#[test]
+fn memory_follows_the_entries() {
+    // Filled, as the bound says.
+    for entries in [100_000, 400_000_usize] {
+        let before = LIVE.load(Relaxed);
+        let each = || (LIVE.load(Relaxed) - before) / entries;
+        let cache = builder(entries as u64 * WEIGHT).build().unwrap();
+        for key in 0..entries as u64 {
+            assert!(matches!(cache.insert(key, key), Insert::New));
+        }
+        let full = each();
+        assert!(full < ENTRY + 70, "{full} bytes for each of {entries}");
+        cache.clear();
+        cache.maintain();
+        assert!(each() <= full - ENTRY, "{} of {full} bytes each after clear", each());
+        cache.maintain();
+        drop(cache);
+        assert!(each() == 0, "{} bytes left", each());
+    }
+
+    // A bound that is never reached: thirty-two times as much table as there are entries at the most.
+    let before = LIVE.load(Relaxed);
+    let cache = builder(u64::MAX).build().unwrap();
+    let mut most = 0;
+    for key in 0..300_000 {
+        assert!(matches!(cache.insert(key, key), Insert::New));
+        if key > 20_000 {
+            most = most.max((LIVE.load(Relaxed) - before) / key as usize);
+        }
+    }
+    assert!(most < ENTRY + 32 * 50, "{most} bytes an entry");
+    drop(cache);
+
+    // A bound that was raised to whatever is not a reason to ask for as much.
+    let before = LIVE.load(Relaxed);
+    let cache = Cache::new(100);
+    cache.set_max_entries(1 << 30).unwrap();
+    (0..10_000_u64).for_each(|key| drop(cache.insert(key, key)));
+    assert_eq!(cache.len(), 10_000);
+    let each = (LIVE.load(Relaxed) - before) / 10_000;
+    assert!(each < ENTRY + 32 * 50, "{each} bytes an entry");
+    drop(cache);
+
+    // Keys that share one hash do not blow the table up.
+    let before = LIVE.load(Relaxed);
+    let cache = builder(u64::MAX).hasher(OneHash).build().unwrap();
+    let empty = LIVE.load(Relaxed) - before;
+    let admitted = (0..2000).filter(|&key| cache.insert(key, key).is_admitted()).count();
+    assert!((400..1000).contains(&admitted), "{admitted} admitted");
+    let grown = LIVE.load(Relaxed) - before - empty;
+    assert!(grown < 16 * 4096 * 64 + admitted * 2 * ENTRY, "{grown} bytes more than {empty}");
+    assert!(grown < 4 << 20, "{grown} bytes more than {empty}");
+}
