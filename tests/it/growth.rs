@@ -17,7 +17,7 @@ fn is_new(cache: &Cache<u64, u64>, key: u64) -> Option<bool> {
 
 #[test]
 fn what_came_is_there_in_every_segment() {
-    let entries = times(200_000) as u64;
+    let entries = times(100_000) as u64;
     for policy in POLICIES {
         let cache = untold(entries, policy);
         for key in 0..entries {
@@ -47,7 +47,7 @@ fn what_came_is_there_in_every_segment() {
 
 #[test]
 fn a_grown_table_evicts() {
-    let entries = times(60_000) as u64;
+    let entries = times(40_000) as u64;
     for policy in POLICIES {
         let cache = untold(entries, policy);
         for key in 0..4 * entries {
@@ -118,7 +118,7 @@ fn a_bound_that_is_raised_by_little_raises_the_memory() {
 
 #[test]
 fn the_queue_of_newcomers_grows_with_the_cache() {
-    let entries = times(60_000) as u64;
+    let entries = times(40_000) as u64;
     let told = Cache::<u64, u64>::builder().max_weight(7 * entries).weigher(|_, _| 7);
     let told = told.expected_entries(entries as usize).build().unwrap();
     let raised = with_policy(100, Policy::Adaptive);
@@ -126,11 +126,11 @@ fn the_queue_of_newcomers_grows_with_the_cache() {
     let mut waiting = Vec::new();
     for cache in [told, untold(entries, Policy::Adaptive), raised] {
         // Whoever comes back lengthens the queue.
-        for round in 0..8 {
+        for round in 0..6 {
             let from = round * entries / 2;
             (from..from + entries).for_each(|key| drop(cache.insert(key, key)));
         }
-        let new = (0..5 * entries).filter(|&key| is_new(&cache, key) == Some(true)).count();
+        let new = (0..4 * entries).filter(|&key| is_new(&cache, key) == Some(true)).count();
         waiting.push(new as f64);
     }
     assert!(waiting[0] > entries as f64 * 0.02, "{waiting:?}");
@@ -141,7 +141,7 @@ fn the_queue_of_newcomers_grows_with_the_cache() {
 
 /// Hits of a read-through of a skewed workload with a scan in it now and then.
 fn hits(cache: &Cache<u64, u64>, entries: u64) -> f64 {
-    let (mut random, mut hits, most) = (Random::new(3), 0, 20 * entries);
+    let (mut random, mut hits, most) = (Random::new(3), 0, 10 * entries);
     for n in 0..most {
         let (a, b) = (random.below(4 * entries), random.below(4 * entries));
         let key = if n % 5 == 0 { n << 32 } else { a * b / (4 * entries) };
@@ -156,7 +156,7 @@ fn hits(cache: &Cache<u64, u64>, entries: u64) -> f64 {
 
 #[test]
 fn a_grown_cache_hits_as_one_that_was_told() {
-    let entries = times(50_000) as u64;
+    let entries = times(40_000) as u64;
     let told = Cache::<u64, u64>::builder().max_weight(7 * entries).weigher(|_, _| 7);
     let told = told.expected_entries(entries as usize).build().unwrap();
     let (grown, told) = (hits(&untold(entries, Policy::Adaptive), entries), hits(&told, entries));
