@@ -227,16 +227,21 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
         if weight > debt.slack.load(Ordering::Relaxed) {
             debt.slack.fetch_max(weight, Ordering::Relaxed);
         }
+        !debt.is_over() || self.make_way()
+    }
+
+    /// Collects, and lets other collectors end. Whether what waits is within the slack then.
+    #[cold]
+    fn make_way(self) -> bool {
+        let Domain { debt, kept, .. } = self.domain;
         for _ in 0..=PATIENCE {
-            if debt.is_over() {
-                self.collect();
-            }
+            self.collect();
             if debt.is_over() {
                 self.collect_all();
             }
             // What a pin keeps, or the caller's own reading, is not had by waiting.
             // ORDERING: Relaxed. A hint.
-            let in_vain = !self.is_quiet() || !self.domain.kept.load(Ordering::Relaxed).is_null();
+            let in_vain = !self.is_quiet() || !kept.load(Ordering::Relaxed).is_null();
             if in_vain || !debt.is_over() {
                 break;
             }
