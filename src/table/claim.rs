@@ -32,6 +32,7 @@ use crate::reclaim::Protect;
 use crate::seed::{Seed, planted};
 use crate::slot::{State, Word};
 use crate::sync::{MODEL, spin_loop, yield_now};
+use crate::table::bucket::Bucket;
 use crate::table::tags::{Matches, Tags};
 use crate::table::{Found, LONG_PROBES, Place, Sizes, Table, examine, probe};
 
@@ -189,14 +190,10 @@ impl<K, V> Table<K, V> {
                 return Some(Place::new(second, lane, 1));
             }
         }
-        for (step, bucket) in probe(self.shard(hash.place()), hash.place()).enumerate() {
-            while let Some(lane) = bucket.first_empty() {
-                if bucket.slot(lane).claim(claim) {
-                    return Some(Place::new(bucket, lane, step));
-                }
-            }
-        }
-        self.claim_in_appended(hash, claim)
+        let mut buckets = probe(self.shard(hash.place()), hash.place()).enumerate();
+        buckets
+            .find_map(|(step, bucket)| claim_in(bucket, claim, step))
+            .or_else(|| self.claim_in_appended(hash, claim))
     }
 
     /// Writes the tag and announces on the home word. `None` if a rival aborted the claim before
@@ -282,18 +279,10 @@ impl<K, V> Table<K, V> {
             })
         };
         let shard = self.shard(hash.place());
-        if snapshot.beyond() {
-            for segment in shard.appended() {
-                for (at, bucket) in probe(segment, hash.place()).enumerate() {
-                    let tags = bucket.tags();
-                    if let Some(met) = look(bucket, segment.steps() + at, tags) {
-                        return met;
-                    }
-                    if tags.passed() == 0 {
-                        break;
-                    }
-                }
-            }
+        if snapshot.beyond()
+            && let Some(met) = self.look_beyond(hash, look)
+        {
+            return met;
         }
         // As a rule, something passed and nothing in the home bucket looks like the key.
         let mut first = 0;
@@ -320,6 +309,20 @@ impl<K, V> Table<K, V> {
         }
         Rescan::Alone
     }
+}
+
+/// Claims an empty slot of the `step`-th bucket of a probe.
+pub(super) fn claim_in<K, V>(
+    bucket: &Bucket<Node<K, V>>,
+    claim: Word<Node<K, V>>,
+    step: usize,
+) -> Option<Place<'_, K, V>> {
+    while let Some(lane) = bucket.first_empty() {
+        if bucket.slot(lane).claim(claim) {
+            return Some(Place::new(bucket, lane, step));
+        }
+    }
+    None
 }
 
 /// The slots of the `step`-th bucket of a probe whose tag is that of `hash`, but for the one at `mine`.

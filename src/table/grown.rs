@@ -36,6 +36,8 @@ use crate::reclaim::Protect;
 use crate::seed::{Seed, planted};
 use crate::slot::Word;
 use crate::sync::{MODEL, Ordering, prefetch};
+use crate::table::bucket::Bucket;
+use crate::table::claim::claim_in;
 use crate::table::segment::{self, Segment, Shard};
 use crate::table::tags::{SLOTS, Tags};
 use crate::table::{
@@ -94,10 +96,23 @@ impl<K, V> Table<K, V> {
         Q: Equivalent<K> + ?Sized,
         P: Protect<Node<K, V>>,
     {
+        self.look_beyond(hash, |bucket, step, tags| {
+            examine_all::<READY, _, _, _, _>(bucket, step, tags, hash, key, guard)
+        })
+    }
+
+    /// What `look` finds first in the parts of a key's probe that are in appended segments. It is shown each
+    /// bucket, its number on the probe and its tags.
+    #[inline(always)]
+    pub(super) fn look_beyond<'t, T>(
+        &'t self,
+        hash: Hashed,
+        mut look: impl FnMut(&'t Bucket<Node<K, V>>, usize, Tags) -> Option<T>,
+    ) -> Option<T> {
         for segment in self.shard(hash.place()).appended() {
-            for (at, bucket) in probe(segment, hash.place()).enumerate() {
-                let (step, tags) = (segment.steps() + at, bucket.tags());
-                let found = examine_all::<READY, _, _, _, _>(bucket, step, tags, hash, key, guard);
+            for (step, bucket) in (segment.steps()..).zip(probe(segment, hash.place())) {
+                let tags = bucket.tags();
+                let found = look(bucket, step, tags);
                 if found.is_some() {
                     return found;
                 }
@@ -128,10 +143,9 @@ impl<K, V> Table<K, V> {
                 if at == NEAR && full() && self.extend(hash, segment.ordinal(), sizes()) {
                     continue 'newest;
                 }
-                while let Some(lane) = bucket.first_empty() {
-                    if bucket.slot(lane).claim(claim) {
-                        return Some(Place::new(bucket, lane, segment.steps() + at));
-                    }
+                let place = claim_in(bucket, claim, segment.steps() + at);
+                if place.is_some() {
+                    return place;
                 }
             }
             return None;
@@ -144,16 +158,10 @@ impl<K, V> Table<K, V> {
         hash: Hashed,
         claim: Word<Node<K, V>>,
     ) -> Option<Place<'_, K, V>> {
-        for segment in self.shard(hash.place()).appended() {
-            for (at, bucket) in probe(segment, hash.place()).enumerate() {
-                while let Some(lane) = bucket.first_empty() {
-                    if bucket.slot(lane).claim(claim) {
-                        return Some(Place::new(bucket, lane, segment.steps() + at));
-                    }
-                }
-            }
-        }
-        None
+        self.shard(hash.place()).appended().find_map(|segment| {
+            let mut buckets = (segment.steps()..).zip(probe(segment, hash.place()));
+            buckets.find_map(|(step, bucket)| claim_in(bucket, claim, step))
+        })
     }
 
     /// Whether a slot that is so many steps behind a key's home is beyond the first segment.
