@@ -19,15 +19,13 @@ use std::time::Duration;
 
 use crate::advice::WideHint;
 use crate::dump::TimeLeft;
-use crate::time::{LAG, Moment, Time};
+use crate::time::{Moment, Time};
 
 /// How long an entry may live by itself, as the builder takes it.
 pub(crate) type ExpireWith<K, V> = Box<dyn Fn(&K, &V) -> Option<Duration> + Send + Sync>;
 
 /// Of the time to idle: a hit that is younger than this part of it since the last stamp writes none.
 const STAMPS: u32 = 16;
-/// The coarse clock will do for what is at least this many times its lag.
-const COARSE: u32 = 100;
 /// The dead are looked for at least this often, should the words of advice that say when to look
 /// have lost an update.
 const LOOK: Duration = Duration::from_secs(1);
@@ -107,9 +105,8 @@ impl<K, V> Expiry<K, V> {
     pub(crate) fn stamp(&self, key: &K, value: &V) -> Stamp {
         let own = self.own.as_ref().and_then(|own| own(key, value));
         let times = [self.lifetimes.to_live, self.lifetimes.to_idle, own];
-        // A short time is measured exactly; of a long one a hundredth is not worth it.
-        let short = times.iter().flatten().any(|&time| time < LAG * COARSE);
-        let now = if short { self.time.now() } else { self.time.recent() };
+        let shortest = times.into_iter().flatten().min();
+        let now = self.time.beginning(shortest.unwrap_or(Duration::MAX));
         let stamp = self.lifetimes.stamp(now, own);
         self.reaper.note(self.lifetimes.end(stamp));
         stamp

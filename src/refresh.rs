@@ -7,14 +7,12 @@
 
 use std::time::Duration;
 
-use crate::time::{LAG, Moment, Time};
+use crate::time::{Moment, Time};
 
 /// Of the age: a refresh that came to nothing is tried again after this part of it.
 const PAUSE: u32 = 16;
 /// But not sooner than this, unless the age is less.
 const SHORTEST: Duration = Duration::from_millis(1);
-/// The coarse clock will do for ages of at least this many times its lag, as for an entry's end.
-const COARSE: u32 = 100;
 
 /// What a cache that refreshes its entries knows of time.
 pub(crate) struct Refresh {
@@ -29,9 +27,7 @@ impl Refresh {
 
     /// When an entry that comes now is due.
     pub(crate) fn due(&self) -> Moment {
-        let short = self.after < LAG * COARSE;
-        let now = if short { self.time.now() } else { self.time.recent() };
-        now.after(self.after)
+        self.time.beginning(self.after).after(self.after)
     }
 
     /// Whether an entry is to be refreshed that is due at `due`.

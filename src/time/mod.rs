@@ -26,7 +26,9 @@ use system::System;
 /// How far the coarse clock may be behind the exact one. A tick is 1 to 10 ms; the rest is for a
 /// processor that is to advance it and is held up, as virtual ones are (measured under load: 22 ms).
 /// If it takes longer yet, an entry can be seen that much after its end.
-pub(crate) const LAG: Duration = Duration::from_millis(100);
+const LAG: Duration = Duration::from_millis(100);
+/// The coarse clock will do for the beginning of what lasts at least this many times its lag.
+const COARSE: u32 = 100;
 
 /// Where a cache takes the time from, if not from the system's monotonic clock.
 ///
@@ -214,6 +216,13 @@ impl Time {
             Source::System(system) => Moment(system.coarse()),
             Source::Given(source) => Moment::from_start(source.now()),
         }
+    }
+
+    /// Now, as the beginning of what lasts so long: a short time is measured exactly; of a long one a
+    /// hundredth is not worth it.
+    #[inline]
+    pub(crate) fn beginning(&self, lasts: Duration) -> Moment {
+        if lasts < LAG * COARSE { self.now() } else { self.recent() }
     }
 
     /// Whether `moment` is now or past, where `recent` was asked just before. Exact, and free unless the
