@@ -160,12 +160,16 @@ fn refresh_against_retain() {
 /// The old value is read after a failure: the refresher's share must keep it.
 fn failure_against_remove() {
     let (cache, key) = due();
+    fail_against_remove(&cache, key);
+}
+
+fn fail_against_remove(cache: &Arc<Cache>, key: u64) {
     let remove = other(move |cache| {
         drop(cache.remove(&key));
         cache.maintain();
     });
-    race(&cache, [fail(key), remove]);
-    assert!(settle(&cache).is_empty());
+    race(cache, [fail(key), remove]);
+    assert!(settle(cache).is_empty());
 }
 
 /// The same where the entry was loaded: the shares of such are counted down to nothing.
@@ -174,12 +178,7 @@ fn failure_of_a_loaded_entry_against_remove() {
     let [key] = keys(&cache, 0);
     cache.get_or_insert_with(key, || Canary::new(key)).read();
     time.advance(Duration::from_nanos(1));
-    let remove = other(move |cache| {
-        drop(cache.remove(&key));
-        cache.maintain();
-    });
-    race(&cache, [fail(key), remove]);
-    assert!(settle(&cache).is_empty());
+    fail_against_remove(&cache, key);
 }
 
 /// The entry may have to leave while it is refreshed.

@@ -50,6 +50,8 @@ pub struct Adaptive {
     /// How many newcomers are tried, and how many in a row cost nothing.
     level: u32,
     free: u64,
+    /// All were exchanged, and nothing came of it.
+    rests: bool,
     capacity: u64,
 }
 
@@ -68,6 +70,7 @@ impl Simulator for Adaptive {
             newcomers: 0,
             level: 0,
             free: 0,
+            rests: false,
             capacity: bytes,
         }
     }
@@ -142,12 +145,25 @@ impl Adaptive {
     /// After a trial for which somebody left or not, when so many in use had been passed over.
     fn judge(&mut self, left: bool, passes: u32) {
         let entries = (self.queue.len() + self.main.len()) as u64;
-        self.free = if left && passes == 0 { self.free + 1 } else { 0 };
-        if !left {
-            self.level = self.level.saturating_sub(1);
-        } else if self.free >= (entries / CHANCE).max(LEAST_FREE << self.level) {
-            (self.level, self.free) = ((self.level + 1).min(HIGHEST_LEVEL), 0);
+        match (left, passes) {
+            (false, _) => self.try_fewer(),
+            (true, 0) if self.rests => {}
+            (true, 0) => {
+                self.free += 1;
+                if self.level == HIGHEST_LEVEL {
+                    if self.free >= entries {
+                        (self.level, self.free, self.rests) = (0, 0, true);
+                    }
+                } else if self.free >= (entries / CHANCE).max(LEAST_FREE << self.level) {
+                    (self.level, self.free) = (self.level + 1, 0);
+                }
+            }
+            (true, _) => (self.free, self.rests) = (0, false),
         }
+    }
+
+    fn try_fewer(&mut self) {
+        (self.level, self.free, self.rests) = (self.level.saturating_sub(1), 0, false);
     }
 
     /// Whether `id` left not long ago; what that says of the quota is done.
@@ -160,7 +176,7 @@ impl Adaptive {
             Class::Probation if marginal => self.quota = (self.quota + size).clamp(least, most),
             Class::Main if marginal => {
                 self.quota = self.quota.saturating_sub(size).clamp(least, most);
-                (self.level, self.free) = (self.level.saturating_sub(1), 0);
+                self.try_fewer();
             }
             _ => {}
         }
