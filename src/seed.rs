@@ -57,6 +57,8 @@ pub enum Seed {
     NewestOnly,
     /// A key comes into an appended segment, and its home bucket does not say so.
     SilentBeyond,
+    /// A home bucket that says so already is not written again, so the claim is not announced.
+    UnsaidBeyond,
     /// An array is replaced by a larger one by a load and a store.
     TornGrowth,
     /// Room for a weight is taken by a load and a store.

@@ -13,13 +13,14 @@ use hotset_loom_tests::{Cache, Canary, Identity, Job, job, keys, race, settle, s
 suite! {
     sound: remove_makes_room, heavier_against_remove, reader_while_it_grows, several_leave_for_one,
         lower_bound_against_insert, raised_bound_against_insert;
-    wide:;
+    wide: two_inserters_beyond;
     widest: two_newcomers, heavier_against_newcomer, lighter_against_newcomer,
         heavier_against_evictor, two_make_it_grow, two_inserters_while_it_grows,
         insert_and_remove_while_it_grows;
     campaign: two_heavy_ones;
     seeded:
         newest_only = NewestOnly in reader_while_it_grows => "is missed",
+        unsaid_beyond = UnsaidBeyond in two_inserters_beyond => "a key has two entries",
         silent_beyond = SilentBeyond in reader_while_it_grows => "is missed",
         no_rescan_grown = NoRescan in two_inserters_while_it_grows => "a key has two entries",
         torn_weight = TornWeight in two_newcomers => "at one time",
@@ -228,6 +229,17 @@ fn two_inserters_while_it_grows() {
     let (cache, [a, b], [c]) = crowded();
     race(&cache, [write(c, 2), write(c, 3)]);
     let mut all = [a, b, c];
+    all.sort_unstable();
+    assert_eq!(settle(&cache), all);
+}
+
+/// M1: the same key again, whose home has said before that keys went beyond. They meet there nevertheless:
+/// one may find room in the last segment and the other append a further one.
+fn two_inserters_beyond() {
+    let (cache, [a, b], [c, d]) = crowded();
+    assert!(put(&cache, c, 1));
+    race(&cache, [write(d, 2), write(d, 3)]);
+    let mut all = [a, b, c, d];
     all.sort_unstable();
     assert_eq!(settle(&cache), all);
 }

@@ -188,6 +188,9 @@ impl<K, V> Table<K, V> {
             bucket.pass();
         }
         let home = self.home_bucket(hash.place());
+        if planted(Seed::UnsaidBeyond) && home.tags().beyond() {
+            return home.tags();
+        }
         if planted(Seed::SilentBeyond) { home.announce() } else { home.pass_beyond() }
     }
 
