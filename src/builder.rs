@@ -193,8 +193,8 @@ impl<K, V, S> Builder<K, V, S> {
         self
     }
 
-    /// Whether hits and misses are counted. Off unless told otherwise: it costs a read by a third,
-    /// although it writes only to a line that the thread owns. Everything else is always counted.
+    /// Whether hits and misses are counted. Off unless told otherwise: it costs a read of 8 ns some 2 %,
+    /// one write to a line that the thread owns. Everything else is always counted.
     pub fn stats(mut self, count_hits: bool) -> Self {
         self.stats = count_hits;
         self

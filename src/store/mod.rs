@@ -63,12 +63,14 @@ pub(crate) struct Store<K, V> {
     weighing: Option<Box<Weighing<K, V>>>,
     listener: Option<Listener<K, V>>,
     count_hits: bool,
+    /// Whether a look-up has anything to do beside looking up: hits are counted, or entries have times.
+    watches: bool,
+    /// Whether entries have times: an end, or a refresh.
+    timed: bool,
     /// Where entries expire.
     expiry: Option<Box<Expiry<K, V>>>,
     /// Where entries are refreshed.
     refresh: Option<Box<Refresh>>,
-    /// Whether a look-up has anything to do beside looking up: one of the three.
-    watches: bool,
     /// Given by the user, or follows the bound.
     fixed_slack: Option<u64>,
 }
@@ -192,8 +194,8 @@ impl<K, V> Store<K, V> {
         let max_weight = weighing.as_ref().map(|weighing| weighing.weights.max());
         let built_for =
             expected_entries.unwrap_or_else(|| room::first_size(max, max_weight)).min(max);
-        let has_times = expiry.is_some() || refresh.is_some();
-        let kind = match (&weighing, has_times) {
+        let timed = expiry.is_some() || refresh.is_some();
+        let kind = match (&weighing, timed) {
             (Some(_), _) => Kind::Weighed,
             (None, true) => Kind::Long,
             (None, false) => Kind::Short,
@@ -206,7 +208,8 @@ impl<K, V> Store<K, V> {
             weighing: weighing.map(Box::new),
             listener,
             count_hits,
-            watches: count_hits || has_times,
+            watches: count_hits || timed,
+            timed,
             expiry,
             refresh,
             fixed_slack: slack,

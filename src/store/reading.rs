@@ -107,15 +107,19 @@ impl<K, V> Store<K, V> {
         // Two arms, each with its own test: so a hit is not asked a second time whether it is one.
         match self.table.find(hash, key, guard, trace != Trace::Peek) {
             Some(node) => {
-                // SAFETY: found, and protected by `guard`.
-                if self.watches && !unsafe { self.watch(node, trace) } {
-                    return None;
+                if self.watches {
+                    if !self.timed {
+                        Self::count(owner, trace, true);
+                    // SAFETY: found, and protected by `guard`.
+                    } else if !unsafe { self.watch(node, trace) } {
+                        return None;
+                    }
                 }
                 Some(node)
             }
             None => {
-                if trace != Trace::Peek && self.watches {
-                    self.count(owner, false);
+                if self.count_hits {
+                    Self::count(owner, trace, false);
                 }
                 None
             }
@@ -135,9 +139,9 @@ impl<K, V> Store<K, V> {
             Some(expiry) => unsafe { Self::lives(expiry, owner, node, trace) },
             None => true,
         };
-        if trace != Trace::Peek {
-            self.count(owner, found);
-            if !found && self.count_hits {
+        if self.count_hits {
+            Self::count(owner, trace, found);
+            if !found && trace != Trace::Peek {
                 owner.local().expired_misses.bump();
             }
         }
@@ -145,9 +149,11 @@ impl<K, V> Store<K, V> {
         found && !(trace == Trace::Load && unsafe { self.is_due(owner, node) })
     }
 
-    #[inline]
-    fn count(&self, owner: NodeOwner<'_, K, V>, hit: bool) {
-        if self.count_hits {
+    /// Counts a hit or a miss; inlined, since it is the record's first line, which the hazard has made
+    /// the thread's own, and a call would cost more than the sum.
+    #[inline(always)]
+    fn count(owner: NodeOwner<'_, K, V>, trace: Trace, hit: bool) {
+        if trace != Trace::Peek {
             let local = owner.local();
             if hit { &local.hits } else { &local.misses }.bump();
         }

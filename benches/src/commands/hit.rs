@@ -74,6 +74,15 @@ pub fn checks(small: &Board, large: &Board) -> Vec<Check> {
         check("hit, N = 1,000,000", large, "hotset", "papaya", 1.0),
         check("hit, pinned, N = 1,000,000", large, &hotset_pinned, &papaya_pinned, 1.15),
         check("hit, pinned, N = 1,000", small, &hotset_pinned, "quick_cache", 1.8),
+        check("hit, counted, N = 1,000", small, "hotset stats", "hotset", 0.97),
+        check("hit, counted, N = 1,000,000", large, "hotset stats", "hotset", 0.97),
+        check(
+            "hit, counted, pinned, N = 1,000",
+            small,
+            &pinned("hotset stats"),
+            &hotset_pinned,
+            0.97,
+        ),
     ];
     // A bound on time from above: the inverse of the ratio of throughputs.
     let time = small.ratio(&hotset_pinned, "hashbrown", 1).map(|ratio| 1.0 / ratio);

@@ -75,6 +75,39 @@ impl Cache for HotsetClock {
     }
 }
 
+/// The same with hits and misses counted: what `Builder::stats` costs.
+pub struct HotsetStats(Hotset);
+
+impl Reader for HotsetStats {
+    const NAME: &'static str = "hotset stats";
+
+    fn with_capacity(entries: usize) -> Self {
+        let builder = Inner::builder().max_entries(entries).hasher(Hasher::default());
+        let cache = builder.stats(true).build().expect("every capacity that the commands accept");
+        Self(Hotset(cache))
+    }
+
+    fn put(&mut self, key: u64, value: u64) {
+        self.0.put(key, value);
+    }
+
+    #[inline]
+    fn get(&self, key: u64) -> Option<u64> {
+        self.0.get(key)
+    }
+
+    fn settle(&self) {
+        self.0.settle();
+    }
+}
+
+impl Pinning for HotsetStats {
+    #[inline]
+    fn get_under_one_pin(&self, reads: u64, next: impl FnMut() -> u64) -> u64 {
+        self.0.get_under_one_pin(reads, next)
+    }
+}
+
 impl Pinning for Hotset {
     #[inline]
     fn get_under_one_pin(&self, reads: u64, mut next: impl FnMut() -> u64) -> u64 {

@@ -17,7 +17,7 @@ use anyhow::{Result, bail};
 
 pub use self::floor::Floor;
 pub use self::foyer::{Foyer, FoyerS3Fifo};
-pub use self::hotset::{Hotset, HotsetClock};
+pub use self::hotset::{Hotset, HotsetClock, HotsetStats};
 pub use self::moka::Moka;
 pub use self::mutex_lru::MutexLru;
 pub use self::papaya::Papaya;
@@ -137,6 +137,7 @@ pub fn each_reader(only: &Only, visitor: &mut impl ReaderVisitor) {
         }
     }
     show_pinning::<Hotset>(only, visitor);
+    show_pinning::<HotsetStats>(only, visitor);
     show::<QuickCache>(only, visitor);
     show::<QuickCacheOwnHasher>(only, visitor);
     show_pinning::<Papaya>(only, visitor);
