@@ -13,7 +13,7 @@ use crate::advice::WideHint;
 use crate::hash;
 use crate::sync::prefetch;
 use crate::table::larger::Larger;
-use crate::table::segment::zeroed;
+use crate::table::memory::Array;
 
 const WORDS: usize = 4;
 const PER_WORD: usize = 4;
@@ -28,7 +28,7 @@ pub(super) struct Row([WideHint; WORDS]);
 
 /// A memory of keys. See the module.
 pub(crate) struct Ghosts {
-    rows: Larger<Box<[Row]>>,
+    rows: Larger<Array<Row>>,
 }
 
 /// The row of the key with this place.
@@ -46,7 +46,7 @@ fn rows_for(keys: usize) -> usize {
 impl Ghosts {
     /// A memory of at least `keys` keys.
     pub(crate) fn new(keys: usize) -> Self {
-        Self { rows: Larger::new(zeroed(rows_for(keys))) }
+        Self { rows: Larger::new(Array::zeroed(rows_for(keys))) }
     }
 
     /// Makes room for as many, if that is more than half as many again as there is room for. Who left so
@@ -55,7 +55,7 @@ impl Ghosts {
     pub(crate) fn make_room(&self, keys: usize) {
         self.rows.replace(|old| {
             let rows = rows_for(keys);
-            (rows / 3 > old.len() / 2).then(|| zeroed(rows))
+            (rows / 3 > old.len() / 2).then(|| Array::zeroed(rows))
         });
     }
 

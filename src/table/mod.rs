@@ -14,6 +14,7 @@ mod classes;
 mod ghost;
 mod grown;
 mod larger;
+mod memory;
 pub(crate) mod probation;
 mod segment;
 mod standing;
@@ -37,6 +38,7 @@ use crate::sync::{AtomicUsize, MODEL, prefetch};
 use bucket::Bucket;
 use classes::Classes;
 pub(crate) use grown::Sizes;
+use memory::Array;
 use segment::{Segment, Shard};
 use tags::{Lane, SLOTS, Tags};
 pub(crate) use weighed::Demand;
@@ -58,10 +60,10 @@ type Shards<K, V> = Box<[CachePadded<Shard<Node<K, V>>>]>;
 
 /// All buckets of a cache.
 pub(crate) struct Table<K, V> {
-    /// The first segments of all shards, one after the other. Not a box, which would claim to be
-    /// the only way to them.
-    arena: NonNull<[Bucket<Node<K, V>>]>,
+    /// Their buckets are in the arena, so they go before it.
     shards: Shards<K, V>,
+    /// The first segments of all shards, one after the other.
+    arena: Array<Bucket<Node<K, V>>>,
     /// The number of shards, a power of two, less one.
     mask: usize,
     /// Buckets of the longest shard.
@@ -80,14 +82,6 @@ pub(crate) struct Table<K, V> {
 unsafe impl<K: Send + Sync, V: Send + Sync> Sync for Table<K, V> {}
 // SAFETY: as above.
 unsafe impl<K: Send + Sync, V: Send + Sync> Send for Table<K, V> {}
-
-impl<K, V> Drop for Table<K, V> {
-    fn drop(&mut self) {
-        // SAFETY: leaked by `new`, freed here and nowhere else. The segments that point to it do
-        // not look at it when they are dropped, after this.
-        drop(unsafe { Box::from_raw(self.arena.as_ptr()) });
-    }
-}
 
 /// A slot that was found, and how many buckets its key's probe passed before.
 ///
@@ -170,10 +164,10 @@ impl<K, V> Table<K, V> {
     pub(crate) fn new(entries: usize, policy: Policy, max_weight: Option<u64>) -> Self {
         let shards = shards_for(entries);
         let buckets = buckets_for(entries.div_ceil(shards)).min(segment::MAX_BUCKETS / shards);
-        let arena = NonNull::from(Box::leak(segment::allocate(shards * buckets)));
+        let arena = segment::allocate(shards * buckets);
         let first = |shard| {
             // SAFETY: the arena is freed when the table is dropped, and not before.
-            CachePadded::new(unsafe { Shard::new(arena.as_ref(), shard * buckets, buckets) })
+            CachePadded::new(unsafe { Shard::new(&arena, shard * buckets, buckets) })
         };
         Self {
             shards: (0..shards).map(first).collect(),
@@ -225,14 +219,13 @@ impl<K, V> Table<K, V> {
     /// The first segments of all shards.
     #[inline(always)]
     fn arena(&self) -> &[Bucket<Node<K, V>>] {
-        // SAFETY: made from a box in `new`, and freed when the table is dropped.
-        unsafe { self.arena.as_ref() }
+        &self.arena
     }
 
     /// Which bucket of the arena this is; `None` for one of an appended segment.
     #[inline]
     fn arena_index(&self, bucket: &Bucket<Node<K, V>>) -> Option<usize> {
-        let (base, at) = (self.arena.cast::<u8>().addr().get(), std::ptr::from_ref(bucket).addr());
+        let (base, at) = (self.arena.as_ptr().addr(), std::ptr::from_ref(bucket).addr());
         let index = at.wrapping_sub(base) / size_of::<Bucket<Node<K, V>>>();
         (index < self.arena.len()).then_some(index)
     }

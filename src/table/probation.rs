@@ -39,7 +39,7 @@ use crate::advice::{Hint, WideHint};
 use crate::counter::OwnedWord;
 use crate::pause::{Step, reach};
 use crate::table::larger::Larger;
-use crate::table::segment::zeroed;
+use crate::table::memory::Array;
 
 /// Numbers that a thread has in hand at most, of either kind: those of one cache line.
 const MOST_IN_HAND: usize = 16;
@@ -60,17 +60,17 @@ pub(crate) struct Probation {
 /// Where the numbers are.
 struct Ring {
     /// A power of two of them, 2^31 at most.
-    places: Box<[Hint]>,
+    places: Array<Hint>,
     /// As many, where entries are weighed; else none.
-    weights: Box<[WideHint]>,
+    weights: Array<WideHint>,
     waiting: CachePadded<WideHint>,
 }
 
 impl Ring {
     fn new(places: usize, weighed: bool) -> Self {
         Self {
-            places: zeroed(places),
-            weights: if weighed { zeroed(places) } else { Box::default() },
+            places: Array::zeroed(places),
+            weights: if weighed { Array::zeroed(places) } else { Array::from(Box::default()) },
             waiting: CachePadded::default(),
         }
     }

@@ -3,12 +3,14 @@
 use std::ops::Deref;
 use std::ptr::{self, NonNull};
 
-use crate::advice::{Hint, WideHint};
 use crate::hash;
 use crate::pause::{Step, reach};
 use crate::sync::{AtomicPtr, Ordering};
+use crate::table::PROBE;
 use crate::table::bucket::Bucket;
-use crate::table::{PROBE, ghost};
+use crate::table::memory::Array;
+#[cfg(not(all(hotset_loom, feature = "loom")))]
+use crate::table::memory::Zeroed;
 
 /// An array of buckets. Never moves, never shrinks while its cache lives.
 ///
@@ -17,7 +19,8 @@ use crate::table::{PROBE, ghost};
 pub(crate) struct Segment<N> {
     /// A part of the table's arena, or the segment's own.
     buckets: NonNull<[Bucket<N>]>,
-    own: bool,
+    /// Those that `buckets` are, if they are the segment's own.
+    _own: Option<Array<Bucket<N>>>,
     /// A key's home is its place scaled to `scale` buckets, less `base`.
     scale: u32,
     base: u32,
@@ -46,7 +49,7 @@ impl<N> Segment<N> {
     unsafe fn first(arena: &[Bucket<N>], base: usize, len: usize) -> Self {
         Self {
             buckets: NonNull::from(&arena[base..base + len]),
-            own: false,
+            _own: None,
             scale: arena.len() as u32,
             base: base as u32,
             mix: 1,
@@ -60,9 +63,10 @@ impl<N> Segment<N> {
     /// The segment after `last`, with `len` buckets.
     fn after(last: &Self, len: usize) -> Self {
         let ordinal = last.ordinal + 1;
+        let own = allocate(len);
         Self {
-            buckets: NonNull::from(Box::leak(allocate(len))),
-            own: true,
+            buckets: NonNull::from(&*own),
+            _own: Some(own),
             scale: len as u32,
             base: 0,
             // Odd multipliers are bijections.
@@ -122,15 +126,6 @@ impl<N> Segment<N> {
     pub(crate) fn steps_within(&self, place: u32, index: usize) -> usize {
         let home = self.home(place);
         if index >= home { index - home } else { index + self.buckets().len() - home }
-    }
-}
-
-impl<N> Drop for Segment<N> {
-    fn drop(&mut self) {
-        if self.own {
-            // SAFETY: a box leaked by `after`, freed here and nowhere else.
-            drop(unsafe { Box::from_raw(self.buckets.as_ptr()) });
-        }
     }
 }
 
@@ -217,48 +212,20 @@ impl<N> Drop for Shard<N> {
 /// The most buckets that an arena or a segment may have: their number must fit in 32 bits.
 pub(crate) const MAX_BUCKETS: usize = if usize::BITS == 64 { u32::MAX as usize } else { 1 << 25 };
 
-/// What is valid, and as it should be at first, where all bytes are zero.
-///
-/// # Safety
-/// All-zero memory is a valid value.
-pub(crate) unsafe trait Zeroed {}
-
-// SAFETY: an atomic word has the representation of its value.
-unsafe impl Zeroed for Hint {}
-// SAFETY: as above.
-unsafe impl Zeroed for WideHint {}
-// SAFETY: words as above, and nothing else.
-unsafe impl Zeroed for ghost::Row {}
 #[cfg(not(all(hotset_loom, feature = "loom")))]
-// SAFETY: words as above; the empty slot is the null pointer.
+// SAFETY: words, all of them atomic; the empty slot is the null pointer.
 unsafe impl<N> Zeroed for Bucket<N> {}
 
-/// So many zeroed ones, at least one. The system gives large memory zeroed and page by page, when it is
-/// first touched.
-pub(crate) fn zeroed<T: Zeroed>(len: usize) -> Box<[T]> {
-    use std::alloc::{Layout, alloc_zeroed, handle_alloc_error};
-    let layout = Layout::array::<T>(len).expect("a table larger than the address space");
-    assert!(layout.size() > 0, "an array of nothing");
-    // SAFETY: the layout is not empty.
-    let memory = unsafe { alloc_zeroed(layout) };
-    if memory.is_null() {
-        handle_alloc_error(layout);
-    }
-    let all = ptr::slice_from_raw_parts_mut(memory.cast::<T>(), len);
-    // SAFETY: the layout is that of the slice, and zeroes are valid values (`Zeroed`).
-    unsafe { Box::from_raw(all) }
-}
-
 #[cfg(not(all(hotset_loom, feature = "loom")))]
-pub(crate) fn allocate<N>(len: usize) -> Box<[Bucket<N>]> {
+pub(crate) fn allocate<N>(len: usize) -> Array<Bucket<N>> {
     assert!((1..=MAX_BUCKETS).contains(&len), "a table of {len} buckets");
-    zeroed(len)
+    Array::zeroed(len)
 }
 
 #[cfg(all(hotset_loom, feature = "loom"))]
-pub(crate) fn allocate<N>(len: usize) -> Box<[Bucket<N>]> {
+pub(crate) fn allocate<N>(len: usize) -> Array<Bucket<N>> {
     // LOOM: its atomics are registered objects and cannot be made from zeroed memory.
-    (0..len).map(|_| Bucket::new()).collect()
+    (0..len).map(|_| Bucket::new()).collect::<Box<[_]>>().into()
 }
 
 #[cfg(all(test, not(hotset_loom)))]
@@ -291,7 +258,7 @@ mod tests {
 
     #[test]
     fn zeroed_memory_is_empty() {
-        for bucket in &allocate::<u8>(3) {
+        for bucket in allocate::<u8>(3).iter() {
             assert_eq!((bucket.tags().0, bucket.clock()), (0, 0));
             assert!(bucket.slots.iter().all(|slot| slot.load() == crate::slot::Word::EMPTY));
         }
