@@ -5,7 +5,7 @@
 //! likes: the others must go on (DESIGN, invariant M9). In the model build it calls the hook of
 //! the model, if it has one (`loom-tests/src/race.rs` says why one should).
 
-/// The steps of an insert, an eviction, a load, of growth or of a collection between which a
+/// The steps of an insert, an eviction, a load, a refresh, of growth or of a collection between which a
 /// thread may be stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(
@@ -37,6 +37,12 @@ pub enum Step {
     Registered,
     /// A flight's outcome is visible; its value is not yet an entry.
     Settled,
+    /// A flight has taken the place of an entry whose time was over; its room is not yet given back.
+    Renewed,
+    /// The refresh of an entry is taken; no share of it is.
+    RefreshDue,
+    /// An entry's new value is loaded; it is not yet exchanged for the old one.
+    RefreshLoaded,
     /// A further segment is made, but not yet behind the others.
     Growing,
     /// A further segment is in place.
@@ -49,7 +55,7 @@ pub enum Step {
 
 /// All steps, for tests that go through them.
 #[cfg(hotset_pause)]
-pub const STEPS: [Step; 16] = [
+pub const STEPS: [Step; 19] = [
     Step::Claimed,
     Step::Tagged,
     Step::Announced,
@@ -62,6 +68,9 @@ pub const STEPS: [Step; 16] = [
     Step::BeforeRetire,
     Step::Registered,
     Step::Settled,
+    Step::Renewed,
+    Step::RefreshDue,
+    Step::RefreshLoaded,
     Step::Growing,
     Step::Grown,
     Step::Collecting,

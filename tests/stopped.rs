@@ -1,6 +1,6 @@
 //! Does a stopped thread stop others? DESIGN, invariant M9: one of eight threads is stopped for a
-//! second at each marked step of an insert, an eviction, a load, of growth or of a collection; the
-//! others must go on, on other keys and on its own.
+//! second at each marked step of an insert, an eviction, a load, a refresh, of growth or of a
+//! collection; the others must go on, on other keys and on its own.
 //!
 //! To go on is to complete operations. A write may complete by being refused: a collector that is
 //! stopped keeps what it took, which counts against the slack. How many are is printed.
@@ -24,7 +24,7 @@ mod stopped {
     use std::time::Duration;
 
     use hotset::__pause::{STEPS, Step, set_hook};
-    use hotset::Cache;
+    use hotset::{Cache, ManualTime};
 
     /// Where the victim is to stop, and whether it has.
     #[derive(Clone, Copy, Debug, PartialEq)]
@@ -146,6 +146,13 @@ mod stopped {
         Counted(n, Arc::clone(live))
     }
 
+    /// Entries live so long, and are refreshed at half of it; the clock is moved by hand.
+    const LIFE: Duration = Duration::from_secs(2);
+
+    fn is_timed(step: Step) -> bool {
+        matches!(step, Step::Renewed | Step::RefreshDue | Step::RefreshLoaded)
+    }
+
     fn grows(step: Step) -> bool {
         matches!(step, Step::Growing | Step::Grown)
     }
@@ -154,6 +161,8 @@ mod stopped {
         cache: Cache<u64, Counted, S>,
         bound: usize,
         weighed: bool,
+        /// Where entries have times.
+        clock: Option<ManualTime>,
         keys: u64,
         live: Arc<AtomicIsize>,
         end: AtomicBool,
@@ -174,6 +183,7 @@ mod stopped {
                 cache,
                 bound,
                 weighed: false,
+                clock: None,
                 keys,
                 live: Arc::default(),
                 end: AtomicBool::new(false),
@@ -187,6 +197,21 @@ mod stopped {
             let builder = Cache::builder().max_weight(bound as u64).hasher(hasher);
             let cache = builder.weigher(|_, value: &Counted| 1 + value.0 % 2).build().unwrap();
             Self { weighed: true, ..Self::unweighed(bound, keys, cache) }
+        }
+
+        /// The same, in a cache whose entries expire and are refreshed.
+        fn timed(bound: usize, keys: u64, hasher: S) -> Self {
+            let clock = ManualTime::new();
+            let builder = Cache::builder().max_entries(bound).hasher(hasher);
+            let builder = builder.time_to_live(LIFE).refresh_after(LIFE / 2);
+            let cache = builder.time_source(clock.clone()).build().unwrap();
+            Self { clock: Some(clock), ..Self::unweighed(bound, keys, cache) }
+        }
+
+        fn advance(&self, by: Duration) {
+            if let Some(clock) = &self.clock {
+                clock.advance(by);
+            }
         }
 
         fn filled(hasher: S) -> Self {
@@ -213,6 +238,8 @@ mod stopped {
                     self.cache.insert(ITS, value);
                 }
                 match step {
+                    Step::Renewed => self.load_after(LIFE),
+                    Step::RefreshDue | Step::RefreshLoaded => self.load_after(LIFE / 2),
                     // Fills the cache faster than the others clear it, so that something leaves.
                     Step::Drawn
                     | Step::Popped
@@ -229,13 +256,19 @@ mod stopped {
             VICTIM.set(false);
         }
 
+        /// Asks for the victim's key when its entry is so old.
+        fn load_after(&self, age: Duration) {
+            self.advance(age);
+            assert_eq!(self.cache.get_or_insert_with(ITS, || new(ITS, &self.live)).0, ITS);
+        }
+
         /// One operation of another thread, half of them on the victim's key.
         fn operate(&self, dice: u64, step: Step) {
             let key = if dice & 1 == 0 { ITS } else { dice / 64 % self.keys };
             let (cache, value) = (&self.cache, || new(key, &self.live));
             // A thread that asks for a key that is being loaded waits for the load: the one wait
             // there is. Once the load has settled, nobody waits any more.
-            let loads = key != ITS || step != Step::Registered;
+            let loads = key != ITS || !matches!(step, Step::Registered | Step::Renewed);
             match dice / 2 % 32 {
                 0..=5 => drop(cache.insert(key, value())),
                 6..=9 => drop(cache.remove(&key)),
@@ -259,6 +292,8 @@ mod stopped {
                 22 => drop(cache.remove_if(&key, |k, v| *k == v.0)),
                 23 => drop(cache.coldest_first()),
                 24 => assert!(cache.pin().iter().all(|(k, v)| *k == v.0)),
+                25 => self.advance(LIFE / 16),
+                26 => drop(cache.sweep()),
                 _ => assert!(cache.get(&key).is_none_or(|v| v.0 == key)),
             }
         }
@@ -425,6 +460,15 @@ mod stopped {
                 // The victim is to append the segment, and no other thread before it.
                 stop_at(step, true, World::new(BOUND_OF_GROWTH, KEYS_OF_GROWTH, OneHome));
                 stop_at(step, true, World::weighed(BOUND_OF_GROWTH, KEYS_OF_GROWTH, OneHome));
+                continue;
+            }
+            if is_timed(step) {
+                let world = World::timed(BOUND, KEYS, FewHomes);
+                world.fill(0..KEYS);
+                stop_at(step, false, world);
+                let world = World::timed(BOUND, KEYS, hotset::DefaultHashBuilder::default());
+                world.fill(0..KEYS);
+                stop_at(step, false, world);
                 continue;
             }
             stop_at(step, false, World::filled(FewHomes));

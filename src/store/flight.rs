@@ -352,6 +352,7 @@ impl<'s, K, V> Lead<'s, K, V> {
     fn renewed(&self, old: NonNull<Node<K, V>>) {
         let store = self.0.store;
         let owner = store.domain.owner();
+        reach(Step::Renewed);
         if !planted(Seed::RenewKeepsRoom) {
             store.give_room(owner, old);
         }

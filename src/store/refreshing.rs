@@ -37,6 +37,7 @@ use crate::error::LoadError;
 use crate::events;
 use crate::hash::Hashed;
 use crate::node::{Join, Node, NodeOwner, Private, Tail, release};
+use crate::pause::{Step, reach};
 use crate::refresh::Refresh;
 use crate::seed::{Seed, planted};
 use crate::store::flight::Arrived;
@@ -99,6 +100,7 @@ impl<K, V> Store<K, V> {
             if !refresh.has_come(due) || !tail.begin_refresh(due) {
                 return Err(key);
             }
+            reach(Step::RefreshDue);
             // SAFETY: as above.
             if !unsafe { self.keep(owner, &found) } {
                 continue; // the slot says something else
@@ -224,6 +226,7 @@ impl<K, V> Refreshing<'_, K, V> {
         let mut leaving = store.leaving(owner);
         let mut fresh = Private::entry(owner, old.hash.place(), key, value, times);
         let place = old.found.place;
+        reach(Step::RefreshLoaded);
         let any = planted(Seed::RefreshTakesAny);
         let from = if any { place.slot().load() } else { old.found.word };
         if !from.is_ready() || !place.holds(from) {
