@@ -19,6 +19,39 @@ impl Tracked {
     }
 }
 
+/// LOOM: stands for what loom does not see of a thing that is published: its making is a write, and a model
+/// fails in which that does not happen before a look.
+#[cfg(all(hotset_loom, feature = "loom"))]
+pub(crate) struct Made(loom::cell::UnsafeCell<()>);
+
+#[cfg(all(hotset_loom, feature = "loom"))]
+impl Made {
+    pub(crate) fn new() -> Self {
+        let made = loom::cell::UnsafeCell::new(());
+        made.with_mut(|_| ());
+        Self(made)
+    }
+
+    pub(crate) fn seen(&self) {
+        self.0.with(|_| ());
+    }
+}
+
+/// Of what is published, for the models; here nothing.
+#[cfg(not(all(hotset_loom, feature = "loom")))]
+pub(crate) struct Made;
+
+#[cfg(not(all(hotset_loom, feature = "loom")))]
+impl Made {
+    pub(crate) const fn new() -> Self {
+        Self
+    }
+
+    #[inline(always)]
+    #[allow(clippy::unused_self, reason = "the models' has a self")]
+    pub(crate) fn seen(&self) {}
+}
+
 #[cfg(all(hotset_loom, feature = "loom"))]
 pub(crate) use loom::{
     hint::spin_loop,

@@ -33,7 +33,9 @@ pub use keys::{
     Cache, Identity, adaptive, cache, crowd, fill, insert_and_look, keeps_the_bound, keys, remove,
     settle,
 };
-pub use race::{Job, Racing, at_once, at_once_from, job, race, start, stepwise};
+pub use race::{
+    Job, Racing, at_once, at_once_but, at_once_from, at_once_until, job, race, start, stepwise,
+};
 pub use tasks::{Task, block_on, poll_once, task};
 
 /// Preemptions of one execution, unless the environment says otherwise.

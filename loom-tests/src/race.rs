@@ -101,25 +101,60 @@ pub fn at_once<R>(body: impl FnOnce() -> R) -> R {
     result
 }
 
-// Of each thread of the model: where it is to stop exploring, and whether it has.
+/// Where a thread explores: from one step on, up to another one.
+#[derive(Clone, Copy, Debug, Default)]
+struct Window {
+    from: Option<Step>,
+    to: Option<Step>,
+    /// Whether it does not explore now.
+    at_once: bool,
+}
+
+// LOOM: of each thread of the model.
 loom::thread_local! {
-    static FROM: Cell<(Option<Step>, bool)> = Cell::new((None, false));
+    static WINDOW: Cell<Window> = Cell::new(Window::default());
+}
+
+/// What every thread does at each step.
+fn look_out(reached: Step) {
+    let window = WINDOW.with(Cell::get);
+    if window.at_once && window.from == Some(reached) {
+        WINDOW.with(|cell| cell.set(Window { from: None, at_once: false, ..window }));
+        loom::explore();
+    } else if !window.at_once && window.to == Some(reached) {
+        WINDOW.with(|cell| cell.set(Window { to: None, at_once: true, ..window }));
+        loom::stop_exploring();
+    }
+}
+
+fn within<R>(from: Option<Step>, to: Option<Step>, body: impl FnOnce() -> R) -> R {
+    set_step_hook(Some(Rc::new(look_out)));
+    let at_once = from.is_some();
+    WINDOW.with(|cell| cell.set(Window { from, to, at_once }));
+    if at_once {
+        loom::stop_exploring();
+    }
+    let result = body();
+    if WINDOW.with(|cell| cell.replace(Window::default())).at_once {
+        loom::explore();
+    }
+    result
+}
+
+/// Runs `body`, up to `step` in one go; all of it, if it does not come there. Nothing may wait before
+/// `step`.
+///
+/// For threads that are to meet late in what they do: what they do before has models of its own.
+pub fn at_once_until<R>(step: Step, body: impl FnOnce() -> R) -> R {
+    within(Some(step), None, body)
 }
 
 /// Runs `body`, from `step` on in one go, if it comes there. Nothing may wait beyond `step`.
 pub fn at_once_from<R>(step: Step, body: impl FnOnce() -> R) -> R {
-    let state = |new| FROM.with(|from| from.replace(new));
-    state((Some(step), false));
-    set_step_hook(Some(Rc::new(|reached| {
-        let begins = FROM.with(|from| from.get() == (Some(reached), false));
-        if begins {
-            FROM.with(|from| from.set((Some(reached), true)));
-            loom::stop_exploring();
-        }
-    })));
-    let result = body();
-    if state((None, false)).1 {
-        loom::explore();
-    }
-    result
+    within(None, Some(step), body)
+}
+
+/// Runs `body`, up to `from` and then from `to` on in one go: both of the above.
+pub fn at_once_but<R>(from: Step, to: Step, body: impl FnOnce() -> R) -> R {
+    within(Some(from), Some(to), body)
 }

@@ -6,15 +6,17 @@
 
 use std::sync::Arc;
 
+use hotset::__model::Step;
 use hotset_loom_tests::{
-    Cache, Canary, Job, adaptive, fill, insert_and_look, job, keeps_the_bound, keys, race, remove,
-    settle, suite,
+    Cache, Canary, Job, adaptive, at_once, at_once_but, at_once_until, fill, insert_and_look, job,
+    keeps_the_bound, keys, race, remove, settle, suite,
 };
 
 suite! {
     sound: hit_against_queue, pinned_hit_against_queue, remove_against_queue,
         replace_against_queue, promotion_against_hit, promotion_against_remove,
-        promotion_against_replace, number_of_another_entry, lower_bound_against_newcomer;
+        promotion_against_replace, number_of_another_entry, lower_bound_against_newcomer,
+        two_meet_for_one_room, two_meet_at_one_entry, two_meet_to_promote;
     wide: two_newcomers_one_entry;
     widest: two_newcomers_one_room, two_promotions, two_make_it_grow;
     campaign: number_of_another_entry_and_a_hand;
@@ -23,6 +25,7 @@ suite! {
         ignore_pins = IgnorePins in pinned_hit_against_queue => "Causality violation",
         no_validation = NoValidation in hit_against_queue => "read after its death",
         torn_room = TornRoom in two_newcomers_one_room => "at one time",
+        torn_room_late = TornRoom in two_meet_for_one_room => "1 counted",
         torn_growth = TornGrowth in two_make_it_grow => "leak",
         queue_decides = QueueDecides in remove_against_queue => "dies twice",
 }
@@ -71,6 +74,20 @@ fn replace(key: u64) -> Job<Cache> {
 fn hit(key: u64) -> Job<Cache> {
     job(move |cache: &Cache| {
         cache.with(&key, |_, canary| assert_eq!(canary.read(), key));
+    })
+}
+
+/// An insert whose key is unique already when the others meet it: it wants room.
+fn late(key: u64) -> Job<Cache> {
+    job(move |cache: &Cache| {
+        at_once_until(Step::Announced, || drop(cache.insert(key, Canary::new(key))));
+    })
+}
+
+fn late_and_look(key: u64) -> Job<Cache> {
+    job(move |cache: &Cache| {
+        late(key)(cache);
+        at_once(|| keeps_the_bound(cache));
     })
 }
 
@@ -152,6 +169,34 @@ fn two_newcomers_one_entry() {
 /// M3, M5: as above, where it would be promoted.
 fn two_promotions() {
     let Full { cache, others: [b, c], .. } = full_and_used();
+    race(&cache, [insert(b), insert(c)]);
+    assert!(settle(&cache).len() <= 2);
+}
+
+/// The last three at the full bound, from where the newcomers want room.
+fn two_meet_for_one_room() {
+    let cache = adaptive(2);
+    cache.set_max_entries(1).expect("a bound in range");
+    let [a, b] = keys(&cache, 0);
+    race(&cache, [late(a), late_and_look(b)]);
+    assert!(settle(&cache).len() <= 1);
+}
+
+fn two_meet_at_one_entry() {
+    let Full { cache, others: [b, c], .. } = full();
+    race(&cache, [late(b), late_and_look(c)]);
+    assert!(settle(&cache).len() <= 2);
+}
+
+/// Up to where they are there, too.
+fn two_meet_to_promote() {
+    let Full { cache, others: [b, c], .. } = full_and_used();
+    let insert = |key| {
+        job(move |cache: &Cache| {
+            let insert = || drop(cache.insert(key, Canary::new(key)));
+            at_once_but(Step::Announced, Step::Finalised, insert);
+        })
+    };
     race(&cache, [insert(b), insert(c)]);
     assert!(settle(&cache).len() <= 2);
 }

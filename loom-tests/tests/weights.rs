@@ -8,12 +8,17 @@
 
 use std::sync::Arc;
 
-use hotset_loom_tests::{Cache, Canary, Identity, Job, job, keys, race, settle, suite};
+use hotset::__model::Step;
+use hotset_loom_tests::{
+    Cache, Canary, Identity, Job, at_once, at_once_but, at_once_from, at_once_until, job, keys,
+    race, settle, suite,
+};
 
 suite! {
     sound: remove_makes_room, heavier_against_remove, reader_while_it_grows, several_leave_for_one,
-        lower_bound_against_insert, raised_bound_against_insert;
-    wide: two_inserters_beyond;
+        lower_bound_against_insert, raised_bound_against_insert, two_meet_for_room,
+        lighter_meets_newcomer, two_meet_where_it_grows;
+    wide: two_inserters_beyond, heavier_meets_newcomer, two_of_a_key_meet_where_it_grows;
     widest: two_newcomers, heavier_against_newcomer, lighter_against_newcomer,
         heavier_against_evictor, two_make_it_grow, two_inserters_while_it_grows,
         insert_and_remove_while_it_grows;
@@ -24,8 +29,10 @@ suite! {
         silent_beyond = SilentBeyond in reader_while_it_grows => "is missed",
         no_rescan_grown = NoRescan in two_inserters_while_it_grows => "a key has two entries",
         torn_weight = TornWeight in two_newcomers => "at one time",
+        torn_weight_late = TornWeight in two_meet_for_room => "counted",
         room_before_slot = RoomBeforeSlot in remove_makes_room => "at one time",
         heavier_first = HeavierFirst in heavier_against_newcomer => "at one time",
+        heavier_first_late = HeavierFirst in heavier_meets_newcomer => "at one time",
 }
 
 fn cache(max_weight: u64) -> Arc<Cache> {
@@ -82,11 +89,44 @@ fn remove(key: u64) -> Job<Cache> {
     job(move |cache: &Cache| drop(cache.remove(&key)))
 }
 
+/// [`insert`] in which the others meet what comes when the key is unique: room, and the slot.
+fn late(key: u64, weight: u64, max: u64) -> Job<Cache> {
+    job(move |cache: &Cache| {
+        at_once_but(Step::Announced, Step::Finalised, || put(cache, key, weight));
+        at_once(|| keeps_the_bound(cache, max));
+    })
+}
+
+/// [`write()`] of another value, up to when it is there.
+fn over(key: u64, weight: u64) -> Job<Cache> {
+    job(move |cache: &Cache| {
+        at_once_from(Step::BeforeRetire, || put(cache, key, weight));
+    })
+}
+
+/// [`write()`] that meets the others where it needs a segment, and after that.
+fn grow(key: u64, weight: u64) -> Job<Cache> {
+    job(move |cache: &Cache| {
+        at_once_until(Step::Growing, || put(cache, key, weight));
+    })
+}
+
 /// There is room for one of two.
 fn two_newcomers() {
     let cache = cache(3);
     let [a, b] = keys(&cache, 0);
     race(&cache, [insert(a, 2, 3), insert(b, 2, 3)]);
+    assert!(settle(&cache).len() <= 1);
+}
+
+/// The same, at the full bound, from where they want room.
+fn two_meet_for_room() {
+    let cache = cache(3);
+    let [a, b] = keys(&cache, 0);
+    let first = job(move |cache: &Cache| {
+        at_once_until(Step::Announced, || put(cache, a, 2));
+    });
+    race(&cache, [first, late(b, 2, 3)]);
     assert!(settle(&cache).len() <= 1);
 }
 
@@ -114,6 +154,23 @@ fn lighter_against_newcomer() {
     let [a, b] = keys(&cache, 0);
     assert!(put(&cache, a, 3));
     race(&cache, [insert(a, 1, 3), insert(b, 2, 3)]);
+    settle(&cache);
+}
+
+/// Both again, from where the newcomer wants room.
+fn heavier_meets_newcomer() {
+    let cache = cache(3);
+    let [a, b] = keys(&cache, 0);
+    assert!(put(&cache, a, 1));
+    race(&cache, [over(a, 3), late(b, 2, 3)]);
+    settle(&cache);
+}
+
+fn lighter_meets_newcomer() {
+    let cache = cache(3);
+    let [a, b] = keys(&cache, 0);
+    assert!(put(&cache, a, 3));
+    race(&cache, [over(a, 1), late(b, 2, 3)]);
     settle(&cache);
 }
 
@@ -228,6 +285,23 @@ fn two_make_it_grow() {
 fn two_inserters_while_it_grows() {
     let (cache, [a, b], [c]) = crowded();
     race(&cache, [write(c, 2), write(c, 3)]);
+    let mut all = [a, b, c];
+    all.sort_unstable();
+    assert_eq!(settle(&cache), all);
+}
+
+/// M1, M8: the same two, from where each has made a segment.
+fn two_meet_where_it_grows() {
+    let (cache, [a, b], [c, d]) = crowded();
+    race(&cache, [grow(c, 2), grow(d, 3)]);
+    let mut all = [a, b, c, d];
+    all.sort_unstable();
+    assert_eq!(settle(&cache), all);
+}
+
+fn two_of_a_key_meet_where_it_grows() {
+    let (cache, [a, b], [c]) = crowded();
+    race(&cache, [grow(c, 2), grow(c, 3)]);
     let mut all = [a, b, c];
     all.sort_unstable();
     assert_eq!(settle(&cache), all);

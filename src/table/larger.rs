@@ -11,7 +11,7 @@
 use std::ptr;
 
 use crate::seed::{Seed, planted};
-use crate::sync::{AtomicPtr, Ordering, Tracked};
+use crate::sync::{AtomicPtr, Made, Ordering, Tracked};
 
 /// A `T` that larger ones may replace.
 pub(crate) struct Larger<T> {
@@ -23,6 +23,8 @@ struct Kept<T> {
     it: T,
     /// The one that this has replaced, or null.
     before: *mut Kept<T>,
+    /// What `it` is made of is advice, which loom does not see.
+    made: Made,
     _tracked: Tracked,
 }
 
@@ -33,7 +35,7 @@ unsafe impl<T: Send> Send for Larger<T> {}
 
 impl<T> Kept<T> {
     fn new(it: T, before: *mut Self) -> *mut Self {
-        Box::into_raw(Box::new(Self { it, before, _tracked: Tracked::new(()) }))
+        Box::into_raw(Box::new(Self { it, before, made: Made::new(), _tracked: Tracked::new(()) }))
     }
 }
 
@@ -46,7 +48,9 @@ impl<T> Larger<T> {
     pub(crate) fn get(&self) -> &T {
         // ORDERING: Acquire. Partner: the Release exchange in `replace`.
         // SAFETY: a box that lives until the drop.
-        unsafe { &(*self.current.load(Ordering::Acquire)).it }
+        let kept = unsafe { &*self.current.load(Ordering::Acquire) };
+        kept.made.seen();
+        &kept.it
     }
 
     /// Replaces it by what `larger` makes of it, if anything. Of several who do so at a time one succeeds.
@@ -54,7 +58,9 @@ impl<T> Larger<T> {
         // ORDERING: Acquire, as in `get`.
         let seen = self.current.load(Ordering::Acquire);
         // SAFETY: as in `get`.
-        let Some(it) = larger(unsafe { &(*seen).it }) else { return };
+        let kept = unsafe { &*seen };
+        kept.made.seen();
+        let Some(it) = larger(&kept.it) else { return };
         let fresh = Kept::new(it, seen);
         if planted(Seed::TornGrowth) {
             // ORDERING: of a planted bug.
