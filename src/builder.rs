@@ -130,7 +130,8 @@ impl<K, V, S> Builder<K, V, S> {
     /// or three steps, of which the last is for as many as `max_weight` has room for if entries go on to
     /// weigh what they did. Entries stay where they are, so a hit then looks at a line more, and a miss and
     /// an insert of a new key at a line or two for each step. A table that was built for the right number
-    /// is faster, and a number that is too large costs memory only: some 30 bytes each. One that
+    /// is faster, and a number that is too large costs memory only: some 30 bytes each, which are reserved,
+    /// and touched as entries come. One that
     /// grows takes at most thirty-two times as much table as if it had been made for the entries that there
     /// were when it grew; it does not shrink again.
     ///
@@ -390,8 +391,8 @@ impl<K, V, S> Builder<K, V, S> {
         self
     }
 
-    /// Builds the cache. Allocates its table, about 30 bytes for each entry of the bound, or of those
-    /// that are expected.
+    /// Builds the cache. Reserves its table, about 30 bytes for each entry of the bound, or of those that
+    /// are expected, as zeroed memory: a system that gives such memory page by page gives it as entries come.
     ///
     /// # Errors
     ///

@@ -285,8 +285,8 @@ impl<K, V> Store<K, V> {
     }
 
     /// Room for what a new value of the entry that was found, and is protected, weighs more than the old
-    /// one. `None` if nothing can be evicted. The entry is marked as used first, so that as a rule others
-    /// leave for it.
+    /// one. `None` if nothing can be evicted. It is marked as used, and passed over by the hand: others leave
+    /// for it, as long as there are any.
     #[inline]
     pub(super) fn reserve_change<'s>(
         &'s self,
@@ -301,16 +301,14 @@ impl<K, V> Store<K, V> {
         let (owner, before) = (leaving.owner, self.weight_of(leaving.owner, found.node));
         let (wanted, less) = (weight.saturating_sub(before), before.saturating_sub(weight));
         let mut more = weights.nothing();
-        let mut marked = false;
+        let position = &owner.local().position;
         while !planted(Seed::HeavierFirst) && !more.draw(wanted) {
-            if !std::mem::replace(&mut marked, true) {
-                found.place.touch();
-            }
+            found.place.touch();
             if self.is_too_heavy(weight) {
                 return None; // the bound was lowered
             }
             let node =
-                self.reap(owner).or_else(|| self.table.displace_any(&owner.local().position))?;
+                self.reap(owner).or_else(|| self.table.displace_other(found.node, position))?;
             more.add_unlinked(self.weight_of(owner, node));
             drop(self.budget.of_unlinked());
             leaving.add(node);

@@ -36,6 +36,8 @@ pub(crate) struct Position {
     end: OwnedWord,
     row: OwnedWord,
     slot: OwnedWord,
+    /// The address of an entry that the hand is to pass over, or 0.
+    spared: OwnedWord,
     /// In which turn of the hand the first of the buckets was that were taken with `next`.
     turn: OwnedWord,
     /// What the thread has in hand of the queue of probation (`classes`).
@@ -45,6 +47,19 @@ pub(crate) struct Position {
 }
 
 impl Position {
+    /// Runs `evict` with a hand that passes over `node`.
+    pub(super) fn sparing<T>(&self, node: *const (), evict: impl FnOnce() -> T) -> T {
+        self.spared.set(node.addr() as u64);
+        let evicted = evict();
+        self.spared.set(0);
+        evicted
+    }
+
+    #[inline]
+    fn spares<N>(&self, word: Word<N>) -> bool {
+        word.node().addr() as u64 == self.spared.get()
+    }
+
     #[inline]
     pub(super) fn trials(&self) -> Trials {
         Trials::of(self.trials.get())
@@ -190,7 +205,7 @@ impl<K, V> Table<K, V> {
             // Rows of the first segment, which is as a rule all.
             let bucket = shard.buckets().get(row).or_else(|| self.appended_at(position));
             if let Some(bucket) = bucket {
-                match evict_from(bucket, from, mode) {
+                match evict_from(bucket, from, mode, position) {
                     Visit::Evicted(slot, node) => {
                         position.slot.set(slot as u64 + 1);
                         return Some(self.evicted(bucket, node));
@@ -215,7 +230,8 @@ impl<K, V> Table<K, V> {
                 Patience::Buckets if visited >= adaptive::BUCKETS => {
                     let (bucket, lane, _) = least_used?;
                     let word = bucket.slot(lane).load();
-                    if !word.is_ready() || !bucket.slot(lane).unlink(word) {
+                    let is_free = word.is_ready() && !position.spares(word);
+                    if !is_free || !bucket.slot(lane).unlink(word) {
                         return None;
                     }
                     return NonNull::new(word.node()).map(|node| self.evicted(bucket, node));
@@ -432,7 +448,12 @@ enum Visit<K, V> {
 /// Works through one bucket from slot `from`: changes the bits of what it passes, unlinks the first
 /// victim.
 #[inline]
-fn evict_from<K, V>(bucket: &Bucket<Node<K, V>>, from: usize, mode: Mode) -> Visit<K, V> {
+fn evict_from<K, V>(
+    bucket: &Bucket<Node<K, V>>,
+    from: usize,
+    mode: Mode,
+    position: &Position,
+) -> Visit<K, V> {
     let sweep = Sweep::new(bucket.clock(), bucket.ready_from(from), mode);
     let mut victims = sweep.victims;
     while victims != 0 {
@@ -443,6 +464,7 @@ fn evict_from<K, V>(bucket: &Bucket<Node<K, V>>, from: usize, mode: Mode) -> Vis
         let next = Lane::first_of(if others == 0 { victims } else { others });
         prefetch(bucket.slot(next).load().node());
         if word.is_ready()
+            && !position.spares(word)
             && bucket.slot(lane).unlink(word)
             && let Some(node) = NonNull::new(word.node())
         {

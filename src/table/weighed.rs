@@ -102,8 +102,18 @@ impl<K, V> Table<K, V> {
             .or_else(|| self.evict_main(classes, position, Patience::TwoTurns))
     }
 
-    /// Unlinks one entry to make room for the heavier value of another, or of the same.
-    pub(crate) fn displace_any(&self, position: &Position) -> Option<NonNull<Node<K, V>>> {
+    /// Unlinks one entry to make room for the heavier value of another, whose node is `own`; that one, if
+    /// there is no other.
+    pub(crate) fn displace_other(
+        &self,
+        own: NonNull<Node<K, V>>,
+        position: &Position,
+    ) -> Option<NonNull<Node<K, V>>> {
+        let other = position.sparing(own.as_ptr().cast(), || self.displace_any(position));
+        other.or_else(|| self.displace_any(position))
+    }
+
+    fn displace_any(&self, position: &Position) -> Option<NonNull<Node<K, V>>> {
         let Some(classes) = &self.classes else {
             return self.evict(position, Patience::TwoTurns);
         };

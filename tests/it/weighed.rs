@@ -61,6 +61,8 @@ struct Model {
     /// The number of entries and the bound by which ages and quotas are reckoned.
     followed: (u64, u64),
     hand: (usize, usize),
+    /// Whom the hand passes over: the entry for whose heavier value somebody leaves.
+    spared: Option<u64>,
 }
 
 impl Model {
@@ -83,6 +85,7 @@ impl Model {
             trials: Trials::default(),
             followed: (expected, max),
             hand: (0, 0),
+            spared: None,
         }
     }
 
@@ -108,11 +111,13 @@ impl Model {
         if let Some(&at) = self.at.get(&key) {
             let old = self.slots[at].weight;
             let wanted = weight.saturating_sub(old);
-            if self.weight() + wanted > self.max {
-                self.touch(key);
-            }
             while self.weight() + wanted > self.max {
-                victims.push(self.displace_any().0);
+                self.touch(key);
+                self.spared = Some(key);
+                let other = self.displace_any();
+                self.spared = None;
+                let victim = other.or_else(|| self.displace_any()).expect("somebody to evict");
+                victims.push(victim.0);
             }
             if self.at.contains_key(&key) {
                 self.slots[at].weight = weight;
@@ -211,7 +216,7 @@ impl Model {
     }
 
     /// Who leaves for the heavier value of an entry.
-    fn displace_any(&mut self) -> (u64, u64) {
+    fn displace_any(&mut self) -> Option<(u64, u64)> {
         let adaptive = self.policy == Policy::Adaptive;
         let over = adaptive && self.waiting() > self.quota;
         let victim = if over { self.evict_early() } else { None };
@@ -221,7 +226,7 @@ impl Model {
                 .or_else(|| self.evict_early()),
             false => None,
         };
-        victim.or_else(|| self.evict_late(Until::TwoTurns, &mut 0)).expect("somebody to evict")
+        victim.or_else(|| self.evict_late(Until::TwoTurns, &mut 0))
     }
 
     /// The bound is lower: who leaves.
@@ -275,6 +280,8 @@ impl Model {
                 let slot = &mut self.slots[at];
                 match slot.key {
                     None => {}
+                    Some(key)
+                        if self.spared == Some(key) && (anyone || !slot.new && slot.uses == 0) => {}
                     Some(key) if anyone => return self.leaves_main(key),
                     Some(_) if slot.new => slot.new = !adopts,
                     Some(key) if slot.uses == 0 => return self.leaves_main(key),
@@ -296,6 +303,7 @@ impl Model {
             match until {
                 Until::Passed if *passed > 4 || visited >= 64 => return None,
                 Until::Buckets if visited >= 64 => {
+                    let least_used = least_used.filter(|least| self.spared != Some(least.1));
                     return least_used.and_then(|(_, key)| self.leaves_main(key));
                 }
                 _ => {}

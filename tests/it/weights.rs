@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Instant;
 
-use hotset::{BuildError, Cache, Cause, Insert, Policy};
+use hotset::{BuildError, Cache, Cause, Compute, Computed, Insert, Policy};
 use proptest::prelude::*;
 
 use crate::common::{
@@ -21,6 +21,33 @@ fn plain(max_weight: u64) -> Cache<u64, u64> {
 fn plain_with(max_weight: u64, policy: Policy) -> Cache<u64, u64> {
     let builder = Cache::builder().max_weight(max_weight).weigher(|_, &weight: &u64| weight);
     builder.policy(policy).build().unwrap()
+}
+
+#[test]
+fn nobody_leaves_for_its_own_heavier_value_while_there_are_others() {
+    for (policy, max, others) in
+        POLICIES.into_iter().flat_map(|p| (8..60).flat_map(move |m| (1..5).map(move |n| (p, m, n))))
+    {
+        let cache = plain_with(max, policy);
+        let weight = max / (others + 1);
+        (0..=others).for_each(|key| drop(cache.insert(key, weight)));
+        if cache.peek(&0).is_none() {
+            continue; // the queue is short, and it was the first
+        }
+        // What is decided on the old value must not be asked again as if there were none.
+        let heavier = (weight + 2).min(max);
+        let mut asked = Vec::new();
+        let done = cache.compute(0, |old| {
+            asked.push(old.copied());
+            Compute::Insert(heavier)
+        });
+        assert_eq!(asked, [Some(weight)], "{policy:?}, {max}, {others}");
+        assert!(matches!(done, Computed::Written(Insert::Replaced(_))), "{done:?}");
+        let heaviest = (heavier + weight).min(max);
+        assert!(matches!(cache.insert(0, heaviest), Insert::Replaced(_)));
+        assert_eq!(cache.get(&0), Some(heaviest));
+        cache.validate().unwrap();
+    }
 }
 
 #[test]
