@@ -345,10 +345,10 @@ impl<K, V, S> Builder<K, V, S> {
     /// `age` is longer than that. (A future that is leaked has no end: its entry is refreshed no more, until
     /// it is written or leaves.)
     ///
-    /// *Invalidation.* A write or removal of the key, a [`clear`](Cache::clear), an eviction or the
-    /// entry's end during the refresh wins: the refreshed value is given to the caller that loaded it and
-    /// to nobody else, and leaves with [`Cause::Rejected`]. So does one that is not admitted, for which the
-    /// old value stays.
+    /// *Invalidation.* A write or removal of the key, a [`clear`](Cache::clear) or an eviction during the
+    /// refresh wins: the refreshed value is given to the caller that loaded it and to nobody else, and leaves
+    /// with [`Cause::Rejected`]. So does one that is not admitted, for which the old value stays. If the old
+    /// value's time is over by then, and nobody has come upon that yet, the new one takes its place.
     ///
     /// Calls with a loader then cost some 10 ns more, [`get`](Cache::get) does not read a clock for it; an
     /// entry's header takes 32 bytes more, as where entries expire. Like an entry's end

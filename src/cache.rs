@@ -452,7 +452,7 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     ///
     /// Gives key and value back if it has none (also while it is being loaded), or if the new entry
     /// is too heavy or cannot be admitted; then the old one has left, as with
-    /// [`Insert::TooHeavy`] and [`Insert::NotAdmitted`].
+    /// [`Insert::TooHeavy`] and [`Insert::NotAdmitted`], and a load of the key is detached.
     ///
     /// # Examples
     ///
@@ -487,7 +487,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// Removes the entry of `key` if `wanted` says so.
     ///
     /// If the entry changes meanwhile, `wanted` is asked again about the new one. It runs under
-    /// protection: it may read the cache, and must not take long.
+    /// protection: it may read the cache, and must not take long. A load of the key that is under way is
+    /// detached, as by [`remove`](Self::remove), and `wanted` is not asked: what it will give, nobody knows.
     pub fn remove_if<Q>(&self, key: &Q, wanted: impl FnMut(&K, &V) -> bool) -> Option<Removed<K, V>>
     where
         Q: Hash + Equivalent<K> + ?Sized,

@@ -209,7 +209,7 @@ impl Reaper {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::time::ManualTime;
+    use crate::time::{BEGINNING, ManualTime};
     use proptest::prelude::*;
 
     fn duration() -> impl Strategy<Value = Option<Duration>> {
@@ -223,7 +223,8 @@ mod tests {
     }
 
     fn moment() -> impl Strategy<Value = Moment> {
-        prop_oneof![any::<u64>(), 0..2000_u64].prop_map(Moment::from_bits)
+        let begin = BEGINNING..BEGINNING + 2000;
+        prop_oneof![any::<u64>(), 0..2000_u64, begin].prop_map(Moment::from_bits)
     }
 
     /// In 128 bits, where nothing saturates but at the end of time.
@@ -246,11 +247,11 @@ mod tests {
             prop_assert_eq!(u128::from(lifetimes.end(used).to_bits()), end);
 
             let time = ManualTime::new();
-            time.advance(Duration::from_nanos(now.to_bits()));
+            time.advance(Duration::from_nanos(now.to_bits().saturating_sub(BEGINNING)));
             let time = Time::new(Some(Box::new(time)));
             let expiry: Expiry<(), ()> = Expiry::new(time, lifetimes, None);
             let age = expiry.age(used);
-            let now = now.min(Moment::from_bits(u64::MAX - 1));
+            let now = expiry.time.now();
             prop_assert_eq!(age == Age::Expired, u128::from(now.to_bits()) >= end);
             if let (Age::Live, Some(idle)) = (age, to_idle) {
                 // What is not written is less than a sixteenth late.

@@ -130,10 +130,14 @@ impl<T: TimeSource + ?Sized> TimeSource for Arc<T> {
     }
 }
 
-/// A moment: nanoseconds since the beginning of its source, 584 years at most. Arithmetic
-/// saturates: at `NEVER`, and at the beginning.
+/// A moment: nanoseconds since [`BEGINNING`] before the beginning of its source, which can show 438 years.
+/// Arithmetic saturates: at `NEVER`, and at zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Moment(u64);
+
+/// So many nanoseconds, 146 years, are before the beginning of a source: an entry may have been used last
+/// before its cache's clock began, in another process.
+pub(crate) const BEGINNING: u64 = 1 << 62;
 
 impl Moment {
     /// Later than every moment that comes.
@@ -151,7 +155,12 @@ impl Moment {
 
     #[inline]
     fn from_start(time: Duration) -> Self {
-        Self(nanos(time).min(Self::NEVER.0 - 1)) // never does not come
+        Self(nanos(time).saturating_add(BEGINNING).min(Self::NEVER.0 - 1)) // never does not come
+    }
+
+    #[inline]
+    fn of_system(nanos: u64) -> Self {
+        Self(nanos + BEGINNING)
     }
 
     /// This much later.
@@ -160,7 +169,7 @@ impl Moment {
         Self(self.0.saturating_add(nanos(time)))
     }
 
-    /// This much earlier, but not before the beginning.
+    /// This much earlier, but not before zero.
     #[inline]
     pub(crate) fn before(self, time: Duration) -> Self {
         Self(self.0.saturating_sub(nanos(time)))
@@ -204,7 +213,7 @@ impl Time {
     /// The exact time.
     pub(crate) fn now(&self) -> Moment {
         match &self.0 {
-            Source::System(system) => Moment(system.exact()),
+            Source::System(system) => Moment::of_system(system.exact()),
             Source::Given(source) => Moment::from_start(source.now()),
         }
     }
@@ -213,7 +222,7 @@ impl Time {
     #[inline]
     pub(crate) fn recent(&self) -> Moment {
         match &self.0 {
-            Source::System(system) => Moment(system.coarse()),
+            Source::System(system) => Moment::of_system(system.coarse()),
             Source::Given(source) => Moment::from_start(source.now()),
         }
     }
@@ -239,7 +248,7 @@ impl Time {
     #[cold]
     fn has_come_exactly(&self, moment: Moment) -> bool {
         match &self.0 {
-            Source::System(system) => moment.0 <= system.exact(),
+            Source::System(system) => moment <= Moment::of_system(system.exact()),
             Source::Given(_) => false, // what it said just before was exact
         }
     }
@@ -277,7 +286,7 @@ mod tests {
             let manual = ManualTime::new();
             manual.advance(Duration::from_nanos(at));
             let time = Time::new(Some(Box::new(manual)));
-            let at = at.min(u64::MAX - 1);
+            let at = at.saturating_add(BEGINNING).min(u64::MAX - 1);
             prop_assert_eq!(time.now(), Moment(at));
             for moment in [moment, at, u64::MAX] {
                 prop_assert_eq!(time.has_come(Moment(moment), time.recent()), moment <= at);

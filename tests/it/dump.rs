@@ -178,10 +178,17 @@ fn what_is_left_of_a_life_is_left() {
 
 #[test]
 fn idle_entries_come_back_idle() {
+    // Also where the clock began after they were used.
+    for age in [Duration::ZERO, MINUTE * 2] {
+        idle_entries_come_back(age);
+    }
+}
+
+fn idle_entries_come_back(age: Duration) {
     let make = || {
         let time = ManualTime::new();
         let builder = builder(10, Policy::Clock).time_to_idle(MINUTE).time_source(time.clone());
-        time.advance(MINUTE * 2);
+        time.advance(age);
         (builder.build().unwrap(), time)
     };
     let (before, time) = make();

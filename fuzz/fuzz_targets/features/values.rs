@@ -11,7 +11,8 @@ use arbitrary::Arbitrary;
 
 /// A tenth of the shortest pause between two refreshes.
 const UNIT: Duration = Duration::from_micros(100);
-/// More than all times together.
+/// When the books' time begins: so late that they can name moments before the cache's clock began. More
+/// than all times together.
 pub(crate) const START: Duration = Duration::from_secs(1);
 pub(crate) const NEVER: u64 = u64::MAX;
 pub(crate) const KEYS: u8 = 8;

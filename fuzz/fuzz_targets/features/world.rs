@@ -55,8 +55,6 @@ pub(crate) struct World<'c> {
     /// What the listener must be told of in this step.
     pub(crate) due: Vec<(u8, u64, Cause)>,
     pub(crate) left: HashMap<Cause, u64>,
-    /// The weight of values for which others have left in this step, and which are not there all the same.
-    pub(crate) refused: u128,
     pub(crate) tasks: Vec<Task<'c>>,
     /// The flights that are in the table, and whether they are led by a call on the stack.
     pub(crate) flights: HashMap<u8, (u64, bool)>,
@@ -176,12 +174,7 @@ impl<'c> World<'c> {
                 .map(|at| came.swap_remove(at).2);
             if cause == Cause::Rejected {
                 let spec = new.expect("what is rejected was loaded");
-                if !self.is_too_heavy(spec) {
-                    // One that had to make room itself for what was to refresh it.
-                    let old = |it: &(u8, u64, Cause)| it.0 == key && it.1 != n;
-                    assert!(told.iter().any(old), "there was room for it");
-                    self.refused += u128::from(self.weight(spec));
-                }
+                assert!(self.is_too_heavy(spec), "there was room for it");
                 continue;
             }
             // Some may leave for those who come with them.
@@ -208,8 +201,7 @@ impl<'c> World<'c> {
         assert!(len <= self.cache.capacity() && weight <= max);
         // The last one who had to leave would not have found room.
         let full = len == self.cache.capacity();
-        let refused = take(&mut self.refused);
-        let needed = |victim: &u128| full || weight + victim + refused > max;
+        let needed = |victim: &u128| full || weight + victim > max;
         assert!(!evicted || victims.iter().any(needed), "there was room: {victims:?}");
     }
 
@@ -220,9 +212,7 @@ impl<'c> World<'c> {
         assert_eq!(self.is_too_heavy(spec), matches!(outcome, Insert::TooHeavy(..)));
         match outcome {
             Insert::New => {
-                let told = self.told.lock().unwrap();
-                let evicted = |old| told.contains(&(key, old, Cause::Capacity));
-                assert!(known.is_none_or(evicted), "{known:?} was written over");
+                assert_eq!(known, None, "an old one is replaced, and puts itself out for nobody");
             }
             Insert::Replaced(old) => {
                 assert_eq!((*old.key(), Some(*old.0)), (key, known));
