@@ -225,7 +225,7 @@ impl<K, V, S> Builder<K, V, S> {
     /// Never late: an entry is not found after its time, as the system's monotonic clock has it (which, on
     /// Linux, stands still while the system sleeps). It may be taken for over early by up to a
     /// hundredth of its time. A hit then costs some 10 ns more; without any of these methods no clock is
-    /// read. Times of more than 584 years are for ever.
+    /// read. Times of more than 438 years are for ever.
     ///
     /// (On Linux this counts on the kernel to note the time at least ten times a second. Where a machine is
     /// held up for longer, an entry can be found for that long after its time.)

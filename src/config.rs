@@ -20,9 +20,10 @@ pub enum Policy {
     /// Experiment with the Multics System", 1968).
     ///
     /// Exactly: a hit sets the entry's bit. A newcomer takes the first empty slot of its key's
-    /// probe, with the bit set, as if it had been hit once. When room is needed, the hand goes on from behind its last
-    /// victim; where it meets an entry whose bit is set it clears the bit, and the first entry
-    /// whose bit is clear leaves. Replacing a value keeps the entry's place and sets its bit.
+    /// probe, with the bit set, as if it had been hit once. When room is needed, the hand goes on
+    /// from behind its last victim; where it meets an entry whose bit is set it clears the bit, and
+    /// the first entry whose bit is clear leaves. Replacing a value keeps the entry's place and sets
+    /// its bit.
     Clock,
 }
 

@@ -58,7 +58,7 @@ impl ManualTime {
         Self::default()
     }
 
-    /// Lets `by` pass. At 584 years time stands still.
+    /// Lets `by` pass. At 438 years it stands still for caches, at 584 altogether.
     ///
     /// A [`Cache`](crate::Cache) sees the new time in the next call. Each
     /// [`ResourceCache`](crate::ResourceCache) that goes by this time has settled what is due when this
