@@ -16,9 +16,9 @@ suite! {
     sound: hit_against_queue, pinned_hit_against_queue, remove_against_queue,
         replace_against_queue, promotion_against_hit, promotion_against_remove,
         promotion_against_replace, number_of_another_entry, lower_bound_against_newcomer,
-        two_meet_for_one_room, two_meet_at_one_entry, two_meet_to_promote;
-    wide: two_newcomers_one_entry;
-    widest: two_newcomers_one_room, two_promotions, two_make_it_grow;
+        two_meet_for_one_room, two_meet_at_one_entry, two_meet_to_promote, two_make_it_grow;
+    wide: two_newcomers_one_entry, two_newcomers_one_room;
+    widest: two_promotions;
     campaign: number_of_another_entry_and_a_hand;
     seeded:
         ignore_hazards = IgnoreHazards in hit_against_queue => "Causality violation",

@@ -17,11 +17,10 @@ use hotset_loom_tests::{
 suite! {
     sound: remove_makes_room, heavier_against_remove, reader_while_it_grows, several_leave_for_one,
         lower_bound_against_insert, raised_bound_against_insert, two_meet_for_room,
-        lighter_meets_newcomer, two_meet_where_it_grows;
-    wide: two_inserters_beyond, heavier_meets_newcomer, two_of_a_key_meet_where_it_grows;
-    widest: two_newcomers, heavier_against_newcomer, lighter_against_newcomer,
-        heavier_against_evictor, two_make_it_grow, two_inserters_while_it_grows,
-        insert_and_remove_while_it_grows;
+        lighter_meets_newcomer, two_make_it_grow;
+    wide: two_newcomers, heavier_against_newcomer, lighter_against_newcomer, two_inserters_beyond,
+        two_inserters_while_it_grows;
+    widest: heavier_against_evictor, insert_and_remove_while_it_grows;
     campaign: two_heavy_ones;
     seeded:
         newest_only = NewestOnly in reader_while_it_grows => "is missed",
@@ -32,7 +31,6 @@ suite! {
         torn_weight_late = TornWeight in two_meet_for_room => "counted",
         room_before_slot = RoomBeforeSlot in remove_makes_room => "at one time",
         heavier_first = HeavierFirst in heavier_against_newcomer => "at one time",
-        heavier_first_late = HeavierFirst in heavier_meets_newcomer => "at one time",
 }
 
 fn cache(max_weight: u64) -> Arc<Cache> {
@@ -104,13 +102,6 @@ fn over(key: u64, weight: u64) -> Job<Cache> {
     })
 }
 
-/// [`write()`] that meets the others where it needs a segment, and after that.
-fn grow(key: u64, weight: u64) -> Job<Cache> {
-    job(move |cache: &Cache| {
-        at_once_until(Step::Growing, || put(cache, key, weight));
-    })
-}
-
 /// There is room for one of two.
 fn two_newcomers() {
     let cache = cache(3);
@@ -157,15 +148,7 @@ fn lighter_against_newcomer() {
     settle(&cache);
 }
 
-/// Both again, from where the newcomer wants room.
-fn heavier_meets_newcomer() {
-    let cache = cache(3);
-    let [a, b] = keys(&cache, 0);
-    assert!(put(&cache, a, 1));
-    race(&cache, [over(a, 3), late(b, 2, 3)]);
-    settle(&cache);
-}
-
+/// The same, at the full bound, from where the newcomer wants room.
 fn lighter_meets_newcomer() {
     let cache = cache(3);
     let [a, b] = keys(&cache, 0);
@@ -285,23 +268,6 @@ fn two_make_it_grow() {
 fn two_inserters_while_it_grows() {
     let (cache, [a, b], [c]) = crowded();
     race(&cache, [write(c, 2), write(c, 3)]);
-    let mut all = [a, b, c];
-    all.sort_unstable();
-    assert_eq!(settle(&cache), all);
-}
-
-/// M1, M8: the same two, from where each has made a segment.
-fn two_meet_where_it_grows() {
-    let (cache, [a, b], [c, d]) = crowded();
-    race(&cache, [grow(c, 2), grow(d, 3)]);
-    let mut all = [a, b, c, d];
-    all.sort_unstable();
-    assert_eq!(settle(&cache), all);
-}
-
-fn two_of_a_key_meet_where_it_grows() {
-    let (cache, [a, b], [c]) = crowded();
-    race(&cache, [grow(c, 2), grow(c, 3)]);
     let mut all = [a, b, c];
     all.sort_unstable();
     assert_eq!(settle(&cache), all);
