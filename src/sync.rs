@@ -48,7 +48,6 @@ impl Made {
     }
 
     #[inline(always)]
-    #[allow(clippy::unused_self, reason = "the models' has a self")]
     pub(crate) fn seen(&self) {}
 }
 

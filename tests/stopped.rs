@@ -199,13 +199,15 @@ mod stopped {
             Self { weighed: true, ..Self::unweighed(bound, keys, cache) }
         }
 
-        /// The same, in a cache whose entries expire and are refreshed.
-        fn timed(bound: usize, keys: u64, hasher: S) -> Self {
+        /// A full one whose entries expire and are refreshed.
+        fn timed(hasher: S) -> Self {
             let clock = ManualTime::new();
-            let builder = Cache::builder().max_entries(bound).hasher(hasher);
+            let builder = Cache::builder().max_entries(BOUND).hasher(hasher);
             let builder = builder.time_to_live(LIFE).refresh_after(LIFE / 2);
             let cache = builder.time_source(clock.clone()).build().unwrap();
-            Self { clock: Some(clock), ..Self::unweighed(bound, keys, cache) }
+            let world = Self { clock: Some(clock), ..Self::unweighed(BOUND, KEYS, cache) };
+            world.fill(0..KEYS);
+            world
         }
 
         fn advance(&self, by: Duration) {
@@ -463,12 +465,8 @@ mod stopped {
                 continue;
             }
             if is_timed(step) {
-                let world = World::timed(BOUND, KEYS, FewHomes);
-                world.fill(0..KEYS);
-                stop_at(step, false, world);
-                let world = World::timed(BOUND, KEYS, hotset::DefaultHashBuilder::default());
-                world.fill(0..KEYS);
-                stop_at(step, false, world);
+                stop_at(step, false, World::timed(FewHomes));
+                stop_at(step, false, World::timed(hotset::DefaultHashBuilder::default()));
                 continue;
             }
             stop_at(step, false, World::filled(FewHomes));

@@ -3,12 +3,14 @@
 
 #![no_main]
 
+mod few;
+
 use std::collections::HashMap;
-use std::hash::{BuildHasher, Hasher};
 use std::sync::atomic::{AtomicIsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
 use arbitrary::Arbitrary;
+use few::Few;
 use hotset::{Cache, Cause, Insert, Policy};
 use libfuzzer_sys::fuzz_target;
 
@@ -46,29 +48,6 @@ enum Op {
     UnderPin(u8, Vec<(u8, bool)>),
     /// The same in the middle of a `with`.
     InWith(u8, Vec<(u8, bool)>),
-}
-
-/// A hasher with few different hashes.
-struct Few(u8);
-
-impl BuildHasher for Few {
-    type Hasher = FewHasher;
-
-    fn build_hasher(&self) -> FewHasher {
-        FewHasher(self.0, 0)
-    }
-}
-
-struct FewHasher(u8, u64);
-
-impl Hasher for FewHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        self.1 = u64::from(bytes[0] % self.0.max(1));
-    }
-
-    fn finish(&self) -> u64 {
-        self.1
-    }
 }
 
 /// A counted value with memory of its own.

@@ -152,53 +152,55 @@ fn promotion_against_replace() {
 
 /// M5: two newcomers, and room for one.
 fn two_newcomers_one_room() {
+    for_one_room(insert_and_look, insert_and_look);
+}
+
+/// The same, at the full bound, from where they want room.
+fn two_meet_for_one_room() {
+    for_one_room(late, late_and_look);
+}
+
+fn for_one_room(first: fn(u64) -> Job<Cache>, second: fn(u64) -> Job<Cache>) {
     let cache = adaptive(2);
     cache.set_max_entries(1).expect("a bound in range");
     let [a, b] = keys(&cache, 0);
-    race(&cache, [insert_and_look(a), insert_and_look(b)]);
+    race(&cache, [first(a), second(b)]);
     assert!(settle(&cache).len() <= 1);
 }
 
 /// M3, M5: two newcomers, for one of whom the only entry on probation leaves.
 fn two_newcomers_one_entry() {
-    let Full { cache, others: [b, c], .. } = full();
-    race(&cache, [insert_and_look(b), insert_and_look(c)]);
+    come_to(full(), insert_and_look, insert_and_look);
+}
+
+/// The same, at the full bound, from where they want room.
+fn two_meet_at_one_entry() {
+    come_to(full(), late, late_and_look);
+}
+
+fn come_to(
+    Full { cache, others: [b, c], .. }: Full,
+    first: fn(u64) -> Job<Cache>,
+    second: fn(u64) -> Job<Cache>,
+) {
+    race(&cache, [first(b), second(c)]);
     assert!(settle(&cache).len() <= 2);
 }
 
 /// M3, M5: as above, where it would be promoted.
 fn two_promotions() {
-    let Full { cache, others: [b, c], .. } = full_and_used();
-    race(&cache, [insert(b), insert(c)]);
-    assert!(settle(&cache).len() <= 2);
+    come_to(full_and_used(), insert, insert);
 }
 
-/// The last three at the full bound, from where the newcomers want room.
-fn two_meet_for_one_room() {
-    let cache = adaptive(2);
-    cache.set_max_entries(1).expect("a bound in range");
-    let [a, b] = keys(&cache, 0);
-    race(&cache, [late(a), late_and_look(b)]);
-    assert!(settle(&cache).len() <= 1);
-}
-
-fn two_meet_at_one_entry() {
-    let Full { cache, others: [b, c], .. } = full();
-    race(&cache, [late(b), late_and_look(c)]);
-    assert!(settle(&cache).len() <= 2);
-}
-
-/// Up to where they are there, too.
+/// The same, at the full bound, from where they want room to where they are there.
 fn two_meet_to_promote() {
-    let Full { cache, others: [b, c], .. } = full_and_used();
     let insert = |key| {
         job(move |cache: &Cache| {
             let insert = || drop(cache.insert(key, Canary::new(key)));
             at_once_but(Step::Announced, Step::Finalised, insert);
         })
     };
-    race(&cache, [insert(b), insert(c)]);
-    assert!(settle(&cache).len() <= 2);
+    come_to(full_and_used(), insert, insert);
 }
 
 /// M5: who is evicted for a bound that falls is on probation, and somebody comes.

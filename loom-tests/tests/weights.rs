@@ -104,20 +104,23 @@ fn over(key: u64, weight: u64) -> Job<Cache> {
 
 /// There is room for one of two.
 fn two_newcomers() {
-    let cache = cache(3);
-    let [a, b] = keys(&cache, 0);
-    race(&cache, [insert(a, 2, 3), insert(b, 2, 3)]);
-    assert!(settle(&cache).len() <= 1);
+    for_one_room(|a| insert(a, 2, 3), |b| insert(b, 2, 3));
 }
 
 /// The same, at the full bound, from where they want room.
 fn two_meet_for_room() {
+    let first = |key| {
+        job(move |cache: &Cache| {
+            at_once_until(Step::Announced, || put(cache, key, 2));
+        })
+    };
+    for_one_room(first, |b| late(b, 2, 3));
+}
+
+fn for_one_room(first: fn(u64) -> Job<Cache>, second: fn(u64) -> Job<Cache>) {
     let cache = cache(3);
     let [a, b] = keys(&cache, 0);
-    let first = job(move |cache: &Cache| {
-        at_once_until(Step::Announced, || put(cache, a, 2));
-    });
-    race(&cache, [first, late(b, 2, 3)]);
+    race(&cache, [first(a), second(b)]);
     assert!(settle(&cache).len() <= 1);
 }
 
@@ -141,19 +144,19 @@ fn heavier_against_newcomer() {
 
 /// What a value needs less is given back once it is in its slot.
 fn lighter_against_newcomer() {
-    let cache = cache(3);
-    let [a, b] = keys(&cache, 0);
-    assert!(put(&cache, a, 3));
-    race(&cache, [insert(a, 1, 3), insert(b, 2, 3)]);
-    settle(&cache);
+    against_lighter(|a| insert(a, 1, 3), |b| insert(b, 2, 3));
 }
 
 /// The same, at the full bound, from where the newcomer wants room.
 fn lighter_meets_newcomer() {
+    against_lighter(|a| over(a, 1), |b| late(b, 2, 3));
+}
+
+fn against_lighter(lighter: fn(u64) -> Job<Cache>, newcomer: fn(u64) -> Job<Cache>) {
     let cache = cache(3);
     let [a, b] = keys(&cache, 0);
     assert!(put(&cache, a, 3));
-    race(&cache, [over(a, 1), late(b, 2, 3)]);
+    race(&cache, [lighter(a), newcomer(b)]);
     settle(&cache);
 }
 

@@ -4,18 +4,20 @@ use hotset::{Cache as Inner, Insert, Policy};
 
 use super::{Cache, Hasher, Pinning, Reader};
 
+type Builder = hotset::Builder<u64, u64, Hasher>;
+
 pub struct Hotset(Inner<u64, u64, Hasher>);
 
 impl Hotset {
+    /// Built as by default, but for what `change` says.
+    pub(super) fn built(entries: usize, change: impl FnOnce(Builder) -> Builder) -> Self {
+        let builder = Inner::builder().max_entries(entries).hasher(Hasher::default());
+        let cache = change(builder).build();
+        Self(cache.expect("every capacity that the commands accept is one that hotset accepts"))
+    }
+
     pub fn with_policy(entries: usize, policy: Policy) -> Self {
-        Self(
-            Inner::builder()
-                .max_entries(entries)
-                .policy(policy)
-                .hasher(Hasher::default())
-                .build()
-                .expect("every capacity that the commands accept is one that hotset accepts"),
-        )
+        Self::built(entries, |builder| builder.policy(policy))
     }
 }
 
@@ -40,29 +42,56 @@ impl Reader for Hotset {
     }
 }
 
-/// The same with [`Policy::Clock`]: what the default policy costs and gains.
-pub struct HotsetClock(Hotset);
+/// A reader that is a [`Hotset`] built otherwise: its name, its row, what its builder is told.
+macro_rules! hotset_with {
+    ($(#[$doc:meta])* $name:ident, $row:literal, $change:expr) => {
+        $(#[$doc])*
+        pub struct $name($crate::peers::Hotset);
 
-impl Reader for HotsetClock {
-    const NAME: &'static str = "hotset clock";
+        impl $crate::peers::Reader for $name {
+            const NAME: &'static str = $row;
 
-    fn with_capacity(entries: usize) -> Self {
-        Self(Hotset::with_policy(entries, Policy::Clock))
-    }
+            fn with_capacity(entries: usize) -> Self {
+                Self($crate::peers::Hotset::built(entries, $change))
+            }
 
-    fn put(&mut self, key: u64, value: u64) {
-        self.0.put(key, value);
-    }
+            fn put(&mut self, key: u64, value: u64) {
+                self.0.put(key, value);
+            }
 
-    #[inline]
-    fn get(&self, key: u64) -> Option<u64> {
-        self.0.get(key)
-    }
+            #[inline]
+            fn get(&self, key: u64) -> Option<u64> {
+                self.0.get(key)
+            }
 
-    fn settle(&self) {
-        self.0.settle();
-    }
+            fn settle(&self) {
+                self.0.settle();
+            }
+        }
+
+        impl $crate::peers::Pinning for $name {
+            #[inline]
+            fn get_under_one_pin(&self, reads: u64, next: impl FnMut() -> u64) -> u64 {
+                self.0.get_under_one_pin(reads, next)
+            }
+        }
+    };
 }
+pub(super) use hotset_with;
+
+hotset_with!(
+    /// The same with [`Policy::Clock`]: what the default policy costs and gains.
+    HotsetClock,
+    "hotset clock",
+    |builder| builder.policy(Policy::Clock)
+);
+
+hotset_with!(
+    /// The same with hits and misses counted: what `Builder::stats` costs.
+    HotsetStats,
+    "hotset stats",
+    |builder| builder.stats(true)
+);
 
 impl Cache for HotsetClock {
     #[inline]
@@ -72,39 +101,6 @@ impl Cache for HotsetClock {
 
     fn len(&self) -> usize {
         self.0.len()
-    }
-}
-
-/// The same with hits and misses counted: what `Builder::stats` costs.
-pub struct HotsetStats(Hotset);
-
-impl Reader for HotsetStats {
-    const NAME: &'static str = "hotset stats";
-
-    fn with_capacity(entries: usize) -> Self {
-        let builder = Inner::builder().max_entries(entries).hasher(Hasher::default());
-        let cache = builder.stats(true).build().expect("every capacity that the commands accept");
-        Self(Hotset(cache))
-    }
-
-    fn put(&mut self, key: u64, value: u64) {
-        self.0.put(key, value);
-    }
-
-    #[inline]
-    fn get(&self, key: u64) -> Option<u64> {
-        self.0.get(key)
-    }
-
-    fn settle(&self) {
-        self.0.settle();
-    }
-}
-
-impl Pinning for HotsetStats {
-    #[inline]
-    fn get_under_one_pin(&self, reads: u64, next: impl FnMut() -> u64) -> u64 {
-        self.0.get_under_one_pin(reads, next)
     }
 }
 

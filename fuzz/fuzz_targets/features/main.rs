@@ -4,6 +4,8 @@
 
 #![no_main]
 
+#[path = "../few.rs"]
+mod few;
 mod loads;
 mod steps;
 mod values;
@@ -16,9 +18,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 
 use arbitrary::Arbitrary;
+use few::Few;
 use hotset::{Cache, Cause, ManualTime, Policy};
 use libfuzzer_sys::fuzz_target;
-use values::{End, Few, KEYS, Loader, Maker, START, Spec, Value, at_least_one, heft, nanos, units};
+use values::{End, KEYS, Loader, Maker, START, Spec, Value, at_least_one, heft, nanos, units};
 use world::{Features, Told, World};
 
 #[derive(Arbitrary, Debug)]

@@ -36,8 +36,9 @@ impl World<'_> {
                 Change::Keep => Compute::Keep,
             }
         });
-        // Asked again only if the old value had to leave for the new one.
-        assert!(shown[0] == known && shown[1..].iter().all(Option::is_none), "{shown:?}");
+        // Asked again only if an entry that was over, and so not shown, has left meanwhile.
+        assert!(shown.len() == 1 || known.is_none(), "{shown:?}");
+        assert!(shown.iter().all(|value| *value == known), "{shown:?}");
         match (computed, change) {
             (Computed::Written(outcome), Change::Insert(spec)) => {
                 self.written(key, (n, spec), outcome);

@@ -1,7 +1,6 @@
 //! What is cached, and how is it made? Values that are counted and say themselves what they weigh.
 
 use std::cell::{Cell, RefCell};
-use std::hash::{BuildHasher, Hasher};
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicIsize, Ordering::SeqCst};
@@ -44,29 +43,6 @@ pub(crate) struct Loader {
 impl Loader {
     pub(crate) fn known(self) -> Self {
         Self { key: self.key % KEYS, ..self }
-    }
-}
-
-/// A hasher with few different hashes.
-pub(crate) struct Few(pub(crate) u8);
-
-impl BuildHasher for Few {
-    type Hasher = FewHasher;
-
-    fn build_hasher(&self) -> FewHasher {
-        FewHasher(self.0, 0)
-    }
-}
-
-pub(crate) struct FewHasher(pub(crate) u8, pub(crate) u64);
-
-impl Hasher for FewHasher {
-    fn write(&mut self, bytes: &[u8]) {
-        self.1 = u64::from(bytes[0] % self.0.max(1));
-    }
-
-    fn finish(&self) -> u64 {
-        self.1
     }
 }
 

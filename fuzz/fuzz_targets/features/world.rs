@@ -10,7 +10,8 @@ use std::time::Duration;
 use hotset::{Cache, Cause, Insert, LoadError, ManualTime};
 
 use crate::Setup;
-use crate::values::{Few, Loader, Maker, NEVER, Spec, Value, at_least_one, heft, nanos, units};
+use crate::few::Few;
+use crate::values::{Loader, Maker, NEVER, Spec, Value, at_least_one, heft, nanos, units};
 
 pub(crate) type Features = Cache<u8, Value, Few>;
 pub(crate) type Told = Arc<Mutex<Vec<(u8, u64, Cause)>>>;
