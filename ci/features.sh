@@ -26,6 +26,6 @@ done
 
 RUSTDOCFLAGS="-D warnings" cargo doc --quiet --no-deps -p hotset --features "$all"
 if [ "${1:-}" != check ]; then
-    cargo test -p hotset --features "$all" --lib --test it
+    cargo test -p hotset --features "$all" --lib --test it --test events
     cargo test -p hotset --features "$all" --doc
 fi

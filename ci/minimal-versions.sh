@@ -29,5 +29,5 @@ sed -i 's/^members = .*/members = []/' Cargo.toml
 features=$(sed -n '/^\[features\]/,/^\[/s/^\([a-z_-]*\) *= *\[.*/\1/p' Cargo.toml | grep -vx -e loom | paste -sd,)
 cargo "+${HOTSET_NIGHTLY:-nightly}" generate-lockfile -Z direct-minimal-versions
 cargo ${toolchain:+"+$toolchain"} tree --locked --depth 1 --edges normal,dev --features "$features"
-if [ $# -eq 0 ]; then set -- --lib --test it; fi
+if [ $# -eq 0 ]; then set -- --lib --test it --test events; fi
 CARGO_TARGET_DIR=$target cargo ${toolchain:+"+$toolchain"} test --locked --features "$features" "$@"
