@@ -14,9 +14,9 @@ cd "$(dirname "$0")/.."
 
 files=("$@")
 if [ ${#files[@]} -eq 0 ]; then
-    files=(src/slot/mod.rs src/table/bucket.rs src/load/mod.rs src/budget.rs src/node.rs)
+    files=(src/slot/mod.rs src/table/bucket.rs src/load/mod.rs src/budget.rs src/node.rs src/reclaim/slab.rs)
 fi
-read -ra models <<<"${HOTSET_MODELS:-slot reclaim insert evict flight}"
+read -ra models <<<"${HOTSET_MODELS:-slot reclaim insert evict flight slab}"
 seconds=${HOTSET_MUTANT_SECONDS:-90}
 
 copy=$(mktemp -d)

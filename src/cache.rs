@@ -228,10 +228,9 @@ impl<K, V, S> Cache<K, V, S> {
     /// Removes every entry that is present throughout, and detaches the loads that run: they give
     /// their values to those who wait, and keep nothing.
     ///
-    /// Gives back the memory of all entries, at the latest in the next [`maintain`](Self::maintain), and
-    /// keeps the table, which readers may be looking at: some 28 bytes for each entry that it was built for
-    /// or has grown to, 38 where entries are weighed. Whoever has the cache alone can put a new one in its
-    /// place.
+    /// Gives back the memory of all entries, at the latest in the next [`maintain`](Self::maintain), and keeps the
+    /// table, which readers may be looking at: some 28 bytes for each entry that it was built for or has grown to,
+    /// 38 where entries are weighed. Whoever has the cache alone can put a new one in its place.
     pub fn clear(&self) {
         self.store.clear();
     }
@@ -287,10 +286,13 @@ impl<K, V, S> Cache<K, V, S> {
         self.store.coldest_first()
     }
 
-    /// Drops the values of all entries that have left and that no reader holds.
+    /// Drops the values of all entries that have left and that no reader holds, and gives memory back to the
+    /// allocator: slabs of 1 to 4 KiB in which nothing is used, if those are most of all, as after
+    /// [`clear`](Self::clear). Up to some two hundred entries' room, which may lie in as many slabs, stays with
+    /// each other thread that has written.
     ///
-    /// Writes do this in small batches by themselves; call it to have it done at a time of your
-    /// choice, or when no writes follow. Does not wait for readers.
+    /// Writes do this in small batches by themselves; call it for a time of your choice, or when no writes follow.
+    /// Does not wait for readers. Takes time in proportion to what has left, to threads, and to slabs with room.
     pub fn maintain(&self) {
         self.store.maintain();
     }

@@ -2,9 +2,9 @@
 
 use std::ptr::NonNull;
 
-use crate::reclaim::{Block, Domain, Kind, Protect};
+use crate::reclaim::{Block, Domain, Kind, Protect, ShareOfSlabs, Slabs};
 use crate::slot::{Slot, Word};
-use crate::sync::{AtomicPtr, AtomicU32};
+use crate::sync::{AtomicPtr, AtomicU32, Made};
 
 /// Must be called at the start of every execution of a model.
 pub fn start_execution() {
@@ -160,5 +160,121 @@ impl<T> Drop for Swapped<T> {
         assert!(self.slot.unlink(word));
         // SAFETY: unlinked just now, and nobody else is left.
         unsafe { self.domain.owner().retire(NonNull::new(word.node()).unwrap()) };
+    }
+}
+
+/// A block whose uses loom watches, its making and its end included.
+#[repr(C, align(8))]
+pub struct Brick {
+    link: AtomicPtr<Brick>,
+    stamp: AtomicU32,
+    uses: Made,
+}
+
+impl Drop for Brick {
+    fn drop(&mut self) {
+        self.uses.remade();
+    }
+}
+
+// SAFETY: as for `Cell`; a brick has no contents.
+unsafe impl Block for Brick {
+    type Tail = ();
+
+    fn weight((): &()) -> u64 {
+        1
+    }
+
+    fn link(&self) -> &AtomicPtr<Self> {
+        &self.link
+    }
+
+    fn stamp(&self) -> &AtomicU32 {
+        &self.stamp
+    }
+
+    fn read_under_pins(&self) -> bool {
+        true
+    }
+
+    fn vacant() -> Self {
+        Self {
+            link: AtomicPtr::new(std::ptr::null_mut()),
+            stamp: AtomicU32::new(0),
+            uses: Made::new(),
+        }
+    }
+
+    unsafe fn dispose(_: NonNull<Self>) {}
+}
+
+/// A brick that somebody has.
+pub struct Taken(NonNull<Brick>);
+
+// SAFETY: whoever has a brick has it alone, which is what the models are to prove.
+unsafe impl Send for Taken {}
+
+/// Memory of blocks and nothing else, in slabs of two, for a few threads.
+pub struct Heap {
+    slabs: Slabs<Brick>,
+    shares: [ShareOfSlabs<Brick>; 3],
+}
+
+// SAFETY: each share is used by the thread that says its number, and those are told apart by the models.
+unsafe impl Sync for Heap {}
+// SAFETY: as above.
+unsafe impl Send for Heap {}
+
+impl Heap {
+    /// No memory yet.
+    pub fn new() -> Self {
+        Self { slabs: Slabs::of_few(2), shares: Default::default() }
+    }
+
+    /// A brick for thread `who`, who uses it.
+    pub fn take(&self, who: usize) -> Taken {
+        let brick = self.slabs.take(&self.shares[who], self.shares.iter());
+        let taken = Taken(brick);
+        self.touch(&taken);
+        taken
+    }
+
+    /// Uses a brick.
+    pub fn touch(&self, Taken(brick): &Taken) {
+        // SAFETY: whoever has it may.
+        unsafe { brick.as_ref() }.uses.remade();
+    }
+
+    /// Uses a brick once more and gives it back.
+    pub fn give(&self, taken: Taken) {
+        self.touch(&taken);
+        // SAFETY: the caller has it alone, and gives it up.
+        unsafe { self.slabs.give(taken.0) };
+    }
+
+    /// Frees the slabs that are whole.
+    pub fn trim(&self) {
+        self.slabs.free_whole(self.shares.iter(), |_| true);
+    }
+
+    /// Gives back what thread `who` has of a slab and has not handed out.
+    pub fn give_share(&self, who: usize) {
+        self.slabs.give_share(&self.shares[who]);
+    }
+}
+
+impl Default for Heap {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// What is not freed here loom finds to be leaked.
+impl Drop for Heap {
+    fn drop(&mut self) {
+        for share in &self.shares {
+            self.slabs.give_share(share);
+        }
+        self.trim();
     }
 }

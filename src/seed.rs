@@ -71,6 +71,14 @@ pub enum Seed {
     RelaxedFresh,
     /// Who empties a thread's queue of retired blocks does not make sure that nobody else has.
     UnconfirmedTake,
+    /// A block is given back to its slab with Relaxed.
+    RelaxedGift,
+    /// Who gives a block back to a slab that is on a list puts it on the list.
+    HeldTwice,
+    /// What a thread does not need of a list of slabs it leaves on its own with Relaxed.
+    RelaxedRest,
+    /// Whether all blocks of a slab have come back is looked up with Relaxed.
+    RelaxedTrim,
     /// A handle is taken apart without a look at readers.
     BlindHandle,
     /// A handle is found to be the only one, and then it is looked at readers.

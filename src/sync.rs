@@ -35,6 +35,11 @@ impl Made {
     pub(crate) fn seen(&self) {
         self.0.with(|_| ());
     }
+
+    /// It is made anew.
+    pub(crate) fn remade(&self) {
+        self.0.with_mut(|_| ());
+    }
 }
 
 /// Of what is published, for the models; here nothing.

@@ -118,6 +118,40 @@ fn memory_follows_the_entries() {
     assert!(grown < 4 << 20, "{grown} bytes more than {empty}");
     drop(cache);
 
+    // Whatever way entries leave, the memory of most goes back once few are left.
+    let live = || LIVE.load(Relaxed);
+    let cache = Cache::new(100_000);
+    let empty = live();
+    let fill = || (0..100_000_u64).for_each(|key| drop(cache.insert(key, key)));
+    fill();
+    let full = live() - empty;
+    assert!((32 * 100_000..40 * 100_000).contains(&full), "{full} bytes");
+    cache.retain(|&key, _| key < 100);
+    assert!(live() - empty < full / 4, "{} of {full} bytes after retain", live() - empty);
+    fill();
+    cache.set_max_entries(10).unwrap();
+    assert!(live() - empty < full / 4, "{} of {full} bytes of 10 entries", live() - empty);
+    cache.set_max_entries(100_000).unwrap();
+    fill();
+    // Threads that have gone keep no more than what a few of their last blocks lie in.
+    std::thread::scope(|scope| {
+        for part in 0..4 {
+            let cache = &cache;
+            scope
+                .spawn(move || (part..100_000).step_by(4).for_each(|key| drop(cache.remove(&key))));
+        }
+    });
+    cache.maintain();
+    assert!(live() - empty < full / 4 + (4 << 18), "{} of {full} bytes", live() - empty);
+    fill();
+    let mut handles: Vec<_> = (0..100_000).filter_map(|key| cache.remove(&key)).collect();
+    drop(cache);
+    let gone = live();
+    handles.truncate(10);
+    let freed = gone - live();
+    assert!(freed > full / 4 * 3, "{freed} of {full} bytes after all handles but 10");
+    drop(handles);
+
     // A bound is not a wish: the table is there for it, but nobody has touched it.
     if let Some(before) = resident() {
         let cache = Cache::new(20_000_000);

@@ -6,8 +6,8 @@
 //! ```
 //!
 //! All blocks of one domain are alike, which is settled when the domain is made: so what a cache does
-//! not ask for takes no room in its nodes. A tail is reached from a pointer that came from
-//! [`allocate`], never from a reference to the block, which would reach the block only.
+//! not ask for takes no room in its nodes. A tail is reached from a pointer to the block that came from
+//! where the block was made, never from a reference to the block, which would reach the block only.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
@@ -60,7 +60,8 @@ fn long<N: Block>() -> (Layout, usize) {
     (layout.pad_to_align(), offset)
 }
 
-fn layout<N: Block>(is_long: bool) -> Layout {
+/// The layout of a block.
+pub(super) fn layout<N: Block>(is_long: bool) -> Layout {
     if is_long { long::<N>().0 } else { Layout::new::<N>() }
 }
 
@@ -70,15 +71,37 @@ pub(super) fn allocate<N: Block>(is_long: bool) -> NonNull<N> {
     // SAFETY: a block holds a link and a stamp, so the layout is not empty.
     let memory = unsafe { alloc(layout) }.cast::<N>();
     let Some(block) = NonNull::new(memory) else { handle_alloc_error(layout) };
-    // SAFETY: the memory has the layout of a block, and of a tail behind it where `is_long`; nobody
-    // else knows of it.
+    // SAFETY: the memory has the layout of a block; nobody else knows of it.
+    unsafe { write(block, is_long) };
+    block
+}
+
+/// Makes a vacant block of memory.
+///
+/// # Safety
+/// The memory has the [`layout`] of a block, and nobody else knows of it.
+pub(super) unsafe fn write<N: Block>(block: NonNull<N>, is_long: bool) {
+    // SAFETY: by contract there is room for a block, and for a tail behind it where `is_long`.
     unsafe {
         block.write(N::vacant());
         if is_long {
             tail(block).write(N::Tail::default());
         }
     }
-    block
+}
+
+/// Undoes [`write`].
+///
+/// # Safety
+/// As for [`deallocate`], of a block that was written.
+pub(super) unsafe fn drop_in_place<N: Block>(block: NonNull<N>, is_long: bool) {
+    // SAFETY: by contract the block is the caller's alone; block and tail are dropped once, here.
+    unsafe {
+        if is_long {
+            tail(block).drop_in_place();
+        }
+        block.drop_in_place();
+    }
 }
 
 /// Gives the memory of a block back.
@@ -89,10 +112,7 @@ pub(super) unsafe fn deallocate<N: Block>(block: NonNull<N>, is_long: bool) {
     // SAFETY: by contract the block is the caller's alone and has this layout; the block and its tail
     // were written by `allocate` and are dropped once, here.
     unsafe {
-        if is_long {
-            tail(block).drop_in_place();
-        }
-        block.drop_in_place();
+        drop_in_place(block, is_long);
         dealloc(block.as_ptr().cast(), layout::<N>(is_long));
     }
 }
@@ -100,7 +120,7 @@ pub(super) unsafe fn deallocate<N: Block>(block: NonNull<N>, is_long: bool) {
 /// Where the tail of a long block is.
 ///
 /// # Safety
-/// `block` came from [`allocate`] with `is_long`, and is not deallocated.
+/// `block` was written by [`write`] with `is_long`, and its memory is not given back.
 #[inline(always)]
 pub(super) unsafe fn tail<N: Block>(block: NonNull<N>) -> NonNull<N::Tail> {
     // SAFETY: by contract the tail is in the block's allocation, at this offset.

@@ -16,7 +16,7 @@
 //!     |      last owner let go)  in a hazard: record.retired|           | nobody can see it:
 //!     |                  under a pin: to the domain's kept  |           | contents dropped
 //!     |                                    <----------------+           v
-//!     +---------------------------------------------------------- free list / allocator
+//!     +---------------------------------------------------------- free list / slab
 //! ```
 //!
 //! The argument, with its partners: a reader makes its protection visible and *then* reads the
@@ -34,6 +34,7 @@ mod fresh;
 mod owner;
 mod protect;
 mod record;
+mod slab;
 
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
@@ -41,11 +42,16 @@ use std::ptr::{self, NonNull};
 use crossbeam_utils::CachePadded;
 
 use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, MODEL, Ordering};
-use record::Records;
+use record::{Record, Records};
+use slab::Share;
+#[cfg(not(all(hotset_loom, feature = "loom")))]
+use slab::Slabs;
 
 pub(crate) use block::{Block, Kind};
 pub(crate) use owner::Owner;
 pub(crate) use protect::{Hazard, Pin, Protect};
+#[cfg(all(hotset_loom, feature = "loom"))]
+pub(crate) use slab::{Share as ShareOfSlabs, Slabs};
 
 /// In a published pin: the low 32 bits are an era.
 const PINNED: u64 = 1 << 32;
@@ -89,6 +95,8 @@ pub(crate) struct Domain<N: Block, L: Default> {
     /// 1 once the cache is gone and only handles of removed entries are left.
     closed: AtomicU32,
     kind: Kind,
+    /// Where blocks come from, and go to.
+    slabs: Slabs<N>,
     _blocks: PhantomData<N>,
 }
 
@@ -109,6 +117,7 @@ impl<N: Block, L: Default> Domain<N, L> {
             kept_by: AtomicU64::new(0),
             closed: AtomicU32::new(0),
             kind,
+            slabs: Slabs::new(kind != Kind::Short),
             _blocks: PhantomData,
         }
     }
@@ -187,6 +196,25 @@ impl<N: Block, L: Default> Domain<N, L> {
         }
     }
 
+    /// What all threads have of the slabs.
+    fn shares(&self) -> impl Iterator<Item = &Share<N>> + Clone {
+        self.records.iter().map(|record| &record.slabs)
+    }
+
+    /// Gives back what the record's thread keeps for reuse, which is the running one, or has gone.
+    fn give_free(&self, record: &Record<N, L>) {
+        let mut cursor = record.free.replace(ptr::null_mut());
+        record.free_len.set(0);
+        while let Some(block) = NonNull::new(cursor) {
+            // SAFETY: blocks on a free list have no contents and belong to the record alone.
+            unsafe {
+                cursor = block.as_ref().link().load(Ordering::Relaxed); // ORDERING: sole owner
+                self.slabs.give(block);
+            }
+        }
+        self.slabs.give_share(&record.slabs);
+    }
+
     /// How many blocks wait, or what they weigh. Exact in quiet moments, else a close estimate.
     pub(crate) fn waiting(&self) -> u64 {
         // ORDERING: Relaxed. A count; nothing is concluded about the blocks themselves.
@@ -236,8 +264,17 @@ const BATCH: usize = if MODEL { 1 } else { 64 };
 const CREDIT: u64 = if MODEL { 1 } else { 16 };
 /// How often an insert makes way for others who hold what waits, where blocks are weighed, before it is refused.
 const PATIENCE: usize = if MODEL { 0 } else { 8 };
+/// Whether each block comes from the allocator and goes back to it at once, so that whoever watches the allocator
+/// sees each use of a block after its end. The slabs' own models say so for themselves.
+const SINGLE: bool = MODEL || cfg!(hotset_single);
 /// Blocks that a thread keeps for reuse.
-const FREE_BLOCKS: usize = if MODEL { 1 } else { 2 * BATCH };
+const FREE_BLOCKS: usize = if MODEL {
+    1
+} else if SINGLE {
+    0
+} else {
+    2 * BATCH
+};
 
 impl<N: Block, L: Default> Drop for Domain<N, L> {
     fn drop(&mut self) {
@@ -246,7 +283,7 @@ impl<N: Block, L: Default> Drop for Domain<N, L> {
                 // SAFETY: as below.
                 unsafe {
                     N::dispose(block);
-                    block::deallocate(block, self.is_long());
+                    self.slabs.give(block);
                 }
             }
         }
@@ -259,19 +296,14 @@ impl<N: Block, L: Default> Drop for Domain<N, L> {
                 unsafe {
                     cursor = untagged(block.as_ref().link().load(Ordering::Relaxed));
                     N::dispose(block);
-                    block::deallocate(block, self.is_long());
+                    self.slabs.give(block);
                 }
             }
         }
         for record in self.records.iter() {
-            let mut cursor = record.free.get();
-            while let Some(block) = NonNull::new(cursor) {
-                // SAFETY: blocks on a free list have no contents and belong to the record alone.
-                unsafe {
-                    cursor = block.as_ref().link().load(Ordering::Relaxed); // ORDERING: sole owner
-                    block::deallocate(block, self.is_long());
-                }
-            }
+            self.give_free(record);
         }
+        // What is not freed has a block that somebody has forgotten, with a future.
+        self.slabs.free_whole(self.shares(), |_| true);
     }
 }

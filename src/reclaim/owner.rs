@@ -111,7 +111,7 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
                 self.record.free_len.set(self.record.free_len.get() - 1);
                 block
             }
-            None => block::allocate(self.domain.is_long()),
+            None => self.domain.slabs.take(&self.record.slabs, self.domain.shares()),
         }
     }
 
@@ -130,7 +130,7 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
             self.record.free_len.set(self.record.free_len.get() + 1);
         } else {
             // SAFETY: a block of this domain, ours by contract.
-            unsafe { block::deallocate(block, self.domain.is_long()) };
+            unsafe { self.domain.slabs.give_of(&self.record.slabs, block) };
         }
     }
 
@@ -367,16 +367,37 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
         });
     }
 
-    /// Collects everything and returns the thread's credit.
+    /// Collects everything and returns the thread's credit, and memory.
     pub(crate) fn settle(self) {
         self.collect_all();
         self.keep_credit(self.record.credit.get(), 0);
+        self.trim();
+    }
+
+    /// To be called at the end of what may have removed many entries.
+    pub(crate) fn finish_many(self) {
+        self.trim_if_worthwhile(true);
+    }
+
+    fn trim_if_worthwhile(self, finally: bool) {
+        if self.domain.slabs.is_worth_a_look(&self.record.slabs, finally) {
+            self.trim();
+        }
+    }
+
+    /// Gives what the thread keeps for reuse back to the slabs, and those to the allocator that have nothing out,
+    /// if they are most. What other threads keep, each up to [`FREE_BLOCKS`] blocks and those of one slab, keeps
+    /// the slabs that it lies in.
+    pub(crate) fn trim(self) {
+        self.domain.give_free(self.record);
+        self.domain.slabs.trim(&self.record.slabs, self.domain.shares());
     }
 
     fn collect_from(self, lists: impl FnOnce(Self)) {
         if !self.record.collecting.replace(true) {
             lists(self);
             self.record.collecting.set(false);
+            self.trim_if_worthwhile(false);
         }
     }
 

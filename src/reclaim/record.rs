@@ -9,6 +9,7 @@ use std::ptr;
 
 use crate::counter::OwnedWord;
 use crate::reclaim::fresh::Fresh;
+use crate::reclaim::slab::Share;
 use crate::sync::{AtomicPtr, AtomicU64, MODEL, Ordering};
 use crate::thread_id::{self, Ticket};
 
@@ -24,6 +25,7 @@ const CHUNKS: usize = if MODEL { 4 } else { thread_id::CHUNKS };
 /// | `nested` | owner | collectors | the same, for an operation inside another one's user code |
 /// | `fresh` | owner fills, anybody empties | both | unlinked blocks, see `fresh` |
 /// | `retired` | owner pushes, anybody takes all | both | those that a reader kept, or had no place in `fresh` |
+/// | `slabs` | owner fills, anybody empties | both | see `slab` |
 /// | cells | owner | owner | bookkeeping |
 #[repr(C, align(128))]
 pub(crate) struct Record<N, L> {
@@ -48,6 +50,7 @@ pub(crate) struct Record<N, L> {
     /// Blocks free for reuse.
     pub(super) free: Cell<*mut N>,
     pub(super) free_len: Cell<usize>,
+    pub(super) slabs: Share<N>,
 }
 
 // SAFETY: the cells and `local` are touched only through `Owner`, which is `!Send` and made for
@@ -74,6 +77,7 @@ impl<N, L: Default> Record<N, L> {
             tight: Cell::new(false),
             free: Cell::new(ptr::null_mut()),
             free_len: Cell::new(0),
+            slabs: Share::default(),
         }
     }
 }
@@ -139,7 +143,7 @@ impl<N, L: Default> Records<N, L> {
     }
 
     /// All records that any thread may use, in the order of their numbers.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Record<N, L>> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Record<N, L>> + Clone {
         self.chunks.iter().enumerate().flat_map(|(chunk, base)| {
             // ORDERING: Acquire. Partner: the exchange in `grow`.
             let base = base.load(Ordering::Acquire);

@@ -116,6 +116,7 @@ impl<K, V> Store<K, V> {
             }
             owner.finish();
         }
+        owner.finish_many();
         events::swept(swept);
         swept
     }

@@ -348,6 +348,7 @@ impl<K, V> Store<K, V> {
                 }
             });
         }
+        owner.finish_many();
     }
 
     /// False if entries are not weighed.
@@ -362,6 +363,7 @@ impl<K, V> Store<K, V> {
         loop {
             owed = weights.withdraw(owed);
             if owed == 0 {
+                owner.finish_many();
                 return true;
             }
             self.evict_for_bound(owner, |weight| owed = weights.withdraw_unlinked(owed, weight));

@@ -43,6 +43,7 @@ impl<K, V> Store<K, V> {
             }
             owner.finish();
         }
+        owner.finish_many();
     }
 
     /// Empties the cache and detaches all flights.
@@ -67,6 +68,7 @@ impl<K, V> Store<K, V> {
             }
             owner.finish();
         }
+        owner.trim();
     }
 
     /// Empties a slot of bucket `cursor` of the entry or the flight that `word` says it has. False

@@ -1,5 +1,7 @@
 //! How much memory does an entry take beyond its key and value?
 
+use std::process::{Command, Stdio};
+
 use anyhow::{Result, ensure};
 
 use crate::alloc;
@@ -16,6 +18,9 @@ pub struct Args {
     /// Entries, and capacity [default: 1000000; 100000 with --quick]
     #[arg(long)]
     entries: Option<u64>,
+    /// Tells how much of this process is in memory with the one peer that is left, and nothing else
+    #[arg(long, hide = true)]
+    resident: bool,
 }
 
 /// What one peer requested.
@@ -24,6 +29,8 @@ pub struct Row {
     empty_bytes: i64,
     full: State,
     steady: State,
+    /// Bytes in memory beyond the payload, of each entry, in the steady state.
+    resident: Option<f64>,
 }
 
 /// Bytes beyond the payload and blocks, of each entry.
@@ -43,6 +50,10 @@ impl Args {
 pub fn run(args: &Args, settings: &Settings, report: &mut Report) -> Result<()> {
     let entries = args.entries(settings);
     ensure!((100..=50_000_000).contains(&entries), "--entries must be 100 to 50000000");
+    if args.resident {
+        each_cache(&settings.only, &mut Resident { entries });
+        return Ok(());
+    }
     show(args, settings, &measure(args, settings), report);
     Ok(())
 }
@@ -52,7 +63,7 @@ pub fn show(args: &Args, settings: &Settings, rows: &[Row], report: &mut Report)
         "Memory, u64 -> u64, capacity {}: requested bytes per entry beyond its 16",
         grouped(args.entries(settings))
     );
-    let header = ["peer", "full", "steady", "blocks", "entries", "empty cache"];
+    let header = ["peer", "full", "steady", "blocks", "resident", "entries", "empty cache"];
     let mut table = Table::new(title, &header);
     for row in rows {
         table.row(vec![
@@ -60,6 +71,7 @@ pub fn show(args: &Args, settings: &Settings, rows: &[Row], report: &mut Report)
             Cell::number(row.full.overhead, 1),
             Cell::number(row.steady.overhead, 1),
             Cell::number(row.steady.blocks, 2),
+            row.resident.map_or_else(Cell::none, |bytes| Cell::number(bytes, 1)),
             Cell::count(row.steady.entries as u64),
             Cell::count(row.empty_bytes.max(0) as u64),
         ]);
@@ -67,7 +79,9 @@ pub fn show(args: &Args, settings: &Settings, rows: &[Row], report: &mut Report)
     table.note(
         "\"full\": after filling once. \"steady\": after one and a half times as many new keys \
          more. Everything that the cache holds is divided by the entries it then has; \"blocks\" \
-         are allocations per entry, each of which costs the allocator some bytes more.",
+         are allocations per entry, each of which costs the allocator some bytes more. \"resident\" \
+         is what a process of its own has in memory, beyond what it had before and those 16 bytes, \
+         in the steady state.",
     );
     report.add(table);
 }
@@ -117,7 +131,40 @@ fn measure_one<C: Cache>(entries: u64) -> Row {
     let steady = state(&cache);
     alloc::stop();
     bar.finish_and_clear();
-    Row { name: C::NAME, empty_bytes, full, steady }
+    drop(cache);
+    Row { name: C::NAME, empty_bytes, full, steady, resident: resident_of(C::NAME, entries) }
+}
+
+/// What a process of its own tells of one peer; `None` where the system does not tell.
+fn resident_of(peer: &str, entries: u64) -> Option<f64> {
+    let mut command = Command::new(std::env::current_exe().ok()?);
+    command.args(["--only", peer, "memory", "--resident", "--entries", &entries.to_string()]);
+    let told = command.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+    String::from_utf8(told.stdout).ok()?.trim().parse().ok()
+}
+
+struct Resident {
+    entries: u64,
+}
+
+impl CacheVisitor for Resident {
+    fn cache<C: Cache>(&mut self) {
+        let before = in_memory();
+        let cache = C::with_capacity(self.entries as usize);
+        (0..self.entries * 5 / 2).for_each(|number| _ = cache.insert(key(number), number));
+        cache.settle();
+        if let (Some(before), Some(after)) = (before, in_memory()) {
+            let each = after.saturating_sub(before) as f64 / cache.len().max(1) as f64;
+            println!("{}", each - PAYLOAD);
+        }
+    }
+}
+
+/// Bytes of this process that are in memory.
+fn in_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 
 fn state<C: Cache>(cache: &C) -> State {
