@@ -5,8 +5,8 @@
 //! likes: the others must go on (DESIGN, invariant M9). In the model build it calls the hook of
 //! the model, if it has one (`loom-tests/src/race.rs` says why one should).
 
-/// The steps of an insert, an eviction, a load, a refresh, of growth or of a collection between which a
-/// thread may be stopped.
+/// The steps of an insert, an eviction, a load, a refresh, of growth, of a collection or of the taking
+/// and freeing of memory between which a thread may be stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(
     not(any(hotset_pause, all(hotset_loom, feature = "loom"))),
@@ -51,11 +51,15 @@ pub enum Step {
     Collecting,
     /// A collector knows which blocks nobody reads; their destructors have not yet run.
     Freeing,
+    /// A thread that needs a block has taken a list of slabs, and left none of them to others yet.
+    SlabsTaken,
+    /// A thread that frees slabs has taken all that there are on lists, and put none back yet.
+    SlabsSorted,
 }
 
 /// All steps, for tests that go through them.
 #[cfg(hotset_pause)]
-pub const STEPS: [Step; 19] = [
+pub const STEPS: [Step; 21] = [
     Step::Claimed,
     Step::Tagged,
     Step::Announced,
@@ -75,6 +79,8 @@ pub const STEPS: [Step; 19] = [
     Step::Grown,
     Step::Collecting,
     Step::Freeing,
+    Step::SlabsTaken,
+    Step::SlabsSorted,
 ];
 
 #[cfg(not(any(hotset_pause, all(hotset_loom, feature = "loom"))))]

@@ -248,9 +248,11 @@ mod stopped {
                     | Step::Unlinked
                     | Step::BeforeRetire
                     | Step::Collecting
-                    | Step::Freeing => {
+                    | Step::Freeing
+                    | Step::SlabsTaken => {
                         self.fill(self.keys..self.keys + 3 * self.bound as u64);
                     }
+                    Step::SlabsSorted => self.cache.maintain(),
                     Step::Growing | Step::Grown => self.fill(0..self.keys),
                     _ => {}
                 }

@@ -40,6 +40,7 @@ use std::cell::Cell;
 use std::ptr::{self, NonNull};
 
 use crate::advice::Hint;
+use crate::pause::{Step, reach};
 use crate::reclaim::SINGLE;
 use crate::reclaim::block::{self, Block};
 use crate::seed::{Seed, planted};
@@ -200,6 +201,7 @@ impl<N: Block> Slabs<N> {
         let Some(slab) = lists.find_map(take_list) else {
             return (self.allocate(shape), shape.all());
         };
+        reach(Step::SlabsTaken);
         // SAFETY: taken from a list, so it is held by this thread and allocated.
         let front = unsafe { slab.as_ref() };
         // ORDERING: Relaxed. Published with the list. Before the swap, after which the slab is not ours.
@@ -370,6 +372,9 @@ impl<N: Block> Slabs<N> {
                 let is_whole = front.free.load(order) == shape.all();
                 if is_whole { whole.push(slab) } else { others.push(slab) }
             }
+        }
+        if whole.len + others.len > 0 {
+            reach(Step::SlabsSorted);
         }
         if let Some((first, last)) = others.ends {
             self.push(first, last);
