@@ -163,61 +163,34 @@ impl<T> Drop for Swapped<T> {
     }
 }
 
-/// A block whose uses loom watches, its making and its end included.
-#[repr(C, align(8))]
-pub struct Brick {
-    link: AtomicPtr<Brick>,
-    stamp: AtomicU32,
-    uses: Made,
-}
+/// A payload whose uses loom watches, its making and its end included.
+struct Watched(Made);
 
-impl Drop for Brick {
+impl Drop for Watched {
     fn drop(&mut self) {
-        self.uses.remade();
+        self.0.remade();
     }
 }
 
-// SAFETY: as for `Cell`; a brick has no contents.
-unsafe impl Block for Brick {
-    type Tail = ();
+/// A block that somebody has.
+pub struct Taken(NonNull<Cell<Watched>>);
 
-    fn weight((): &()) -> u64 {
-        1
-    }
-
-    fn link(&self) -> &AtomicPtr<Self> {
-        &self.link
-    }
-
-    fn stamp(&self) -> &AtomicU32 {
-        &self.stamp
-    }
-
-    fn read_under_pins(&self) -> bool {
-        true
-    }
-
-    fn vacant() -> Self {
-        Self {
-            link: AtomicPtr::new(std::ptr::null_mut()),
-            stamp: AtomicU32::new(0),
-            uses: Made::new(),
-        }
-    }
-
-    unsafe fn dispose(_: NonNull<Self>) {}
-}
-
-/// A brick that somebody has.
-pub struct Taken(NonNull<Brick>);
-
-// SAFETY: whoever has a brick has it alone, which is what the models are to prove.
+// SAFETY: whoever has a block has it alone, which is what the models are to prove.
 unsafe impl Send for Taken {}
+
+impl Taken {
+    /// Uses the block. What is in it stays when it is given back, so that loom sees all uses in one place.
+    fn touch(&self) {
+        // SAFETY: whoever has the block has it alone, which is what the models are to prove.
+        let payload = unsafe { &mut *self.0.as_ref().payload.get() };
+        payload.get_or_insert_with(|| Watched(Made::new())).0.remade();
+    }
+}
 
 /// Memory of blocks and nothing else, in slabs of two, for a few threads.
 pub struct Heap {
-    slabs: Slabs<Brick>,
-    shares: [ShareOfSlabs<Brick>; 3],
+    slabs: Slabs<Cell<Watched>>,
+    shares: [ShareOfSlabs<Cell<Watched>>; 3],
 }
 
 // SAFETY: each share is used by the thread that says its number, and those are told apart by the models.
@@ -231,23 +204,16 @@ impl Heap {
         Self { slabs: Slabs::of_few(2), shares: Default::default() }
     }
 
-    /// A brick for thread `who`, who uses it.
+    /// A block for thread `who`, who uses it.
     pub fn take(&self, who: usize) -> Taken {
-        let brick = self.slabs.take(&self.shares[who], self.shares.iter());
-        let taken = Taken(brick);
-        self.touch(&taken);
+        let taken = Taken(self.slabs.take(&self.shares[who], self.shares.iter()));
+        taken.touch();
         taken
     }
 
-    /// Uses a brick.
-    pub fn touch(&self, Taken(brick): &Taken) {
-        // SAFETY: whoever has it may.
-        unsafe { brick.as_ref() }.uses.remade();
-    }
-
-    /// Uses a brick once more and gives it back.
+    /// Uses a block once more and gives it back.
     pub fn give(&self, taken: Taken) {
-        self.touch(&taken);
+        taken.touch();
         // SAFETY: the caller has it alone, and gives it up.
         unsafe { self.slabs.give(taken.0) };
     }

@@ -5,7 +5,6 @@
 //! thread without one that got there first, in another test, silenced the place for the test that listens.
 
 use std::fmt::Write;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tracing::field::{Field, Visit};
@@ -13,6 +12,12 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
 use hotset::Cache;
+
+#[path = "it/common.rs"]
+#[allow(dead_code, reason = "what other tests need of it")]
+mod common;
+
+use common::{boom, booms};
 
 /// A subscriber that writes everything down.
 #[derive(Clone, Default)]
@@ -56,13 +61,6 @@ fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-struct Boom;
-
-/// A panic that prints nothing.
-fn boom() -> ! {
-    resume_unwind(Box::new(Boom))
-}
-
 /// What is said while `f` runs.
 fn said(f: impl FnOnce()) -> Vec<(Level, String)> {
     let scribe = Scribe::default();
@@ -90,10 +88,7 @@ fn departures_and_loads_are_events_and_hits_are_not() {
     assert_eq!(loaded, [line(Level::TRACE, "message=loaded")]);
     let failed = said(|| drop(cache.try_get_or_insert_with("k", || Err::<&str, _>("secret"))));
     assert_eq!(failed, [line(Level::DEBUG, "message=load failed panicked=false")]);
-    let panicked = said(|| {
-        let load = AssertUnwindSafe(|| cache.get_or_insert_with("k", || boom()));
-        assert!(catch_unwind(load).unwrap_err().is::<Boom>());
-    });
+    let panicked = said(|| assert!(booms(|| cache.get_or_insert_with("k", || boom()))));
     assert_eq!(panicked, [line(Level::DEBUG, "message=load failed panicked=true")]);
 }
 
@@ -161,5 +156,5 @@ fn a_subscriber_may_call_the_cache() {
         (0..20).for_each(|n| drop(cache.insert(n, n)));
     });
     assert!(scribe.0.lock().unwrap().len() >= 15);
-    assert_eq!(cache.validate(), Ok(()));
+    common::check(&cache);
 }

@@ -224,17 +224,26 @@ impl<N: Block, L: Default> Domain<N, L> {
     }
 }
 
-/// Pushes the chain `first ..= last`, which is the caller's, on `list`.
-fn push<N: Block>(list: &AtomicPtr<N>, first: NonNull<N>, last: NonNull<N>, tags: usize) {
+/// Pushes the chain `first ..= last`, which is the caller's, on `list`; `link` is where an item says what follows.
+fn push<T>(
+    list: &AtomicPtr<T>,
+    first: NonNull<T>,
+    last: NonNull<T>,
+    link: impl Fn(&T) -> &AtomicPtr<T>,
+    tags: usize,
+) {
     // SAFETY: the chain is ours until the exchange below succeeds.
-    let link = unsafe { last.as_ref() }.link();
+    let link = link(unsafe { last.as_ref() });
     // ORDERING: Relaxed. Validated by the exchange; not dereferenced here.
     let mut head = list.load(Ordering::Relaxed);
     loop {
+        // A planted bug makes a model fail here and not somewhere later. Whoever has what was taken from the
+        // list does not see it as the head any more.
+        assert!(!MODEL || head != first.as_ptr(), "something is put on a list twice");
         // ORDERING: Relaxed. Published by the exchange below.
         link.store(tagged(head, tags), Ordering::Relaxed);
-        // ORDERING: Release on success. Partner: the Acquire swap in `take`: whoever takes
-        // the list sees the links, and the unlinking that preceded the retirement.
+        // ORDERING: Release on success. Partner: the Acquire swap in `take_list`: whoever takes
+        // the list sees the links, and of retired blocks the unlinking that preceded the retirement.
         // A head that left and came back is harmless: it is the head, which is all we say.
         match list.compare_exchange_weak(head, first.as_ptr(), Ordering::Release, Ordering::Relaxed)
         {
@@ -245,8 +254,8 @@ fn push<N: Block>(list: &AtomicPtr<N>, first: NonNull<N>, last: NonNull<N>, tags
 }
 
 /// Takes all of `list`.
-fn take_list<N>(list: &AtomicPtr<N>) -> *mut N {
-    // ORDERING: Acquire. Partner: the Release exchange in `push`.
+fn take_list<T>(list: &AtomicPtr<T>) -> *mut T {
+    // ORDERING: Acquire. Partner: the Release exchange in `push` (and the store in `slab`'s `refill`).
     list.swap(ptr::null_mut(), Ordering::Acquire)
 }
 

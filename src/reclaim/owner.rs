@@ -167,7 +167,7 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
         }
         record.retired_len.set(record.retired_len.get() + 1);
         if !record.fresh.push(block) {
-            push(&record.retired, block, block, RETIRED);
+            push(&record.retired, block, block, N::link, RETIRED);
         }
     }
 
@@ -569,7 +569,7 @@ impl<N: Block> Chain<N> {
     fn publish(self, list: &AtomicPtr<N>) -> bool {
         match (NonNull::new(self.first), self.last) {
             (Some(first), Some(last)) => {
-                push(list, first, last, RETIRED | STAMPED);
+                push(list, first, last, N::link, RETIRED | STAMPED);
                 true
             }
             _ => false,

@@ -41,10 +41,10 @@ use std::ptr::{self, NonNull};
 
 use crate::advice::Hint;
 use crate::pause::{Step, reach};
-use crate::reclaim::SINGLE;
 use crate::reclaim::block::{self, Block};
+use crate::reclaim::{SINGLE, push, take_list};
 use crate::seed::{Seed, planted};
-use crate::sync::{AtomicPtr, AtomicU64, MODEL, Ordering, Tracked};
+use crate::sync::{AtomicPtr, AtomicU64, Ordering, Tracked};
 
 /// The largest slab.
 const LARGEST: usize = 4096;
@@ -89,11 +89,11 @@ impl Shape {
         let align = block.align().max((1 << stride.trailing_zeros()).min(LINE));
         let first = front.next_multiple_of(align);
         let sizes = (0..=LARGEST.ilog2()).rev().map(|log| 1 << log);
-        let shapes = sizes.map(|bytes: usize| {
+        let mut shapes = sizes.map(|bytes: usize| {
             let count = bytes.saturating_sub(first + SPARE) / stride;
             Self { bytes, first, stride, count }
         });
-        shapes.into_iter().find(|shape| shape.count <= MOST).filter(|shape| shape.count >= LEAST)
+        shapes.find(|shape| shape.count <= MOST).filter(|shape| shape.count >= LEAST)
     }
 
     /// A slab of a few blocks, whatever their size.
@@ -198,7 +198,7 @@ impl<N: Block> Slabs<N> {
         N: 's,
     {
         let mut lists = [&mine.list, &self.list].into_iter().chain(others.map(|share| &share.list));
-        let Some(slab) = lists.find_map(take_list) else {
+        let Some(slab) = lists.find_map(take_slabs) else {
             return (self.allocate(shape), shape.all());
         };
         reach(Step::SlabsTaken);
@@ -301,27 +301,7 @@ impl<N: Block> Slabs<N> {
 
     /// Puts slabs that the caller holds, `first ..= last`, on the list of all.
     fn push(&self, first: NonNull<Slab<N>>, last: NonNull<Slab<N>>) {
-        // SAFETY: held by the caller, hence allocated, until the exchange succeeds.
-        let next = unsafe { &last.as_ref().next };
-        // ORDERING: Relaxed. Validated by the exchange; not dereferenced here.
-        let mut head = self.list.load(Ordering::Relaxed);
-        loop {
-            // A planted bug makes a model fail here and not somewhere later.
-            assert!(!MODEL || head != last.as_ptr(), "a slab is put on a list twice");
-            // ORDERING: Relaxed. Published by the exchange.
-            next.store(head, Ordering::Relaxed);
-            // ORDERING: Release on success. Partner: the Acquire swap in `take_list`: the links. A head that
-            // left and came back is harmless: it is the head, which is all we say.
-            match self.list.compare_exchange_weak(
-                head,
-                first.as_ptr(),
-                Ordering::Release,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) => return,
-                Err(now) => head = now,
-            }
-        }
+        push(&self.list, first, last, |slab| &slab.next, 0);
     }
 
     /// Gives back what the thread, of which this is the share, has and does not use.
@@ -359,7 +339,7 @@ impl<N: Block> Slabs<N> {
         let Some(shape) = self.shape else { return };
         let (mut whole, mut others) = (Chain::new(), Chain::new());
         for list in shares.map(|share| &share.list).chain([&self.list]) {
-            let mut cursor = take_list(list);
+            let mut cursor = take_slabs(list);
             while let Some(slab) = cursor {
                 // SAFETY: taken from a list, so it is held by this thread and allocated.
                 let front = unsafe { slab.as_ref() };
@@ -441,13 +421,10 @@ impl<N> Chain<N> {
 }
 
 /// All slabs of a list, of which this is the first; they are the caller's to hold.
-fn take_list<N>(list: &AtomicPtr<Slab<N>>) -> Option<NonNull<Slab<N>>> {
+fn take_slabs<N>(list: &AtomicPtr<Slab<N>>) -> Option<NonNull<Slab<N>>> {
     // ORDERING: Relaxed. A hint, that spares the exchange where there is nothing.
-    if list.load(Ordering::Relaxed).is_null() {
-        return None;
-    }
-    // ORDERING: Acquire. Partners: the Release exchange in `push`, the Release store in `refill`.
-    NonNull::new(list.swap(ptr::null_mut(), Ordering::Acquire))
+    let is_empty = list.load(Ordering::Relaxed).is_null();
+    if is_empty { None } else { NonNull::new(take_list(list)) }
 }
 
 #[cfg(all(test, not(all(hotset_loom, feature = "loom"))))]
@@ -517,7 +494,7 @@ mod tests {
             slabs.trim(&shares[0], shares.iter());
             prop_assert_eq!(slabs.number.get(), 0);
             let lists = shares.iter().map(|share| &share.list).chain([&slabs.list]);
-            prop_assert!(lists.into_iter().all(|list| take_list(list).is_none()));
+            prop_assert!(lists.into_iter().all(|list| take_slabs(list).is_none()));
         }
     }
 }
