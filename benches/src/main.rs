@@ -55,7 +55,7 @@ enum Command {
     /// Get, and insert on a miss: throughput, hit ratio, refused inserts.
     ReadThrough(commands::read_through::Args),
     /// Every operation inserts a new key into a full cache.
-    Churn,
+    Churn(commands::churn::Args),
     /// Percentiles of the time of one read-through operation.
     Latency(commands::latency::Args),
     /// What a lease of a `ResourceCache` costs that is there, also while others load and close.
@@ -109,7 +109,7 @@ fn run(cli: &Cli) -> Result<()> {
         Command::HotKey => commands::hot_key::run(&settings, &mut report),
         Command::ZipfHit(args) => commands::zipf_hit::run(args, &settings, &mut report),
         Command::ReadThrough(args) => commands::read_through::run(args, &settings, &mut report),
-        Command::Churn => commands::churn::run(&settings, &mut report),
+        Command::Churn(args) => commands::churn::run(&args, &settings, &mut report),
         Command::Latency(args) => commands::latency::run(args, &settings, &mut report),
         Command::Lease => commands::lease::run(&settings, &mut report),
         Command::Memory(args) => commands::memory::run(args, &settings, &mut report),

@@ -1,6 +1,6 @@
 //! What does it cost to put a new key into a full cache, again and again?
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use super::{BASE, Columns, throughput_table};
 use crate::measure::{Board, Contestant, interleave};
@@ -11,15 +11,29 @@ use crate::workload::{Churn, Cursor};
 
 const THREADS: [usize; 2] = [1, 2];
 
-pub fn run(settings: &Settings, report: &mut Report) -> Result<()> {
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// Threads; given more than once, one table each [default: 1, 2]
+    #[arg(long, value_delimiter = ',')]
+    threads: Vec<usize>,
+}
+
+pub fn run(args: &Args, settings: &Settings, report: &mut Report) -> Result<()> {
+    ensure!(args.threads.iter().all(|t| (1..=1_024).contains(t)), "--threads must be 1 to 1024");
+    let threads = if args.threads.is_empty() { &THREADS } else { &*args.threads };
     for capacity in [10_000, 100_000] {
-        show(capacity, &measure(capacity, settings), report);
+        let board = measure_with(capacity, threads, settings);
+        show_for(capacity, threads, &board, report);
     }
     Ok(())
 }
 
 pub fn show(capacity: usize, board: &Board, report: &mut Report) {
-    for threads in THREADS {
+    show_for(capacity, &THREADS, board, report);
+}
+
+fn show_for(capacity: usize, threads: &[usize], board: &Board, report: &mut Report) {
+    for &threads in threads {
         let title = format!("Churn, {threads} thread(s), capacity {}", grouped(capacity as u64));
         let columns = Columns { refused_share: true, ..Columns::default() };
         report.add(throughput_table(title, board, threads, columns));
@@ -27,7 +41,11 @@ pub fn show(capacity: usize, board: &Board, report: &mut Report) {
 }
 
 pub fn measure(capacity: usize, settings: &Settings) -> Board {
-    let mut line_up = LineUp { capacity, contestants: Vec::new() };
+    measure_with(capacity, &THREADS, settings)
+}
+
+fn measure_with(capacity: usize, threads: &[usize], settings: &Settings) -> Board {
+    let mut line_up = LineUp { capacity, threads, contestants: Vec::new() };
     each_cache(&settings.only, &mut line_up);
     let title = format!("churn, {}", grouped(capacity as u64));
     interleave(&title, line_up.contestants, settings.rounds, settings.round)
@@ -45,14 +63,15 @@ pub fn checks(capacity: usize, board: &Board) -> Vec<Check> {
     checks
 }
 
-struct LineUp {
+struct LineUp<'t> {
     capacity: usize,
+    threads: &'t [usize],
     contestants: Vec<Contestant>,
 }
 
-impl CacheVisitor for LineUp {
+impl CacheVisitor for LineUp<'_> {
     fn cache<C: Cache>(&mut self) {
-        for threads in THREADS {
+        for &threads in self.threads {
             let churn = Churn::new(C::with_capacity(self.capacity), self.capacity);
             let cursors = Cursor::spread(threads, 0);
             self.contestants.push(Contestant::lasting(C::NAME, churn, cursors));
