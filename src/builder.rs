@@ -133,7 +133,7 @@ impl<K, V, S> Builder<K, V, S> {
     /// is faster, and a number that is too large costs memory only: some 30 bytes each, which are reserved,
     /// and touched as entries come. One that
     /// grows takes at most thirty-two times as much table as if it had been made for the entries that there
-    /// were when it grew; it does not shrink again.
+    /// were when it grew, and gives that back when it is empty (see [`clear`](Cache::clear)).
     ///
     /// # Examples
     ///

@@ -228,9 +228,9 @@ impl<K, V, S> Cache<K, V, S> {
     /// Removes every entry that is present throughout, and detaches the loads that run: they give
     /// their values to those who wait, and keep nothing.
     ///
-    /// Gives back the memory of all entries, at the latest in the next [`maintain`](Self::maintain), and keeps the
-    /// table, which readers may be looking at: some 28 bytes for each entry that it was built for or has grown to,
-    /// 38 where entries are weighed. Whoever has the cache alone can put a new one in its place.
+    /// Gives back the memory of all entries, and what the table has grown by; what somebody was looking at in the next
+    /// [`maintain`](Self::maintain). What it was built for stays, 28 bytes an entry, 38 where entries are weighed, and
+    /// 16 for each that it has grown to, by which it knows who has left.
     pub fn clear(&self) {
         self.store.clear();
     }

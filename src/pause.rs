@@ -5,7 +5,7 @@
 //! likes: the others must go on (DESIGN, invariant M9). In the model build it calls the hook of
 //! the model, if it has one (`loom-tests/src/race.rs` says why one should).
 
-/// The steps of an insert, an eviction, a load, a refresh, of growth, of a collection or of the taking
+/// The steps of an insert, an eviction, a load, a refresh, of growth and its end, of a collection or of the taking
 /// and freeing of memory between which a thread may be stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(
@@ -47,6 +47,12 @@ pub enum Step {
     Growing,
     /// A further segment is in place.
     Grown,
+    /// An appended segment that was empty is closed; it was not looked at again.
+    Closed,
+    /// An appended segment is off its shard's list; it is not yet on that of those to be freed.
+    TakenBack,
+    /// The rows of a table that has become smaller are counted; nobody has looked whether there are more by now.
+    Recounted,
     /// A collector has taken a list of retired blocks and not yet looked who reads them.
     Collecting,
     /// A collector knows which blocks nobody reads; their destructors have not yet run.
@@ -59,7 +65,7 @@ pub enum Step {
 
 /// All steps, for tests that go through them.
 #[cfg(hotset_pause)]
-pub const STEPS: [Step; 21] = [
+pub const STEPS: [Step; 24] = [
     Step::Claimed,
     Step::Tagged,
     Step::Announced,
@@ -77,6 +83,9 @@ pub const STEPS: [Step; 21] = [
     Step::RefreshLoaded,
     Step::Growing,
     Step::Grown,
+    Step::Closed,
+    Step::TakenBack,
+    Step::Recounted,
     Step::Collecting,
     Step::Freeing,
     Step::SlabsTaken,

@@ -27,6 +27,14 @@ pub enum Seed {
     IgnoreHazards,
     /// A collector does not look at pins.
     IgnorePins,
+    /// A segment that a table has taken back is freed without a look at those who walk.
+    IgnoreWalkers,
+    /// A segment is stamped before it is off its list.
+    StampFirst,
+    /// A segment is taken back without having been closed.
+    OpenSegment,
+    /// Who claims a slot of an appended segment does not look whether that is closed.
+    ClaimAndGo,
     /// Of two pins a collector heeds the younger one.
     YoungestPin,
     /// A slot is published with Relaxed.

@@ -71,15 +71,30 @@ fn memory_follows_the_entries() {
         let before = LIVE.load(Relaxed);
         let each = || (LIVE.load(Relaxed) - before) / entries;
         let cache = builder(entries as u64 * WEIGHT).build().unwrap();
-        for key in 0..entries as u64 {
-            assert!(matches!(cache.insert(key, key), Insert::New));
-        }
+        let empty = LIVE.load(Relaxed) - before;
+        let fill = || {
+            for key in 0..entries as u64 {
+                assert!(matches!(cache.insert(key, key), Insert::New));
+            }
+        };
+        fill();
         let full = each();
         assert!(full < ENTRY + 70, "{full} bytes for each of {entries}");
+        // The table goes back, unless it is looked at; what is remembered of those who leave stays.
+        let pin = cache.pin();
         cache.clear();
         cache.maintain();
-        assert!(each() <= full - ENTRY, "{} of {full} bytes each after clear", each());
+        let pinned = LIVE.load(Relaxed) - before;
+        drop(pin);
         cache.maintain();
+        let left = LIVE.load(Relaxed) - before;
+        assert!(left < empty + entries * 26, "{left} bytes after clear, {empty} at first");
+        assert!(pinned > left + entries * (ENTRY + 11), "{pinned} bytes under a pin, {left} after");
+        fill();
+        cache.retain(|_, _| false);
+        cache.maintain();
+        let again = LIVE.load(Relaxed) - before;
+        assert!(again <= left + (left >> 6), "{again} bytes the second time, {left} the first");
         drop(cache);
         assert!(each() == 0, "{} bytes left", each());
     }

@@ -154,7 +154,10 @@ mod stopped {
     }
 
     fn grows(step: Step) -> bool {
-        matches!(step, Step::Growing | Step::Grown)
+        matches!(
+            step,
+            Step::Growing | Step::Grown | Step::Closed | Step::TakenBack | Step::Recounted
+        )
     }
 
     struct World<S> {
@@ -254,6 +257,10 @@ mod stopped {
                     }
                     Step::SlabsSorted => self.cache.maintain(),
                     Step::Growing | Step::Grown => self.fill(0..self.keys),
+                    Step::Closed | Step::TakenBack | Step::Recounted => {
+                        self.fill(0..self.keys);
+                        self.cache.clear();
+                    }
                     _ => {}
                 }
             }
@@ -433,8 +440,7 @@ mod stopped {
         stop_at(step, true, world);
     }
 
-    /// What the others do not reach while the one who appended a segment has not said how long the
-    /// table is: measured, not demanded.
+    /// The others reach what is in a segment whose maker has got no further than appending it.
     fn unseen_rows() {
         let world = World::new(BOUND_OF_GROWTH, KEYS_OF_GROWTH, OneHome);
         *gate() = Gate::Armed(Step::Grown);
@@ -461,7 +467,7 @@ mod stopped {
         stop_nobody();
         for step in STEPS {
             if grows(step) {
-                // The victim is to append the segment, and no other thread before it.
+                // The victim is to append the segment, or take it back, and no other thread before it.
                 stop_at(step, true, World::new(BOUND_OF_GROWTH, KEYS_OF_GROWTH, OneHome));
                 stop_at(step, true, World::weighed(BOUND_OF_GROWTH, KEYS_OF_GROWTH, OneHome));
                 continue;

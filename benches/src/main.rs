@@ -109,7 +109,7 @@ fn run(cli: &Cli) -> Result<()> {
         Command::HotKey => commands::hot_key::run(&settings, &mut report),
         Command::ZipfHit(args) => commands::zipf_hit::run(args, &settings, &mut report),
         Command::ReadThrough(args) => commands::read_through::run(args, &settings, &mut report),
-        Command::Churn(args) => commands::churn::run(&args, &settings, &mut report),
+        Command::Churn(args) => commands::churn::run(args, &settings, &mut report),
         Command::Latency(args) => commands::latency::run(args, &settings, &mut report),
         Command::Lease => commands::lease::run(&settings, &mut report),
         Command::Memory(args) => commands::memory::run(args, &settings, &mut report),

@@ -19,6 +19,10 @@
 //!     +---------------------------------------------------------- free list / slab
 //! ```
 //!
+//! What is not a block and is looked at without a hazard, segments of a table, waits for pins alone: those above, or
+//! ones that keep nothing else (`Walker`). It is stamped and kept by whoever has it ([`Owner::stamp`],
+//! [`Owner::unseen`]).
+//!
 //! The argument, with its partners: a reader makes its protection visible and *then* reads the
 //! slot (`publish_hazard` or the fence of `pin`); a collector's blocks were unlinked and *then* it
 //! fences and reads the protections. One of the two must see the other. A reader that sees the
@@ -49,7 +53,7 @@ use slab::Slabs;
 
 pub(crate) use block::{Block, Kind};
 pub(crate) use owner::Owner;
-pub(crate) use protect::{Hazard, Pin, Protect};
+pub(crate) use protect::{Hazard, Pin, Protect, Shelter, Walk, Walker};
 #[cfg(all(hotset_loom, feature = "loom"))]
 pub(crate) use slab::{Share as ShareOfSlabs, Slabs};
 
@@ -179,7 +183,8 @@ impl<N: Block, L: Default> Domain<N, L> {
             if era.is_multiple_of(LOOK) && era != 0 {
                 let oldest = protect::oldest_pin(&self.records);
                 if oldest != 0 && era.wrapping_sub(oldest as u32) >= AGES {
-                    return era;
+                    // ORDERING: AcqRel, as below: whoever begins the next era hands on this unlinking, too.
+                    return self.era.fetch_add(0, Ordering::AcqRel);
                 }
             }
             // ORDERING: AcqRel. Partner: the Acquire load in `publish_pin`. Release: a pin that reads
@@ -225,7 +230,7 @@ impl<N: Block, L: Default> Domain<N, L> {
 }
 
 /// Pushes the chain `first ..= last`, which is the caller's, on `list`; `link` is where an item says what follows.
-fn push<T>(
+pub(crate) fn push<T>(
     list: &AtomicPtr<T>,
     first: NonNull<T>,
     last: NonNull<T>,
@@ -254,7 +259,7 @@ fn push<T>(
 }
 
 /// Takes all of `list`.
-fn take_list<T>(list: &AtomicPtr<T>) -> *mut T {
+pub(crate) fn take_list<T>(list: &AtomicPtr<T>) -> *mut T {
     // ORDERING: Acquire. Partner: the Release exchange in `push` (and the store in `slab`'s `refill`).
     list.swap(ptr::null_mut(), Ordering::Acquire)
 }

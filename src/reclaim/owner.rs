@@ -5,7 +5,7 @@ use std::ptr::{self, NonNull};
 
 use crate::pause::{Step, reach};
 use crate::reclaim::block;
-use crate::reclaim::protect::{Cover, Hazard, Pin, Protections, older};
+use crate::reclaim::protect::{Cover, Pin, Protections, Reach, older};
 use crate::reclaim::record::Record;
 use crate::reclaim::{
     AGES, BATCH, Block, CREDIT, Domain, FREE_BLOCKS, Kind, PATIENCE, PINNED, RETIRED, STAMPED,
@@ -46,30 +46,26 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
         self.record.hazard.load(Ordering::Relaxed).is_null()
     }
 
-    /// The thread's hazard. Only where [`is_quiet`](Self::is_quiet) holds.
-    #[inline(always)]
-    pub(crate) fn hazard(self) -> Hazard<'d, N, L> {
-        debug_assert!(self.is_quiet());
-        Hazard { record: self.record, _not_send: PhantomData }
-    }
-
     /// Pins the domain for this thread. Nests: inner pins cost no fence.
     pub(crate) fn pin(self) -> Pin<'d, N, L> {
-        self.pin_as(false)
+        self.pin_as(Reach::Entries)
     }
 
     /// Pins the domain for an operation inside user code that runs under the thread's hazard.
     pub(crate) fn pin_nested(self) -> Pin<'d, N, L> {
-        self.pin_as(true)
+        self.pin_as(Reach::Blocks)
     }
 
-    fn pin_as(self, nested: bool) -> Pin<'d, N, L> {
-        let pin = Pin { owner: self, nested };
-        let pins = pin.count().get();
-        pin.count().set(pins + 1);
+    pub(super) fn pin_as(self, reach: Reach) -> Pin<'d, N, L> {
+        let pins = self.record.pins(reach);
+        self.record.set_pins(reach, pins + 1);
+        let pin = Pin { owner: self, reach };
         if pins == 0 {
-            thread_id::pinned();
-            self.publish_pin(pin.word());
+            // A walk ends before its operation does, hence before the thread.
+            if reach != Reach::Segments {
+                thread_id::pinned();
+            }
+            self.publish_pin(self.record.pin_word(reach));
         }
         pin
     }

@@ -1,6 +1,6 @@
 //! What do readers hold? Hazards, pins, and a collector's view of both.
 
-use std::cell::Cell;
+use std::cell::OnceCell;
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 
@@ -8,7 +8,7 @@ use crate::reclaim::Block;
 use crate::reclaim::owner::Owner;
 use crate::reclaim::record::{Record, Records};
 use crate::seed::{Seed, planted};
-use crate::sync::{AtomicU64, Ordering, publish_hazard};
+use crate::sync::{Ordering, fence, publish_hazard};
 use crate::thread_id;
 
 /// How a read is protected: by the thread's hazard or by a pin.
@@ -17,12 +17,76 @@ pub(crate) trait Protect<N> {
     const STABLE: bool;
     /// Protects `block`, which must then be seen in its slot again unless `STABLE`.
     fn protect(&self, block: *mut N);
+    /// Whether the thread walks already, as long as this lasts.
+    fn walks(&self) -> Option<Walk<'_>>;
+}
+
+/// The sign that the thread walks for at least `'w`, so that what is freed by [eras](Owner::unseen), segments of a
+/// table, stays if it was not unlinked before. Of blocks it says nothing.
+#[derive(Clone, Copy)]
+pub(crate) struct Walk<'w> {
+    _lasts: PhantomData<&'w ()>,
+    _not_send: PhantomData<*mut ()>,
+}
+
+impl Walk<'_> {
+    /// # Safety
+    /// The running thread has a pin in the domain in question, of whatever reach, and keeps it for the lifetime.
+    #[inline(always)]
+    pub(crate) unsafe fn new() -> Self {
+        Self { _lasts: PhantomData, _not_send: PhantomData }
+    }
+}
+
+/// Who can walk, for as long as it lasts itself.
+pub(crate) trait Shelter {
+    /// Whether nothing is left to do for it.
+    const UP: bool;
+    /// From here on the thread walks.
+    fn walk(&self) -> Walk<'_>;
+}
+
+impl Shelter for Walk<'_> {
+    const UP: bool = true;
+
+    #[inline(always)]
+    fn walk(&self) -> Walk<'_> {
+        *self
+    }
+}
+
+impl<N: Block, L: Default> Shelter for Pin<'_, N, L> {
+    const UP: bool = true;
+
+    #[inline(always)]
+    fn walk(&self) -> Walk<'_> {
+        // SAFETY: this is a pin.
+        unsafe { Walk::new() }
+    }
+}
+
+/// Walks from when it is needed first.
+///
+/// A thread that is stopped on a walk keeps segments from being freed, and no block: what waits for readers, of
+/// which there may be little, is not for those who walk.
+pub(crate) struct Walker<'d, N: Block, L: Default> {
+    owner: Owner<'d, N, L>,
+    pin: OnceCell<Pin<'d, N, L>>,
+}
+
+impl<N: Block, L: Default> Shelter for Walker<'_, N, L> {
+    const UP: bool = false;
+
+    #[inline]
+    fn walk(&self) -> Walk<'_> {
+        self.pin.get_or_init(|| self.owner.pin_segments()).walk()
+    }
 }
 
 /// The thread's hazard: protects the block named last. Free again when dropped.
 pub(crate) struct Hazard<'d, N: Block, L: Default> {
-    pub(super) record: &'d Record<N, L>,
-    pub(super) _not_send: PhantomData<*mut ()>,
+    record: &'d Record<N, L>,
+    _not_send: PhantomData<*mut ()>,
 }
 
 impl<N: Block, L: Default> Protect<N> for Hazard<'_, N, L> {
@@ -31,6 +95,57 @@ impl<N: Block, L: Default> Protect<N> for Hazard<'_, N, L> {
     #[inline(always)]
     fn protect(&self, block: *mut N) {
         publish_hazard(&self.record.hazard, block);
+    }
+
+    #[inline(always)]
+    fn walks(&self) -> Option<Walk<'_>> {
+        None
+    }
+}
+
+impl<'d, N: Block, L: Default> Owner<'d, N, L> {
+    /// The thread's hazard. Only where [`is_quiet`](Self::is_quiet) holds.
+    #[inline(always)]
+    pub(crate) fn hazard(self) -> Hazard<'d, N, L> {
+        debug_assert!(self.is_quiet());
+        Hazard { record: self.record, _not_send: PhantomData }
+    }
+
+    /// A walk that begins now.
+    #[inline]
+    pub(crate) fn pin_segments(self) -> Pin<'d, N, L> {
+        self.pin_as(Reach::Segments)
+    }
+
+    /// For an operation that may have to walk.
+    #[inline(always)]
+    pub(crate) fn walker(self) -> Walker<'d, N, L> {
+        Walker { owner: self, pin: OnceCell::new() }
+    }
+
+    /// For an operation inside user code that runs under the thread's hazard: protects blocks, too.
+    pub(crate) fn walker_nested(self) -> Walker<'d, N, L> {
+        Walker { owner: self, pin: OnceCell::from(self.pin_nested()) }
+    }
+
+    /// The mark of what was unlinked before this call, for [`unseen`](Self::unseen).
+    pub(crate) fn stamp(self) -> u32 {
+        self.domain.next_era()
+    }
+
+    /// Tells of each stamp whether nobody who walks can still see what was unlinked before it was made. To be
+    /// called when those things are at hand, hence unlinked.
+    pub(crate) fn unseen(self) -> impl Fn(u32) -> bool {
+        // ORDERING: SeqCst fence. Partner: that of `publish_pin`, as in `protections`.
+        fence(Ordering::SeqCst);
+        let oldest = self.domain.records.iter().fold(0, |oldest, record| {
+            // ORDERING: Acquire. Partner: the Release store in `Pin::drop`: the walk's last look happens
+            // before what it saw is freed.
+            let pins =
+                [&record.pin, &record.nested, &record.walk].map(|pin| pin.load(Ordering::Acquire));
+            pins.into_iter().fold(oldest, older)
+        });
+        move |stamp| planted(Seed::IgnoreWalkers) || !sees(oldest, stamp)
     }
 }
 
@@ -50,7 +165,18 @@ impl<N: Block, L: Default> Drop for Hazard<'_, N, L> {
 /// reads a flight under that. So loads leave nothing behind however long a user's pin lasts.
 pub(crate) struct Pin<'d, N: Block, L: Default> {
     pub(super) owner: Owner<'d, N, L>,
-    pub(super) nested: bool,
+    pub(super) reach: Reach,
+}
+
+/// What a pin protects, beside segments, which all protect.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// A user's: blocks that have been entries.
+    Entries,
+    /// A nested one: blocks.
+    Blocks,
+    /// Nothing else.
+    Segments,
 }
 
 impl<'d, N: Block, L: Default> Pin<'d, N, L> {
@@ -62,21 +188,10 @@ impl<'d, N: Block, L: Default> Pin<'d, N, L> {
     /// Renews the pin, so that what was retired before may be freed. No effect while the thread
     /// has another pin in this domain.
     pub(crate) fn refresh(&mut self) {
-        if self.count().get() == 1 {
-            self.owner.publish_pin(self.word());
+        let record = self.owner.record;
+        if record.pins(self.reach) == 1 {
+            self.owner.publish_pin(record.pin_word(self.reach));
         }
-    }
-
-    /// How many pins of this kind the thread has.
-    pub(super) fn count(&self) -> &'d Cell<u64> {
-        let record = self.owner.record;
-        if self.nested { &record.nested_pins } else { &record.pins }
-    }
-
-    /// Where pins of this kind are published.
-    pub(super) fn word(&self) -> &'d AtomicU64 {
-        let record = self.owner.record;
-        if self.nested { &record.nested } else { &record.pin }
     }
 }
 
@@ -85,26 +200,35 @@ impl<N: Block, L: Default> Protect<N> for Pin<'_, N, L> {
 
     #[inline(always)]
     fn protect(&self, _: *mut N) {}
+
+    #[inline(always)]
+    fn walks(&self) -> Option<Walk<'_>> {
+        Some(self.walk())
+    }
 }
 
 impl<N: Block, L: Default> Drop for Pin<'_, N, L> {
     fn drop(&mut self) {
-        let pins = self.count().get() - 1;
-        self.count().set(pins);
+        let (record, reach) = (self.owner.record, self.reach);
+        let pins = record.pins(reach) - 1;
+        record.set_pins(reach, pins);
         if pins == 0 {
             // ORDERING: Release. Partner: the Acquire load in `Protections::read`.
-            self.word().store(0, Ordering::Release);
-            thread_id::unpinned();
+            record.pin_word(reach).store(0, Ordering::Release);
+            if reach != Reach::Segments {
+                thread_id::unpinned();
+            }
         }
     }
 }
 
-/// The oldest era that is pinned, by users or nested operations, as published; 0 if none is.
+/// The oldest era that is pinned, by users, nested operations or walks, as published; 0 if none is.
 pub(super) fn oldest_pin<N: Block, L: Default>(records: &Records<N, L>) -> u64 {
     records.iter().fold(0, |oldest, record| {
-        // ORDERING: Relaxed, both. A pin that is missed here began just now.
-        let pins = [&record.pin, &record.nested].map(|pin| pin.load(Ordering::Relaxed));
-        older(older(oldest, pins[0]), pins[1])
+        // ORDERING: Relaxed, all. A pin that is missed here began just now.
+        let pins =
+            [&record.pin, &record.nested, &record.walk].map(|pin| pin.load(Ordering::Relaxed));
+        pins.into_iter().fold(oldest, older)
     })
 }
 

@@ -9,6 +9,7 @@ use std::ptr;
 
 use crate::counter::OwnedWord;
 use crate::reclaim::fresh::Fresh;
+use crate::reclaim::protect::Reach;
 use crate::reclaim::slab::Share;
 use crate::sync::{AtomicPtr, AtomicU64, MODEL, Ordering};
 use crate::thread_id::{self, Ticket};
@@ -23,6 +24,7 @@ const CHUNKS: usize = if MODEL { 4 } else { thread_id::CHUNKS };
 /// | `hazard` | owner | collectors | null, or the one block that the owner's short read uses |
 /// | `pin` | owner | collectors | 0, or `PINNED \| era`: the era in which the owner's pin began |
 /// | `nested` | owner | collectors | the same, for an operation inside another one's user code |
+/// | `walk` | owner | who frees segments | the same, for a look at what may be unlinked and freed but blocks |
 /// | `fresh` | owner fills, anybody empties | both | unlinked blocks, see `fresh` |
 /// | `retired` | owner pushes, anybody takes all | both | those that a reader kept, or had no place in `fresh` |
 /// | `slabs` | owner fills, anybody empties | both | see `slab` |
@@ -32,11 +34,15 @@ pub(crate) struct Record<N, L> {
     pub(super) hazard: AtomicPtr<N>,
     pub(super) pin: AtomicU64,
     pub(super) nested: AtomicU64,
-    /// How many pins of the owner are alive, of users and of nested operations.
-    pub(super) pins: Cell<u64>,
-    pub(super) nested_pins: Cell<u64>,
+    /// How many pins of the owner are alive: of users, who may forget as many as they like, of nested operations
+    /// and of walks.
+    pins: Cell<u64>,
+    nested_pins: Cell<u32>,
+    walks: Cell<u32>,
     /// Set while the owner collects, so that a destructor that uses the cache does not recurse.
     pub(super) collecting: Cell<bool>,
+    /// Whether credit was scarce when it was taken, and must go back at the end of the operation.
+    pub(super) tight: Cell<bool>,
     pub(crate) local: L,
 
     pub(super) fresh: Fresh<N>,
@@ -45,12 +51,11 @@ pub(crate) struct Record<N, L> {
     pub(super) retired_len: Cell<usize>,
     /// Units of debt that the owner has reserved and not used. Read by all, for statistics.
     pub(super) credit: OwnedWord,
-    /// Whether credit was scarce when it was taken, and must go back at the end of the operation.
-    pub(super) tight: Cell<bool>,
     /// Blocks free for reuse.
     pub(super) free: Cell<*mut N>,
     pub(super) free_len: Cell<usize>,
     pub(super) slabs: Share<N>,
+    pub(super) walk: AtomicU64,
 }
 
 // SAFETY: the cells and `local` are touched only through `Owner`, which is `!Send` and made for
@@ -68,16 +73,45 @@ impl<N, L: Default> Record<N, L> {
             nested: AtomicU64::new(0),
             pins: Cell::new(0),
             nested_pins: Cell::new(0),
+            walks: Cell::new(0),
             collecting: Cell::new(false),
+            tight: Cell::new(false),
             local: L::default(),
             fresh: Fresh::new(),
             retired: AtomicPtr::new(ptr::null_mut()),
             retired_len: Cell::new(0),
             credit: OwnedWord::default(),
-            tight: Cell::new(false),
             free: Cell::new(ptr::null_mut()),
             free_len: Cell::new(0),
             slabs: Share::default(),
+            walk: AtomicU64::new(0),
+        }
+    }
+
+    /// How many pins of this reach the owner has.
+    pub(super) fn pins(&self, reach: Reach) -> u64 {
+        match reach {
+            Reach::Entries => self.pins.get(),
+            Reach::Blocks => u64::from(self.nested_pins.get()),
+            Reach::Segments => u64::from(self.walks.get()),
+        }
+    }
+
+    pub(super) fn set_pins(&self, reach: Reach, pins: u64) {
+        match reach {
+            Reach::Entries => self.pins.set(pins),
+            // As many as operations are nested in each other, on one stack.
+            Reach::Blocks => self.nested_pins.set(pins as u32),
+            Reach::Segments => self.walks.set(pins as u32),
+        }
+    }
+
+    /// Where pins of this reach are published.
+    pub(super) fn pin_word(&self, reach: Reach) -> &AtomicU64 {
+        match reach {
+            Reach::Entries => &self.pin,
+            Reach::Blocks => &self.nested,
+            Reach::Segments => &self.walk,
         }
     }
 }

@@ -13,7 +13,7 @@ use std::ptr::NonNull;
 use crate::config::{Cause, Compute};
 use crate::hash::Hashed;
 use crate::load::part;
-use crate::node::{Node, NodeOwner, Private, release};
+use crate::node::{Node, NodeOwner, NodeWalker, Private, release};
 use crate::removed::Removed;
 use crate::slot::Word;
 use crate::store::{Leaving, Shield, Store, Written};
@@ -148,12 +148,17 @@ impl<K: Eq, V> Store<K, V> {
         };
         match acquired {
             _ if !as_before => Put::Changed(fresh),
-            Acquired::Occupied(found) => {
-                self.put_over(leaving, hash, &found, fresh, admitted.then_some(weight))
-            }
+            Acquired::Occupied(found) => self.put_over(
+                leaving,
+                hash,
+                &found,
+                fresh,
+                admitted.then_some(weight),
+                &shield.walker,
+            ),
             Acquired::Crowded => Put::Refused(fresh, None),
             Acquired::Claimed(claim) => {
-                let Some(room) = self.reserve(leaving, hash, weight) else {
+                let Some(room) = self.reserve(leaving, hash, weight, &shield.walker) else {
                     return Put::Refused(fresh, None);
                 };
                 let Some(place) = claim.finalise(Word::ready(fresh.as_ptr())) else {
@@ -174,18 +179,19 @@ impl<K: Eq, V> Store<K, V> {
         found: &Found<'_, K, V>,
         fresh: Private<'d, K, V>,
         weight: Option<u64>,
+        walker: &NodeWalker<'_, K, V>,
     ) -> Put<'d, K, V> {
         let owner = leaving.owner;
         let taken = self.taken(owner, found, Cause::Replaced);
         if let (Some(weight), true) = (weight, taken.ready) {
-            if let Some(change) = self.reserve_change(leaving, found, weight) {
+            if let Some(change) = self.reserve_change(leaving, found, weight, walker) {
                 return match self.write_over(found, fresh, change) {
                     Ok(()) => Put::In(Some(taken)),
                     Err(fresh) => Put::Changed(fresh),
                 };
             }
         } else if let Some(weight) = weight
-            && let Some(room) = self.reserve(leaving, hash, weight)
+            && let Some(room) = self.reserve(leaving, hash, weight, walker)
         {
             if !found.place.exchange(found.word, Word::ready(fresh.as_ptr())) {
                 return Put::Changed(fresh); // the room goes back

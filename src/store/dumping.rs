@@ -19,7 +19,7 @@ impl<K, V> Store<K, V> {
         V: Clone,
     {
         let owner = self.domain.owner();
-        let order = self.table.coldest_first(&owner.local().position);
+        let order = self.table.coldest_first(&owner.local().position, &owner.walker());
         let entries = order.into_iter().filter_map(|(cursor, slot)| {
             let dumped = self.visit(&Shield::new(owner), cursor, slot, |found, key, value| {
                 let time = match self.expiry.as_deref() {

@@ -100,23 +100,23 @@ impl<K, V> Store<K, V> {
         }
         let owner = self.domain.owner();
         let mut swept = 0;
-        for cursor in self.table.cursors() {
+        for cursor in self.cursors(owner) {
             for slot in 0..SLOTS {
                 let shield = Shield::new(owner);
                 let doomed = self.visit(&shield, cursor, slot, |found, _, _| {
                     // SAFETY: `visit` protects what it found.
-                    (unsafe { self.is_over(owner, found.node) } && found.place.unlink(found.word))
+                    (unsafe { self.is_over(owner, found.node) } && self.empty(found))
                         .then_some(found.node)
                 });
                 drop(shield);
                 if let Some(node) = doomed.flatten() {
-                    self.left_slot(owner, cursor, node, Cause::Expired);
+                    self.left_slot(owner, node, Cause::Expired);
                     swept += 1;
                 }
             }
             owner.finish();
         }
-        owner.finish_many();
+        self.finish_many(owner);
         events::swept(swept);
         swept
     }
@@ -139,19 +139,23 @@ impl<K, V> Store<K, V> {
         owner: NodeOwner<'_, K, V>,
     ) -> Option<NonNull<Node<K, V>>> {
         // The caller's hazard may be taken, and one pin serves for all slots.
-        let shield = Shield::Pin(owner.pin_nested());
+        let shield = Shield::nested(owner);
         let mut at = first;
         for _ in 0..REAPED {
-            let Some(cursor) = self.table.cursors_from(at / SLOTS).next() else {
-                expiry.reaper.turned(expiry.time.recent());
-                return None;
-            };
+            let mut cursor = at / SLOTS;
+            while self.table.slot_at(cursor, 0, &shield).is_none() {
+                if !self.table.reaches(cursor, &shield) {
+                    expiry.reaper.turned(expiry.time.recent());
+                    return None;
+                }
+                cursor += 1;
+            }
             let from = if cursor == at / SLOTS { at % SLOTS } else { 0 };
             for slot in from..SLOTS {
                 let doomed = self.visit(&shield, cursor, slot, |found, _, _| {
                     // SAFETY: `visit` protects what it found.
                     let stamp = unsafe { stamp_of(owner, found.node) };
-                    if expiry.is_over(stamp) && found.place.unlink(found.word) {
+                    if expiry.is_over(stamp) && self.empty(found) {
                         return Some(found.node);
                     }
                     expiry.reaper.see(expiry.lifetimes.end(stamp));
@@ -159,8 +163,6 @@ impl<K, V> Store<K, V> {
                 });
                 if let Some(node) = doomed.flatten() {
                     expiry.reaper.pause(cursor * SLOTS + slot + 1);
-                    // SAFETY: the exchange that emptied the slot gave us its share of the node.
-                    self.table.vacated_at(cursor, unsafe { node.as_ref() }.place());
                     return Some(node);
                 }
             }

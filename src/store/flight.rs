@@ -23,6 +23,10 @@
 //!
 //! Nothing here belongs to a thread: a future that leads or waits may be polled and dropped by any.
 
+mod running;
+
+pub(crate) use running::{Loading, LoadingOne};
+
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
@@ -32,14 +36,14 @@ use crate::error::LoadError;
 use crate::events;
 use crate::hash::Hashed;
 use crate::load::{LastRoom, Running, Seated, Turn, bury, part, unpark_this};
-use crate::node::{Failure, Join, Node, Outcome, Private, release};
+use crate::node::{Failure, Join, Node, NodeWalker, Outcome, Private, release};
 use crate::pause::{Step, reach};
 use crate::seed::{Seed, planted};
 use crate::slot::Word;
 use crate::store::{Arrival, Shield, Store};
 use crate::sync::park;
-use crate::table::Place;
 use crate::table::claim::Acquired;
+use crate::table::{Lasting, Place};
 
 /// What a loader returns for a key that it was to load with others and did not.
 pub(crate) struct Missing;
@@ -72,7 +76,7 @@ impl<K, V> Store<K, V> {
         let owner = self.domain.owner();
         loop {
             let shield = Shield::new(owner);
-            match self.acquire(owner, hash, &key, &shield) {
+            let (lead, over) = match self.acquire(owner, hash, &key, &shield) {
                 Acquired::Occupied(found)
                     // SAFETY: found, and protected by `shield`.
                     if found.word.is_ready() && unsafe { self.is_over(owner, found.node) } =>
@@ -83,11 +87,7 @@ impl<K, V> Store<K, V> {
                         key = pending.into_key();
                         continue;
                     }
-                    let node = pending.published();
-                    drop(shield);
-                    let lead = Lead(Flight { store: self, hash, place: found.place, node });
-                    lead.renewed(found.node);
-                    return Asked::Leads(lead);
+                    (self.lead(hash, found.place, pending), Some(found.node))
                 }
                 Acquired::Occupied(found) if found.word.is_ready() => {
                     found.place.touch();
@@ -100,7 +100,8 @@ impl<K, V> Store<K, V> {
                     if join == Join::Gone {
                         continue;
                     }
-                    let flight = Flight { store: self, hash, place: found.place, node: found.node };
+                    let place = self.table.lasting(found.place);
+                    let flight = Flight { store: self, hash, place, node: found.node };
                     let counted = join == Join::During;
                     return Asked::Joined(key, Joined { flight, counted, seated: None });
                 }
@@ -110,14 +111,28 @@ impl<K, V> Store<K, V> {
                         key = pending.into_key();
                         continue;
                     };
-                    let node = pending.published();
-                    drop(shield);
-                    reach(Step::Registered);
-                    return Asked::Leads(Lead(Flight { store: self, hash, place, node }));
+                    (self.lead(hash, place, pending), None)
                 }
                 Acquired::Crowded => return Asked::Crowded(key),
+            };
+            drop(shield);
+            match over {
+                Some(old) => lead.renewed(old),
+                None => reach(Step::Registered),
             }
+            return Asked::Leads(lead);
         }
+    }
+
+    /// The lead of a flight that was put into the slot at `place`.
+    fn lead(
+        &self,
+        hash: Hashed,
+        place: Place<'_, K, V>,
+        pending: Private<'_, K, V>,
+    ) -> Lead<'_, K, V> {
+        let place = self.table.lasting(place);
+        Lead(Flight { store: self, hash, place, node: pending.published() })
     }
 
     /// Counts a load that nobody shared and whose value is not kept.
@@ -149,7 +164,7 @@ impl<K, V> Store<K, V> {
 struct Flight<'s, K, V> {
     store: &'s Store<K, V>,
     hash: Hashed,
-    place: Place<'s, K, V>,
+    place: Lasting,
     node: NonNull<Node<K, V>>,
 }
 
@@ -173,16 +188,32 @@ impl<K, V> Flight<'_, K, V> {
         unsafe { self.node.as_ref() }
     }
 
+    /// What its slot says while it is attached.
+    fn word(&self) -> Word<Node<K, V>> {
+        Word::loading(self.node.as_ptr())
+    }
+
+    /// Its slot, while it is attached.
+    fn slot<'w>(&'w self, walker: &'w NodeWalker<'_, K, V>) -> Option<Place<'w, K, V>> {
+        let place = self.store.table.place_of(self.hash, self.place, self.word(), walker)?;
+        place.holds(self.word()).then_some(place)
+    }
+
     fn is_attached(&self) -> bool {
-        self.place.holds(Word::loading(self.node.as_ptr()))
+        self.slot(&self.store.domain.owner().walker()).is_some()
     }
 
     /// Takes the flight out of its slot, if it is still there.
     fn detach(&self) {
-        if self.place.unlink(Word::loading(self.node.as_ptr())) {
-            self.store.table.vacated(self.hash, self.place);
+        let owner = self.store.domain.owner();
+        let walker = owner.walker();
+        if let Some(place) = self.slot(&walker)
+            && place.unlink(self.word())
+        {
+            self.store.table.vacated(self.hash, place);
+            drop(walker);
             // SAFETY: unlinking gave us the slot's share, given up here.
-            unsafe { part(self.store.domain.owner(), self.node) };
+            unsafe { part(owner, self.node) };
         }
     }
 
@@ -464,37 +495,42 @@ impl<K, V> Concluded<'_, K, V> {
     pub(super) fn keep(self) {
         let Self { share, weight } = self;
         let flight = share.0;
-        let (store, node, place, hash) = (flight.store, flight.node(), flight.place, flight.hash);
+        let (store, node, hash) = (flight.store, flight.node(), flight.hash);
         let owner = store.domain.owner();
         let mut leaving = store.leaving(owner);
-        let loading = Word::loading(flight.node.as_ptr());
-        let admitted = if !place.holds(loading) {
-            false // detached while it ran: nobody is evicted for it
-        } else if let Some(room) = store
-            // SAFETY: kept by our share, as above.
-            .admits(owner, unsafe { owner.tail(flight.node) }, weight)
-            .then(|| store.reserve(&mut leaving, hash, weight))
-            .flatten()
-        {
+        // Before the walk, since it may collect. If it was detached while it ran, nobody is evicted for it.
+        // SAFETY: kept by our share, as above.
+        let tail = unsafe { owner.tail(flight.node) };
+        let admits = flight.is_attached() && store.admits(owner, tail, weight);
+        let walker = owner.walker();
+        let place = flight.slot(&walker);
+        let room = place
+            .filter(|_| admits)
+            .and_then(|_| store.reserve(&mut leaving, hash, weight, &walker));
+        let refused = place.is_some() && room.is_none();
+        let admitted = if let (Some(place), Some(room)) = (place, room) {
             node.enter();
-            if place.exchange(loading, Word::ready(flight.node.as_ptr())) {
+            let entered = place.exchange(flight.word(), Word::ready(flight.node.as_ptr()));
+            if entered {
                 store.move_in(owner, (hash, place), room, weight);
                 if !planted(Seed::SlotStaysSignedOn) {
                     // SAFETY: the slot's share was there all the time, hence is counted. It is the
                     // entry's from now on; our own share keeps the node.
                     unsafe { node.sign_off(share.1) };
                 }
-                true
             } else {
-                node.not_entered();
-                false // detached just now; the room goes back
+                node.not_entered(); // detached just now; the room goes back
             }
+            entered
         } else {
+            false
+        };
+        drop(walker);
+        if refused {
             owner.local().not_admitted.bump();
             events::not_admitted();
             flight.detach();
-            false
-        };
+        }
         if admitted {
             owner.local().inserts.bump();
         } else {
@@ -523,60 +559,6 @@ impl<K, V> Drop for Parting<'_, K, V> {
         unsafe {
             self.0.node().sign_off(self.1);
             release(self.0.store.domain.owner(), self.0.node);
-        }
-    }
-}
-
-/// Ends the flights of a loader that panics, as it unwinds.
-pub(crate) struct Loading<'s, K, V>(Vec<Lead<'s, K, V>>);
-
-impl<'s, K, V> Loading<'s, K, V> {
-    /// Runs `load` as the loader of all these flights; it is given their keys, and those in `more`.
-    /// Gives back the leads, still to be finished.
-    pub(crate) fn run<R>(
-        leads: Vec<Lead<'s, K, V>>,
-        more: &[K],
-        load: impl FnOnce(&[&K]) -> R,
-    ) -> (Vec<Lead<'s, K, V>>, R) {
-        let mut this = Self(leads);
-        // Dropped before `this`, which frees the flights.
-        let _running = Running::enter_all(this.0.iter().map(Lead::node));
-        let keys: Vec<&K> = this.0.iter().map(Lead::key).chain(more).collect();
-        let loaded = load(&keys);
-        (std::mem::take(&mut this.0), loaded)
-    }
-}
-
-impl<K, V> Drop for Loading<'_, K, V> {
-    fn drop(&mut self) {
-        let Some(store) = self.0.first().map(Lead::store) else { return };
-        let _leaving = store.leaving(store.domain.owner());
-        // All are over before anybody's code runs, which may ask for any of them.
-        let ended: Vec<_> = self.0.drain(..).map(Lead::conclude_panicked).collect();
-        drop(ended);
-    }
-}
-
-/// The same for one flight, without a list.
-pub(crate) struct LoadingOne<'s, K, V>(Option<Lead<'s, K, V>>);
-
-impl<'s, K, V> LoadingOne<'s, K, V> {
-    /// Runs `load` as the loader of the flight. Gives back the lead, still to be finished.
-    pub(crate) fn run<R>(lead: Lead<'s, K, V>, load: impl FnOnce(&K) -> R) -> (Lead<'s, K, V>, R) {
-        let flight = lead.node();
-        let mut this = Self(Some(lead));
-        let _running = Running::enter(flight); // dropped before `this`, which frees the flight
-        let Some(lead) = &this.0 else { unreachable!("just put there") };
-        let loaded = load(lead.key());
-        let Some(lead) = this.0.take() else { unreachable!("taken only here and in `drop`") };
-        (lead, loaded)
-    }
-}
-
-impl<K, V> Drop for LoadingOne<'_, K, V> {
-    fn drop(&mut self) {
-        if let Some(lead) = self.0.take() {
-            lead.panicked();
         }
     }
 }

@@ -31,9 +31,9 @@ use crate::events;
 use crate::expiry::{Expiry, Times};
 use crate::hash::Hashed;
 use crate::load::part;
-use crate::node::{Node, NodeDomain, NodeOwner, Private, release};
+use crate::node::{Node, NodeDomain, NodeOwner, NodeWalker, Private, release};
 use crate::pause::{Step, reach};
-use crate::reclaim::{Hazard, Kind, Pin, Protect};
+use crate::reclaim::{Hazard, Kind, Protect, Shelter, Walk};
 use crate::refresh::Refresh;
 use crate::removed::Removed;
 use crate::seed::{Seed, planted};
@@ -97,16 +97,26 @@ pub(crate) struct Arrival {
     times: Times,
 }
 
-/// Protection for an operation that may run inside user code that is itself under protection.
-enum Shield<'d, K, V> {
-    Hazard(Hazard<'d, Node<K, V>, Local>),
-    Pin(Pin<'d, Node<K, V>, Local>),
+/// Protection for an operation that may run inside user code that is itself under protection, and may have to walk.
+struct Shield<'d, K, V> {
+    /// Without it, `walker` is a nested pin.
+    hazard: Option<Hazard<'d, Node<K, V>, Local>>,
+    walker: NodeWalker<'d, K, V>,
 }
 
 impl<'d, K, V> Shield<'d, K, V> {
     #[inline]
     fn new(owner: NodeOwner<'d, K, V>) -> Self {
-        if owner.is_quiet() { Self::Hazard(owner.hazard()) } else { Self::Pin(owner.pin_nested()) }
+        if owner.is_quiet() {
+            Self { hazard: Some(owner.hazard()), walker: owner.walker() }
+        } else {
+            Self::nested(owner)
+        }
+    }
+
+    /// One that does not need the hazard, and under which many nodes may be looked at.
+    fn nested(owner: NodeOwner<'d, K, V>) -> Self {
+        Self { hazard: None, walker: owner.walker_nested() }
     }
 }
 
@@ -115,10 +125,23 @@ impl<K, V> Protect<Node<K, V>> for Shield<'_, K, V> {
 
     #[inline]
     fn protect(&self, node: *mut Node<K, V>) {
-        match self {
-            Self::Hazard(hazard) => hazard.protect(node),
-            Self::Pin(pin) => pin.protect(node),
+        if let Some(hazard) = &self.hazard {
+            hazard.protect(node);
         }
+    }
+
+    #[inline]
+    fn walks(&self) -> Option<Walk<'_>> {
+        Some(self.walk())
+    }
+}
+
+impl<K, V> Shelter for Shield<'_, K, V> {
+    const UP: bool = false;
+
+    #[inline]
+    fn walk(&self) -> Walk<'_> {
+        self.walker.walk()
     }
 }
 
@@ -255,49 +278,55 @@ impl<K, V> Store<K, V> {
             // (`Eq`) runs.
             leaving.settle();
             let shield = Shield::new(owner);
-            match self.acquire(owner, hash, fresh.key(), &shield) {
+            let (node, cause) = match self.acquire(owner, hash, fresh.key(), &shield) {
                 Acquired::Occupied(found) if found.word.is_ready() => {
-                    let Some(change) = self.reserve_change(&mut leaving, &found, weight) else {
-                        break;
-                    };
+                    let walker = &shield.walker;
+                    let change = self.reserve_change(&mut leaving, &found, weight, walker);
+                    let Some(change) = change else { break };
                     // SAFETY: found, and protected by `shield`.
                     let cause = unsafe { self.cause_of(owner, found.node, Cause::Replaced) };
                     if let Err(back) = self.write_over(&found, fresh, change) {
                         fresh = back;
                         continue;
                     }
-                    drop(shield);
-                    owner.local().inserts.bump();
-                    if cause == Cause::Expired {
-                        self.tell_and_release(owner, found.node, cause);
-                        return Written::New;
-                    }
-                    return Written::Replaced(self.depart(found.node, cause));
+                    (found.node, Some(cause))
                 }
                 Acquired::Occupied(flight) => {
                     // The explicit write wins: the flight is detached and will not publish.
-                    let Some(room) = self.reserve(&mut leaving, hash, weight) else { break };
-                    if flight.place.exchange(flight.word, Word::ready(fresh.as_ptr())) {
-                        self.move_in(owner, (hash, flight.place), room, weight);
-                        fresh.published();
-                        drop(shield);
-                        // SAFETY: the exchange gave us the slot's share of the flight's node.
-                        unsafe { part(owner, flight.node) };
-                        owner.local().inserts.bump();
-                        return Written::New;
+                    let room = self.reserve(&mut leaving, hash, weight, &shield.walker);
+                    let Some(room) = room else { break };
+                    if !flight.place.exchange(flight.word, Word::ready(fresh.as_ptr())) {
+                        continue;
                     }
+                    self.move_in(owner, (hash, flight.place), room, weight);
+                    fresh.published();
+                    (flight.node, None)
                 }
                 Acquired::Claimed(claim) => {
-                    let Some(room) = self.reserve(&mut leaving, hash, weight) else { break };
-                    if let Some(place) = claim.finalise(Word::ready(fresh.as_ptr())) {
-                        self.move_in(owner, (hash, place), room, weight);
-                        fresh.published();
-                        owner.local().inserts.bump();
-                        return Written::New;
-                    }
+                    let room = self.reserve(&mut leaving, hash, weight, &shield.walker);
+                    let Some(room) = room else { break };
+                    let Some(place) = claim.finalise(Word::ready(fresh.as_ptr())) else { continue };
+                    self.move_in(owner, (hash, place), room, weight);
+                    fresh.published();
+                    owner.local().inserts.bump();
+                    return Written::New;
                 }
                 Acquired::Crowded => break,
-            }
+            };
+            drop(shield);
+            owner.local().inserts.bump();
+            return match cause {
+                None => {
+                    // SAFETY: the exchange gave us the slot's share of the flight's node.
+                    unsafe { part(owner, node) };
+                    Written::New
+                }
+                Some(Cause::Expired) => {
+                    self.tell_and_release(owner, node, Cause::Expired);
+                    Written::New
+                }
+                Some(cause) => Written::Replaced(self.depart(node, cause)),
+            };
         }
         self.refuse(&mut leaving, hash, fresh, weight)
     }
@@ -359,15 +388,17 @@ impl<K, V> Store<K, V> {
                             self.expel(hash, fresh.key());
                             return Err(fresh.into_entry());
                         }
-                        let change = self.reserve_change(&mut leaving, &found, weight);
+                        let change =
+                            self.reserve_change(&mut leaving, &found, weight, &shield.walker);
                         let Some(change) = change else { break };
                         if let Err(back) = self.write_over(&found, fresh, change) {
                             fresh = back;
                             continue;
                         }
+                        let old = found.node;
                         drop(shield);
                         owner.local().inserts.bump();
-                        return Ok(self.depart(found.node, Cause::Replaced));
+                        return Ok(self.depart(old, Cause::Replaced));
                     }
                     _ => {
                         drop(shield);
@@ -456,9 +487,10 @@ impl<K, V> Store<K, V> {
                 }
                 return Some((found.node, cause));
             }
+            let flight = found.node;
             drop(shield);
             // SAFETY: unlinking gave us the slot's share of the flight's node.
-            unsafe { part(owner, found.node) };
+            unsafe { part(owner, flight) };
             return None;
         }
     }
@@ -469,7 +501,7 @@ impl<K, V> Store<K, V> {
         owner: NodeOwner<'_, K, V>,
         hash: Hashed,
         key: &Q,
-        shield: &Shield<'_, K, V>,
+        shield: &'t Shield<'_, K, V>,
     ) -> Acquired<'t, K, V>
     where
         Q: Equivalent<K> + ?Sized,
@@ -523,7 +555,15 @@ impl<K, V> Store<K, V> {
 
     /// Frees all that no reader holds.
     pub(crate) fn maintain(&self) {
-        self.domain.owner().settle();
+        let owner = self.domain.owner();
+        owner.settle();
+        self.table.shrink(owner);
+    }
+
+    /// To be called at the end of what may have removed many entries.
+    fn finish_many(&self, owner: NodeOwner<'_, K, V>) {
+        owner.finish_many();
+        self.table.shrink(owner);
     }
 
     pub(crate) fn awaiting_reclamation(&self) -> usize {

@@ -36,13 +36,14 @@ use crate::config::Cause;
 use crate::error::LoadError;
 use crate::events;
 use crate::hash::Hashed;
-use crate::node::{Join, Node, NodeOwner, Private, Tail, release};
+use crate::node::{Join, Node, NodeOwner, NodeWalker, Private, Tail, release};
 use crate::pause::{Step, reach};
 use crate::refresh::Refresh;
 use crate::seed::{Seed, planted};
+use crate::slot::Word;
 use crate::store::flight::Arrived;
 use crate::store::{Arrival, Shield, Store};
-use crate::table::Found;
+use crate::table::{Found, Lasting};
 
 impl<K, V> Store<K, V> {
     /// Whether an entry is due for a refresh, and nobody has begun it.
@@ -108,7 +109,15 @@ impl<K, V> Store<K, V> {
             found.place.touch();
             return Ok(Refreshing {
                 key,
-                old: Old { store: self, refresh, hash, found, ended: false },
+                old: Old {
+                    store: self,
+                    refresh,
+                    hash,
+                    place: self.table.lasting(found.place),
+                    word: found.word,
+                    node: found.node,
+                    ended: false,
+                },
             });
         }
     }
@@ -137,7 +146,9 @@ struct Old<'s, K, V> {
     store: &'s Store<K, V>,
     refresh: &'s Refresh,
     hash: Hashed,
-    found: Found<'s, K, V>,
+    place: Lasting,
+    word: Word<Node<K, V>>,
+    node: NonNull<Node<K, V>>,
     /// Whether the load gave a value.
     ended: bool,
 }
@@ -151,7 +162,15 @@ unsafe impl<K: Send + Sync, V: Send + Sync> Sync for Old<'_, K, V> {}
 impl<K, V> Old<'_, K, V> {
     fn node(&self) -> &Node<K, V> {
         // SAFETY: the share keeps the node.
-        unsafe { self.found.node.as_ref() }
+        unsafe { self.node.as_ref() }
+    }
+
+    /// The entry in its slot, if it is there still.
+    fn found<'w>(&'w self, walker: &'w NodeWalker<'_, K, V>) -> Option<Found<'w, K, V>> {
+        let place = self.store.table.place_of(self.hash, self.place, self.word, walker)?;
+        let any = planted(Seed::RefreshTakesAny);
+        let word = if any { place.slot().load() } else { self.word };
+        (word.is_ready() && place.holds(word)).then_some(Found { place, word, node: self.node })
     }
 
     /// The new value cannot come in, so the old one stays.
@@ -164,7 +183,7 @@ impl<K, V> Old<'_, K, V> {
     /// The refresh came to nothing that is kept: another one may begin later.
     fn put_off(&self) {
         // SAFETY: the share keeps the node, which came from a slot of this store.
-        let tail = unsafe { tail_of(self.store.domain.owner(), self.found.node) };
+        let tail = unsafe { tail_of(self.store.domain.owner(), self.node) };
         tail.put_off_refresh(self.refresh.next_attempt());
     }
 }
@@ -179,7 +198,7 @@ impl<K, V> Drop for Old<'_, K, V> {
             events::refresh_failed();
         }
         // SAFETY: the share is ours, and given up here, once.
-        unsafe { release(owner, self.found.node) };
+        unsafe { release(owner, self.node) };
         owner.finish();
     }
 }
@@ -205,7 +224,7 @@ impl<K, V: Clone> Refreshing<'_, K, V> {
             Err(error) => {
                 let store = self.old.store;
                 // SAFETY: kept by our share.
-                if unsafe { store.is_over(store.domain.owner(), self.old.found.node) } {
+                if unsafe { store.is_over(store.domain.owner(), self.old.node) } {
                     return Err(LoadError::Failed(Arc::new(error)));
                 }
                 // SAFETY: found READY in a slot.
@@ -225,27 +244,33 @@ impl<K, V> Refreshing<'_, K, V> {
         events::refreshed();
         let mut leaving = store.leaving(owner);
         let mut fresh = Private::entry(owner, old.hash.place(), key, value, times);
-        let place = old.found.place;
         reach(Step::RefreshLoaded);
-        let any = planted(Seed::RefreshTakesAny);
-        let from = if any { place.slot().load() } else { old.found.word };
-        if !from.is_ready() || !place.holds(from) {
-            // Lost already: nobody is evicted for it.
-        } else if !store.admits(owner, fresh.tail(), weight) {
-            old.not_admitted(owner);
-        } else if let Some(change) = store.reserve_change(&mut leaving, &old.found, weight) {
-            // SAFETY: kept by our share.
-            let cause = unsafe { store.cause_of(owner, old.found.node, Cause::Replaced) };
-            let found = Found { place, word: from, node: old.found.node };
-            match store.write_over(&found, fresh, change) {
-                Ok(()) => {
-                    owner.local().inserts.bump();
-                    // The exchange gave us the slot's share of the old node.
-                    return store.tell_and_release(owner, old.found.node, cause);
+        // Before the walk, since it may collect. If it is lost already, nobody is evicted for it.
+        let there = old.found(&owner.walker()).is_some();
+        let admits = there && store.admits(owner, fresh.tail(), weight);
+        let walker = owner.walker();
+        let mut refused = false;
+        if let Some(found) = old.found(&walker) {
+            let change = admits
+                .then(|| store.reserve_change(&mut leaving, &found, weight, &walker))
+                .flatten();
+            refused = change.is_none();
+            if let Some(change) = change {
+                // SAFETY: kept by our share.
+                let cause = unsafe { store.cause_of(owner, old.node, Cause::Replaced) };
+                match store.write_over(&found, fresh, change) {
+                    Ok(()) => {
+                        drop(walker);
+                        owner.local().inserts.bump();
+                        // The exchange gave us the slot's share of the old node.
+                        return store.tell_and_release(owner, old.node, cause);
+                    }
+                    Err(back) => fresh = back, // lost just now
                 }
-                Err(back) => fresh = back, // lost just now
             }
-        } else {
+        }
+        drop(walker);
+        if refused {
             old.not_admitted(owner);
         }
         owner.local().left[Cause::Rejected.index()].bump();

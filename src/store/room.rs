@@ -15,7 +15,7 @@ use crate::adaptive::Class;
 use crate::budget::Room;
 use crate::config::Cause;
 use crate::hash::Hashed;
-use crate::node::{Node, NodeOwner, Private, Tail};
+use crate::node::{Node, NodeOwner, NodeWalker, Private, Tail};
 use crate::seed::{Seed, planted};
 use crate::store::{Leaving, Store};
 use crate::sync::MODEL;
@@ -196,9 +196,10 @@ impl<K, V> Store<K, V> {
         leaving: &mut Leaving<'_, K, V>,
         hash: Hashed,
         weight: u64,
+        walker: &NodeWalker<'_, K, V>,
     ) -> Option<(Reserved<'s>, Class)> {
         if let Some(weighing) = &self.weighing {
-            return self.reserve_weight(&weighing.weights, leaving, hash, weight);
+            return self.reserve_weight(&weighing.weights, leaving, (hash, weight), walker);
         }
         if let Some(free) = self.reserve_free() {
             return Some(free);
@@ -209,7 +210,7 @@ impl<K, V> Store<K, V> {
             return Some(self.entering(self.budget.of_unlinked()));
         }
         let position = &leaving.owner.local().position;
-        match self.table.displace(hash, position, self.budget.max()) {
+        match self.table.displace(hash, position, self.budget.max(), walker) {
             Some((victim, class)) => {
                 debug_assert!(leaving.victim.is_none(), "a victim of an earlier turn is settled");
                 leaving.victim = Some(victim);
@@ -246,8 +247,8 @@ impl<K, V> Store<K, V> {
         &'s self,
         weights: &'s Weights,
         leaving: &mut Leaving<'_, K, V>,
-        hash: Hashed,
-        weight: u64,
+        (hash, weight): (Hashed, u64),
+        walker: &NodeWalker<'_, K, V>,
     ) -> Option<(Reserved<'s>, Class)> {
         let owner = leaving.owner;
         let entries = self.len();
@@ -265,9 +266,10 @@ impl<K, V> Store<K, V> {
             if self.is_too_heavy(weight) {
                 return None; // the bound was lowered
             }
+            let position = &owner.local().position;
             let victim = self
                 .reap(owner)
-                .or_else(|| self.table.displace_for(&mut newcomer, &owner.local().position));
+                .or_else(|| self.table.displace_for(&mut newcomer, position, walker));
             if let Some(node) = victim {
                 held.add_unlinked(self.weight_of(owner, node));
                 let freed = self.budget.of_unlinked();
@@ -293,6 +295,7 @@ impl<K, V> Store<K, V> {
         leaving: &mut Leaving<'_, K, V>,
         found: &Found<'_, K, V>,
         weight: u64,
+        walker: &NodeWalker<'_, K, V>,
     ) -> Option<Change<'s>> {
         let Some(weighing) = &self.weighing else {
             return Some(Change { more: None, less: 0, weights: None });
@@ -307,8 +310,8 @@ impl<K, V> Store<K, V> {
             if self.is_too_heavy(weight) {
                 return None; // the bound was lowered
             }
-            let node =
-                self.reap(owner).or_else(|| self.table.displace_other(found.node, position))?;
+            let other = || self.table.displace_other(found.node, position, walker);
+            let node = self.reap(owner).or_else(other)?;
             more.add_unlinked(self.weight_of(owner, node));
             drop(self.budget.of_unlinked());
             leaving.add(node);
@@ -348,7 +351,7 @@ impl<K, V> Store<K, V> {
                 }
             });
         }
-        owner.finish_many();
+        self.finish_many(owner);
     }
 
     /// False if entries are not weighed.
@@ -363,7 +366,7 @@ impl<K, V> Store<K, V> {
         loop {
             owed = weights.withdraw(owed);
             if owed == 0 {
-                owner.finish_many();
+                self.finish_many(owner);
                 return true;
             }
             self.evict_for_bound(owner, |weight| owed = weights.withdraw_unlinked(owed, weight));
@@ -374,7 +377,8 @@ impl<K, V> Store<K, V> {
     fn evict_for_bound(&self, owner: NodeOwner<'_, K, V>, takes: impl FnOnce(u64)) {
         // Nothing to evict: what is over is reserved by inserts that are about to publish;
         // each of them ends, and the next turn finds their entries.
-        let Some(victim) = self.table.evict_any(&owner.local().position) else {
+        let victim = self.table.evict_any(&owner.local().position, &owner.walker());
+        let Some(victim) = victim else {
             return crate::sync::yield_now();
         };
         takes(self.weight_of(owner, victim));

@@ -18,7 +18,7 @@ impl<K, V> Store<K, V> {
     /// Removes the entries for which `keep` says no.
     pub(crate) fn retain(&self, mut keep: impl FnMut(&K, &V) -> bool) {
         let owner = self.domain.owner();
-        for cursor in self.table.cursors() {
+        for cursor in self.cursors(owner) {
             for slot in 0..SLOTS {
                 // A second look for what a refresh may have put in, as in `clear`.
                 for _ in 0..if self.refresh.is_some() { 2 } else { 1 } {
@@ -28,13 +28,13 @@ impl<K, V> Store<K, V> {
                         // SAFETY: `visit` protects what it found.
                         let cause = unsafe { self.cause_of(owner, found.node, Cause::Removed) };
                         let goes = cause == Cause::Expired || !keep(key, value);
-                        let gone = goes && found.place.unlink(found.word);
+                        let gone = goes && self.empty(found);
                         changed = goes && !gone;
                         gone.then_some((found.node, cause))
                     });
                     drop(shield);
                     if let Some((node, cause)) = doomed.flatten() {
-                        self.left_slot(owner, cursor, node, cause);
+                        self.left_slot(owner, node, cause);
                     }
                     if !changed {
                         break;
@@ -43,73 +43,89 @@ impl<K, V> Store<K, V> {
             }
             owner.finish();
         }
-        owner.finish_many();
+        self.finish_many(owner);
+    }
+
+    /// All buckets, those appended meanwhile not necessarily.
+    pub(super) fn cursors(&self, owner: NodeOwner<'_, K, V>) -> std::ops::Range<usize> {
+        self.table.cursors(&owner.walker())
+    }
+
+    /// Unlinks an entry that was found by [`visit`](Self::visit), if it is there still.
+    pub(super) fn empty(&self, found: &Found<'_, K, V>) -> bool {
+        let unlinked = found.place.unlink(found.word);
+        if unlinked {
+            // SAFETY: the exchange gave us the slot's share of the node.
+            self.table.vacated_at(found.place, unsafe { found.node.as_ref() }.place());
+        }
+        unlinked
     }
 
     /// Empties the cache and detaches all flights.
     pub(crate) fn clear(&self) {
         let owner = self.domain.owner();
-        for cursor in self.table.cursors() {
+        for cursor in self.cursors(owner) {
             for slot in 0..SLOTS {
-                let (place, word) = self.table.slot_at(cursor, slot);
+                let walker = owner.walker();
+                let Some((place, word)) = self.table.slot_at(cursor, slot, &walker) else { break };
                 // A slot that changes meanwhile was written during the call: it may stay. Unless
                 // what was loading has become an entry, since that load began before.
                 // Or an entry was refreshed, likewise. One more look is enough for that: a refresh of what
                 // is there then begins during the call.
-                if self.vacate(owner, cursor, place, word) {
-                    continue;
-                }
                 let refreshes = self.refresh.is_some() && !planted(Seed::ClearSparesRefresh);
-                if word.state() == State::Loading && !planted(Seed::ClearSparesFlight) {
-                    self.vacate(owner, cursor, place, Word::ready(word.node()));
-                } else if word.is_ready() && refreshes {
-                    self.vacate(owner, cursor, place, place.slot().load());
+                let gone = self.vacate(place, word).or_else(|| {
+                    if word.state() == State::Loading && !planted(Seed::ClearSparesFlight) {
+                        self.vacate(place, Word::ready(word.node()))
+                    } else if word.is_ready() && refreshes {
+                        self.vacate(place, place.slot().load())
+                    } else {
+                        None
+                    }
+                });
+                drop(walker);
+                if let Some((node, ready)) = gone {
+                    self.left_by_clear(owner, node, ready);
                 }
             }
             owner.finish();
         }
         owner.trim();
+        self.table.shrink(owner);
     }
 
-    /// Empties a slot of bucket `cursor` of the entry or the flight that `word` says it has. False
-    /// if it has none, or not this one.
+    /// Empties a slot of the entry or the flight that `word` says it has, whose share the caller has then.
+    /// `None` if it has none, or not this one.
     fn vacate(
         &self,
-        owner: NodeOwner<'_, K, V>,
-        cursor: usize,
         place: Place<'_, K, V>,
         word: Word<Node<K, V>>,
-    ) -> bool {
+    ) -> Option<(NonNull<Node<K, V>>, bool)> {
         let occupied = matches!(word.state(), State::Ready | State::Loading);
-        let Some(node) = NonNull::new(word.node()).filter(|_| occupied) else { return false };
-        if !place.unlink(word) {
-            return false;
-        }
-        if word.is_ready() {
-            // SAFETY: unlinking gave us the slot's share of the node.
+        let node = NonNull::new(word.node()).filter(|_| occupied && place.unlink(word))?;
+        // SAFETY: unlinking gave us the slot's share of the node.
+        self.table.vacated_at(place, unsafe { node.as_ref() }.place());
+        Some((node, word.is_ready()))
+    }
+
+    /// After [`vacate`](Self::vacate), outside all protection.
+    fn left_by_clear(&self, owner: NodeOwner<'_, K, V>, node: NonNull<Node<K, V>>, ready: bool) {
+        if ready {
+            // SAFETY: whoever emptied the slot has its share of the node.
             let cause = unsafe { self.cause_of(owner, node, Cause::Removed) };
-            self.left_slot(owner, cursor, node, cause);
+            self.left_slot(owner, node, cause);
         } else {
-            // SAFETY: unlinking gave us the slot's share of the flight's node.
-            let key_place = unsafe { node.as_ref() }.place();
-            self.table.vacated_at(cursor, key_place);
             // SAFETY: as above; it is given up.
             unsafe { part(owner, node) };
         }
-        true
     }
 
-    /// After `node` was unlinked from a slot of bucket `cursor`.
+    /// After `node` was unlinked, outside all protection.
     pub(super) fn left_slot(
         &self,
         owner: NodeOwner<'_, K, V>,
-        cursor: usize,
         node: NonNull<Node<K, V>>,
         cause: Cause,
     ) {
-        // SAFETY: whoever unlinked the node has the slot's share of it.
-        let place = unsafe { node.as_ref() }.place();
-        self.table.vacated_at(cursor, place);
         self.give_room(owner, node);
         self.tell_and_release(owner, node, cause);
     }
@@ -123,7 +139,7 @@ impl<K, V> Store<K, V> {
         f: impl FnOnce(&Found<'_, K, V>, &K, &V) -> R,
     ) -> Option<R> {
         loop {
-            let (place, word) = self.table.slot_at(cursor, slot);
+            let (place, word) = self.table.slot_at(cursor, slot, shield)?;
             if !word.is_ready() {
                 return None;
             }
@@ -161,16 +177,15 @@ impl<K, V> Store<K, V> {
         K: Clone,
         V: Clone,
     {
-        for at in self.table.cursors_from(cursor) {
-            if at != cursor {
-                (cursor, slot) = (at, 0);
-            }
+        let owner = self.domain.owner();
+        while self.table.reaches(cursor, &owner.walker()) {
             while slot < SLOTS {
                 if let Some(entry) = self.look(cursor, slot, |k, v| (k.clone(), v.clone())) {
                     return Some(((cursor, slot), entry));
                 }
                 slot += 1;
             }
+            (cursor, slot) = (cursor + 1, 0);
         }
         None
     }
@@ -180,10 +195,10 @@ impl<K, V> Store<K, V> {
         &'p self,
         pin: &'p Pin<'_, Node<K, V>, Local>,
     ) -> impl Iterator<Item = (&'p K, &'p V)> {
-        self.table.cursors().flat_map(move |cursor| {
+        self.table.cursors(pin).flat_map(move |cursor| {
             (0..SLOTS).filter_map(move |slot| {
                 let owner = pin.owner(); // the pin is what makes the next lines sound
-                let (_, word) = self.table.slot_at(cursor, slot);
+                let (_, word) = self.table.slot_at(cursor, slot, pin)?;
                 let node = word.is_ready().then(|| NonNull::new(word.node())).flatten()?;
                 // SAFETY: read READY from its slot under the pin, which keeps it for `'p`.
                 if unsafe { self.is_over(owner, node) } {
@@ -203,7 +218,7 @@ impl<K, V> Store<K, V> {
         K: Clone,
     {
         let owner = self.domain.owner();
-        let order = self.table.coldest_first(&owner.local().position);
+        let order = self.table.coldest_first(&owner.local().position, &owner.walker());
         order
             .into_iter()
             .filter_map(|(cursor, slot)| self.look(cursor, slot, |key, _| key.clone()))
@@ -234,9 +249,9 @@ impl<K, V> Store<K, V> {
         let pin = self.pin();
         let mut keys: Vec<&K> = Vec::new();
         let mut weights = Vec::new();
-        for cursor in self.table.cursors() {
+        for cursor in self.table.cursors(&pin) {
             for slot in 0..SLOTS {
-                let (place, word) = self.table.slot_at(cursor, slot);
+                let Some((place, word)) = self.table.slot_at(cursor, slot, &pin) else { break };
                 match word.state() {
                     State::Empty => {}
                     State::Claimed => return Err(format!("a claim was left in bucket {cursor}")),
@@ -250,7 +265,7 @@ impl<K, V> Store<K, V> {
                     State::Ready => {
                         // SAFETY: read READY from its slot under `pin`.
                         let node = unsafe { &*word.node() };
-                        self.table.check_place(cursor, place, node.place())?;
+                        self.table.check_place(cursor, place, node.place(), &pin)?;
                         if node.is_sole() && !node.is_settled() {
                             return Err(format!("bucket {cursor}: an entry is not settled"));
                         }
@@ -268,7 +283,6 @@ impl<K, V> Store<K, V> {
                 return Err("a key has two entries".into());
             }
         }
-        drop(pin);
         if entries != self.len() {
             return Err(format!("{entries} entries in slots, {} counted", self.len()));
         }
@@ -276,10 +290,13 @@ impl<K, V> Store<K, V> {
             return Err(format!("{entries} entries, {} allowed", self.capacity()));
         }
         self.check_weights(&weights)?;
-        self.table.check_overflow_counts(|word| {
-            // SAFETY: quiet by contract: a node in a slot stays there, and has its place.
-            unsafe { &*word.node() }.place()
-        })
+        self.table.check_overflow_counts(
+            |word| {
+                // SAFETY: quiet by contract: a node in a slot stays there, and has its place.
+                unsafe { &*word.node() }.place()
+            },
+            &pin,
+        )
     }
 }
 

@@ -28,11 +28,12 @@ use crate::counter::OwnedCounter;
 use crate::hash::Hashed;
 use crate::node::Node;
 use crate::pause::{Step, reach};
-use crate::reclaim::Protect;
+use crate::reclaim::{Protect, Shelter};
 use crate::seed::{Seed, planted};
 use crate::slot::{State, Word};
 use crate::sync::{MODEL, spin_loop, yield_now};
 use crate::table::bucket::Bucket;
+use crate::table::grown::Withdrawn;
 use crate::table::tags::{Matches, Tags};
 use crate::table::{Found, LONG_PROBES, Place, Sizes, Table, examine, probe};
 
@@ -106,13 +107,13 @@ impl<K, V> Table<K, V> {
         &'t self,
         hash: Hashed,
         key: &Q,
-        guard: &P,
+        guard: &'t P,
         claimer: Claimer<'_>,
         sizes: impl Fn() -> Sizes,
     ) -> Acquired<'t, K, V>
     where
         Q: Equivalent<K> + ?Sized,
-        P: Protect<Node<K, V>>,
+        P: Protect<Node<K, V>> + Shelter,
     {
         let home = self.home_bucket(hash.place());
         for round in 0.. {
@@ -125,11 +126,12 @@ impl<K, V> Table<K, V> {
                     Place::new(home, lane, 0)
                 }
                 _ => {
-                    let newest = self.ordinal(hash);
-                    match self.claim_in_probe(hash, claim, &sizes) {
-                        Some(place) => place,
-                        None if self.extend(hash, newest, sizes()) => continue,
-                        None => return Acquired::Crowded,
+                    let newest = self.ordinal(hash, guard);
+                    match self.claim_in_probe(hash, claim, &sizes, guard) {
+                        Ok(Some(place)) => place,
+                        Err(Withdrawn) => continue,
+                        Ok(None) if self.extend(hash, newest, sizes(), guard) => continue,
+                        Ok(None) => return Acquired::Crowded,
                     }
                 }
             };
@@ -170,16 +172,17 @@ impl<K, V> Table<K, V> {
 
     /// Claims the first empty slot in probe order; in a table that grows, in the newest segment first.
     #[inline(never)]
-    fn claim_in_probe(
-        &self,
+    fn claim_in_probe<'t>(
+        &'t self,
         hash: Hashed,
         claim: Word<Node<K, V>>,
         sizes: &dyn Fn() -> Sizes,
-    ) -> Option<Place<'_, K, V>> {
+        shelter: &'t impl Shelter,
+    ) -> Result<Option<Place<'t, K, V>>, Withdrawn> {
         if self.grows.get() != 0
-            && let Some(place) = self.claim_in_newest(hash, claim, sizes)
+            && let Some(place) = self.claim_in_newest(hash, claim, sizes, shelter)?
         {
-            return Some(place);
+            return Ok(Some(place));
         }
         let home = self.home_bucket(hash.place());
         if LONG_PROBES && home.first_empty().is_none() {
@@ -187,13 +190,14 @@ impl<K, V> Table<K, V> {
             if let Some(lane) = second.first_empty()
                 && second.slot(lane).claim(claim)
             {
-                return Some(Place::new(second, lane, 1));
+                return Ok(Some(Place::new(second, lane, 1)));
             }
         }
         let mut buckets = probe(self.shard(hash.place()), hash.place()).enumerate();
-        buckets
-            .find_map(|(step, bucket)| claim_in(bucket, claim, step))
-            .or_else(|| self.claim_in_appended(hash, claim))
+        match buckets.find_map(|(step, bucket)| claim_in(bucket, claim, step)) {
+            None => self.claim_in_appended(hash, claim, shelter),
+            place => Ok(place),
+        }
     }
 
     /// Writes the tag and announces on the home word. `None` if a rival aborted the claim before
@@ -236,14 +240,14 @@ impl<K, V> Table<K, V> {
         &'t self,
         hash: Hashed,
         key: &Q,
-        guard: &P,
+        guard: &'t P,
         mine: Place<'_, K, V>,
         snapshot: Tags,
         impatient: bool,
     ) -> Rescan<'t, K, V>
     where
         Q: Equivalent<K> + ?Sized,
-        P: Protect<Node<K, V>>,
+        P: Protect<Node<K, V>> + Shelter,
     {
         if planted(Seed::NoRescan) {
             return Rescan::Alone;
@@ -260,14 +264,14 @@ impl<K, V> Table<K, V> {
         &'t self,
         hash: Hashed,
         key: &Q,
-        guard: &P,
+        guard: &'t P,
         mine: Place<'_, K, V>,
         snapshot: Tags,
         impatient: bool,
     ) -> Rescan<'t, K, V>
     where
         Q: Equivalent<K> + ?Sized,
-        P: Protect<Node<K, V>>,
+        P: Protect<Node<K, V>> + Shelter,
     {
         let look = |bucket, step, tags| {
             others(tags, step, hash, mine).find_map(|lane| {
@@ -280,7 +284,7 @@ impl<K, V> Table<K, V> {
         };
         let shard = self.shard(hash.place());
         if snapshot.beyond()
-            && let Some(met) = self.look_beyond(hash, look)
+            && let Some(met) = self.look_beyond(hash, guard, look)
         {
             return met;
         }

@@ -21,9 +21,9 @@ use crate::adaptive::{self, Class, Evidence, Limits};
 use crate::advice::WideHint;
 use crate::clock;
 use crate::hash::Hashed;
-use crate::node::Node;
+use crate::node::{Node, NodeWalker};
 use crate::pause::{Step, reach};
-use crate::reclaim::Protect;
+use crate::reclaim::{Protect, Shelter};
 use crate::seed::{Seed, planted};
 use crate::sync::prefetch;
 use crate::table::bucket::Bucket;
@@ -160,9 +160,10 @@ impl<K, V> Table<K, V> {
         hash: Hashed,
         position: &Position,
         entries: usize,
+        walker: &NodeWalker<'_, K, V>,
     ) -> Option<(NonNull<Node<K, V>>, Class)> {
         let Some(classes) = &self.classes else {
-            return Some((self.evict(position, Patience::TwoTurns)?, Class::Main));
+            return Some((self.evict(position, Patience::TwoTurns, walker)?, Class::Main));
         };
         let (remembered, evidence) = classes.recall(hash.place());
         if let Some(evidence) = evidence {
@@ -173,39 +174,44 @@ impl<K, V> Table<K, V> {
         let (waiting, quota) = (classes.waiting(hand), classes.quota());
         if remembered {
             // A queue that is too long gives up one of its own for whom it put out too early.
-            let over = (waiting > quota).then(|| self.evict_early(classes, hand));
-            let victim =
-                over.flatten().or_else(|| self.evict_main(classes, position, Patience::Passes));
+            let over = (waiting > quota).then(|| self.evict_early(classes, hand, walker));
+            let victim = over
+                .flatten()
+                .or_else(|| self.evict_main(classes, position, Patience::Passes, walker));
             if let Some(node) = victim {
                 return Some((node, Class::Main));
             }
         } else if position.trials().include(hash.place(), hand.arrivals()) {
-            if let Some(node) = self.evict_for_trial(classes, position, entries) {
+            if let Some(node) = self.evict_for_trial(classes, position, entries, walker) {
                 return Some((node, Class::Main));
             }
         } else if waiting < quota
-            && let Some(node) = self.evict_main(classes, position, Patience::Buckets)
+            && let Some(node) = self.evict_main(classes, position, Patience::Buckets, walker)
         {
             return Some((node, Class::Probation));
         }
-        let node = self.evict_early(classes, hand).or_else(|| {
-            self.evict_main(classes, position, Patience::Buckets)
-                .or_else(|| self.evict_main(classes, position, Patience::TwoTurns))
+        let node = self.evict_early(classes, hand, walker).or_else(|| {
+            self.evict_main(classes, position, Patience::Buckets, walker)
+                .or_else(|| self.evict_main(classes, position, Patience::TwoTurns, walker))
         })?;
         Some((node, Class::Probation))
     }
 
     /// Evicts whoever is next, for a bound that was lowered.
-    pub(crate) fn evict_any(&self, position: &Position) -> Option<NonNull<Node<K, V>>> {
+    pub(crate) fn evict_any(
+        &self,
+        position: &Position,
+        walker: &NodeWalker<'_, K, V>,
+    ) -> Option<NonNull<Node<K, V>>> {
         let Some(classes) = &self.classes else {
-            return self.evict(position, Patience::TwoTurns);
+            return self.evict(position, Patience::TwoTurns, walker);
         };
         let hand = &position.newcomers;
         let over = classes.is_too_long(hand);
-        over.then(|| self.evict_early(classes, hand))
+        over.then(|| self.evict_early(classes, hand, walker))
             .flatten()
-            .or_else(|| self.evict_main(classes, position, Patience::TwoTurns))
-            .or_else(|| self.evict_early(classes, hand))
+            .or_else(|| self.evict_main(classes, position, Patience::TwoTurns, walker))
+            .or_else(|| self.evict_early(classes, hand, walker))
     }
 
     /// In which class a newcomer comes while there is room: with it, `used` of `bound` are.
@@ -244,13 +250,14 @@ impl<K, V> Table<K, V> {
         &self,
         classes: &Classes,
         hand: &Handful,
+        walker: &NodeWalker<'_, K, V>,
     ) -> Option<NonNull<Node<K, V>>> {
         let quota = classes.quota();
         let mut promoted = 0;
         for _ in 0..adaptive::STALE {
-            let (bucket, lane) = self.at_number(classes.queue.pop(hand, quota)?)?;
+            let (bucket, lane) = self.at_number(classes.queue.pop(hand, quota)?, walker)?;
             reach(Step::Popped);
-            self.fetch_ahead(classes, hand);
+            self.fetch_ahead(classes, hand, walker);
             let (word, clock) = (bucket.slot(lane).load(), bucket.clock());
             // Else the number is stale.
             if word.is_ready() && clock::is_new(clock, lane) {
@@ -272,11 +279,11 @@ impl<K, V> Table<K, V> {
 
     /// Fetches what the next evictions from the queue will look at.
     #[inline]
-    fn fetch_ahead(&self, classes: &Classes, hand: &Handful) {
-        if let Some((bucket, _)) = self.at_number(classes.queue.peek(hand, 3)) {
+    fn fetch_ahead(&self, classes: &Classes, hand: &Handful, walker: &NodeWalker<'_, K, V>) {
+        if let Some((bucket, _)) = self.at_number(classes.queue.peek(hand, 3), walker) {
             prefetch(bucket);
         }
-        if let Some((bucket, lane)) = self.at_number(classes.queue.peek(hand, 0)) {
+        if let Some((bucket, lane)) = self.at_number(classes.queue.peek(hand, 0), walker) {
             prefetch(bucket.slot(lane).load().node());
         }
     }
@@ -288,8 +295,9 @@ impl<K, V> Table<K, V> {
         classes: &Classes,
         position: &Position,
         patience: Patience,
+        walker: &NodeWalker<'_, K, V>,
     ) -> Option<NonNull<Node<K, V>>> {
-        self.evict_main_within(classes, position, patience, &mut 0)
+        self.evict_main_within(classes, position, patience, &mut 0, walker)
     }
 
     /// The same, with the number of entries in use that it has passed over already.
@@ -300,8 +308,9 @@ impl<K, V> Table<K, V> {
         position: &Position,
         patience: Patience,
         passes: &mut u32,
+        walker: &NodeWalker<'_, K, V>,
     ) -> Option<NonNull<Node<K, V>>> {
-        let node = self.evict_within(position, patience, passes)?;
+        let node = self.evict_within(position, patience, passes, walker)?;
         // SAFETY: unlinking gave us the slot's share of the node.
         classes.late.add(unsafe { node.as_ref() }.place());
         Some(node)
@@ -314,9 +323,11 @@ impl<K, V> Table<K, V> {
         classes: &Classes,
         position: &Position,
         entries: usize,
+        walker: &NodeWalker<'_, K, V>,
     ) -> Option<NonNull<Node<K, V>>> {
         let mut passes = 0;
-        let node = self.evict_main_within(classes, position, Patience::Passes, &mut passes);
+        let patience = Patience::Passes;
+        let node = self.evict_main_within(classes, position, patience, &mut passes, walker);
         position.tried(node.is_some(), passes, entries);
         node
     }
@@ -341,19 +352,27 @@ impl<K, V> Table<K, V> {
     /// The slot with this number. An arena that is so large that its numbers look like those of appended
     /// segments has its own way: whatever a number is taken for, it is advice.
     #[inline]
-    fn at_number(&self, number: u32) -> Option<(&Bucket<Node<K, V>>, Lane)> {
+    fn at_number<'w>(
+        &'w self,
+        number: u32,
+        walker: &'w NodeWalker<'_, K, V>,
+    ) -> Option<(&'w Bucket<Node<K, V>>, Lane)> {
         let (index, slot) = ((number >> SLOT_BITS) as usize, parts(number).1);
-        let bucket = self.arena().get(index).or_else(|| self.bucket_at(parts(number).0));
+        let bucket = self.arena().get(index).or_else(|| self.bucket_at(parts(number).0, walker));
         Some((bucket?, (slot < SLOTS).then(|| Lane::of(slot))?))
     }
 
     /// Slots in the order in which their entries would leave from the queue, if nobody used them:
     /// cursors and slots, as [`coldest_first`](Self::coldest_first) gives them.
-    pub(crate) fn on_probation(&self, position: &Position) -> Vec<(usize, usize)> {
+    pub(crate) fn on_probation(
+        &self,
+        position: &Position,
+        walker: &NodeWalker<'_, K, V>,
+    ) -> Vec<(usize, usize)> {
         let Some(classes) = &self.classes else { return Vec::new() };
         let numbers = classes.queue.iter(&position.newcomers);
         let cold = |&number: &u32| {
-            self.at_number(number).is_some_and(|(bucket, lane)| {
+            self.at_number(number, walker).is_some_and(|(bucket, lane)| {
                 let clock = bucket.clock();
                 clock::is_new(clock, lane) && clock::is_cold(clock, lane)
             })
@@ -366,7 +385,7 @@ impl<K, V> Table<K, V> {
     }
 
     /// Whether the entry of `key` is on probation, and the uses to its credit.
-    pub(crate) fn class_of<P: Protect<Node<K, V>>>(
+    pub(crate) fn class_of<P: Protect<Node<K, V>> + Shelter>(
         &self,
         hash: Hashed,
         key: &K,

@@ -11,7 +11,23 @@
 //! So two inserters of a key meet on one word, however many segments each of them has seen, and one that
 //! is stopped anywhere in the making of a segment has only not made it yet: others make theirs. Whoever
 //! finds `beyond` in the home bucket sees all segments that any of those who wrote it had seen: they loaded
-//! `newest` before they announced, and the Acquire of the home bucket's tags is their partner.
+//! `newest` before they announced, and the Acquire of the home bucket's tags is their partner. All but those that
+//! were taken back meanwhile, which were empty and let nobody in (`segment`).
+//!
+//! | arrow | who | by | after it |
+//! |---|---|---|---|
+//! | n segments -> n - 1 | `clear`, `maintain` and others after which much may be empty | exchange of `newest`, from a segment that is closed and empty | it is freed when nobody walks who could see it |
+//!
+//! So whoever looks at appended segments *walks*: under a pin that it has, or one for the walk alone, which keeps
+//! segments and no nodes, so that a thread that is stopped on a walk makes nobody's write be refused
+//! (`reclaim::Walker`). A place there does not outlast the walk; a flight, or the refresh of an entry,
+//! looks for its slot anew when it is over ([`place_of`](Table::place_of)). Caches whose table has not grown do not
+//! walk.
+//!
+//! The hand must know of all rows in which there are entries. Appending makes none known, coming in does: who has
+//! claimed a slot of a segment sees to it that the hand's number of rows covers it. Taking back counts them anew,
+//! and once more after that: claim, fence, look at the number; number, fence, look at the segments. So whoever comes
+//! into a segment that was not counted sees the low number and raises it, or is counted.
 //!
 //! A search looks at home in the first segment, then, if `beyond` says so, in the appended ones, the newest
 //! first, and at last, if something passed, at the rest of its probe in the first. In each segment it ends
@@ -30,15 +46,15 @@
 use equivalent::Equivalent;
 
 use crate::hash::Hashed;
-use crate::node::Node;
+use crate::node::{Node, NodeOwner};
 use crate::pause::{Step, reach};
-use crate::reclaim::Protect;
+use crate::reclaim::{Protect, Shelter, Walk};
 use crate::seed::{Seed, planted};
 use crate::slot::Word;
-use crate::sync::{MODEL, Ordering, prefetch};
+use crate::sync::{MODEL, Ordering, fence};
 use crate::table::bucket::Bucket;
 use crate::table::claim::claim_in;
-use crate::table::segment::{self, Segment, Shard};
+use crate::table::segment::{self, Segment};
 use crate::table::tags::{SLOTS, Tags};
 use crate::table::{
     Found, MAX_SEGMENTS, MIN_BUCKETS, Place, Table, buckets_for, examine_all, probe,
@@ -76,28 +92,62 @@ impl Sizes {
     }
 }
 
-impl<K, V> Table<K, V> {
-    /// Fetches what a newcomer with this hash will look at in the newest segment.
-    #[inline(never)]
-    pub(super) fn fetch_newest(&self, hash: Hashed) {
-        if let Some(newest) = self.shard(hash.place()).newest() {
-            prefetch(&newest.buckets()[newest.home(hash.place())]);
-        }
-    }
+/// A place in a first segment, or what is left of another one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lasting(Option<(u32, u64)>);
 
+/// A claim was withdrawn, since its segment was closed meanwhile: begin anew.
+pub(super) struct Withdrawn;
+
+impl<K, V> Table<K, V> {
     /// Searches the part of the probe of `key` that is in appended segments.
-    pub(super) fn search_appended<'t, const READY: bool, Q, P>(
+    pub(super) fn search_appended<'t, const READY: bool, Q, P, S>(
         &'t self,
         hash: Hashed,
         key: &Q,
         guard: &P,
+        shelter: &'t S,
     ) -> Option<Found<'t, K, V>>
     where
         Q: Equivalent<K> + ?Sized,
         P: Protect<Node<K, V>>,
+        S: Shelter,
     {
-        self.look_beyond(hash, |bucket, step, tags| {
+        self.look_beyond(hash, shelter, |bucket, step, tags| {
             examine_all::<READY, _, _, _, _>(bucket, step, tags, hash, key, guard)
+        })
+    }
+
+    /// What of a place outlasts the walk on which it was found.
+    pub(crate) fn lasting(&self, place: Place<'_, K, V>) -> Lasting {
+        Lasting(self.arena_index(place.bucket).map(|index| (index as u32, place.at)))
+    }
+
+    /// The place of a node whose key hashes so, which was, or is, in the slot of which `lasting` is what is left, and
+    /// whose address cannot have come back. If it is in an appended segment: only as long as the slot says `word`.
+    pub(crate) fn place_of<'t>(
+        &'t self,
+        hash: Hashed,
+        lasting: Lasting,
+        word: Word<Node<K, V>>,
+        shelter: &'t impl Shelter,
+    ) -> Option<Place<'t, K, V>> {
+        match lasting.0 {
+            Some((index, at)) => Some(Place { bucket: &self.arena()[index as usize], at }),
+            None => self.find_appended(hash, word, shelter),
+        }
+    }
+
+    /// The slot of an appended segment that says `word`, which names a node whose key hashes so.
+    pub(super) fn find_appended<'t>(
+        &'t self,
+        hash: Hashed,
+        word: Word<Node<K, V>>,
+        shelter: &'t impl Shelter,
+    ) -> Option<Place<'t, K, V>> {
+        self.look_beyond(hash, shelter, |bucket, step, tags| {
+            let lane = tags.matches(hash.tag()).find(|&lane| bucket.slot(lane).load() == word)?;
+            Some(Place::new(bucket, lane, step))
         })
     }
 
@@ -107,9 +157,10 @@ impl<K, V> Table<K, V> {
     pub(super) fn look_beyond<'t, T>(
         &'t self,
         hash: Hashed,
+        shelter: &'t impl Shelter,
         mut look: impl FnMut(&'t Bucket<Node<K, V>>, usize, Tags) -> Option<T>,
     ) -> Option<T> {
-        for segment in self.shard(hash.place()).appended() {
+        for segment in self.shard(hash.place()).appended(shelter) {
             for (step, bucket) in (segment.steps()..).zip(probe(segment, hash.place())) {
                 let tags = bucket.tags();
                 let found = look(bucket, step, tags);
@@ -129,39 +180,72 @@ impl<K, V> Table<K, V> {
 
     /// Claims an empty slot in the newest segment, which may have to be appended for it.
     #[inline(never)]
-    pub(super) fn claim_in_newest(
-        &self,
+    pub(super) fn claim_in_newest<'t>(
+        &'t self,
         hash: Hashed,
         claim: Word<Node<K, V>>,
         sizes: &dyn Fn() -> Sizes,
-    ) -> Option<Place<'_, K, V>> {
+        shelter: &'t impl Shelter,
+    ) -> Result<Option<Place<'t, K, V>>, Withdrawn> {
         let shard = self.shard(hash.place());
         'newest: loop {
-            let segment = shard.last();
+            let segment = shard.last(shelter);
             for (at, bucket) in probe(segment, hash.place()).enumerate() {
                 let full = || self.is_loaded(segment.rows_in_all(), sizes().entries);
-                if at == NEAR && full() && self.extend(hash, segment.ordinal(), sizes()) {
+                if at == NEAR && full() && self.extend(hash, segment.ordinal(), sizes(), shelter) {
                     continue 'newest;
                 }
-                let place = claim_in(bucket, claim, segment.steps() + at);
+                let place = self.claim_open(segment, bucket, claim, at)?;
                 if place.is_some() {
-                    return place;
+                    return Ok(place);
                 }
             }
-            return None;
+            return Ok(None);
         }
     }
 
     /// Claims an empty slot in any appended segment.
-    pub(super) fn claim_in_appended(
-        &self,
+    pub(super) fn claim_in_appended<'t>(
+        &'t self,
         hash: Hashed,
         claim: Word<Node<K, V>>,
-    ) -> Option<Place<'_, K, V>> {
-        self.shard(hash.place()).appended().find_map(|segment| {
-            let mut buckets = (segment.steps()..).zip(probe(segment, hash.place()));
-            buckets.find_map(|(step, bucket)| claim_in(bucket, claim, step))
-        })
+        shelter: &'t impl Shelter,
+    ) -> Result<Option<Place<'t, K, V>>, Withdrawn> {
+        for segment in self.shard(hash.place()).appended(shelter) {
+            for (at, bucket) in probe(segment, hash.place()).enumerate() {
+                let place = self.claim_open(segment, bucket, claim, at)?;
+                if place.is_some() {
+                    return Ok(place);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Claims an empty slot of a bucket of `segment`, which is the `at`-th there, unless that is about to be taken
+    /// back. A claim that was withdrawn is not to be used again: it would not be told from what it was.
+    fn claim_open<'t>(
+        &'t self,
+        segment: &'t Segment<Node<K, V>>,
+        bucket: &'t Bucket<Node<K, V>>,
+        claim: Word<Node<K, V>>,
+        at: usize,
+    ) -> Result<Option<Place<'t, K, V>>, Withdrawn> {
+        if segment.is_closed() {
+            return Ok(None);
+        }
+        let Some(place) = claim_in(bucket, claim, segment.steps() + at) else { return Ok(None) };
+        if !segment.is_open() {
+            // Or a rival has, who saw the tag of the slot's last owner, which is the same.
+            place.slot().abort(claim);
+            return Err(Withdrawn);
+        }
+        // Who comes in sees to it that the hand comes by.
+        if self.rows() < segment.rows_in_all() {
+            // ORDERING: Relaxed. Advice to the hand.
+            self.rows.fetch_max(segment.rows_in_all(), Ordering::Relaxed);
+        }
+        Ok(Some(place))
     }
 
     /// Whether a slot that is so many steps behind a key's home is beyond the first segment.
@@ -169,24 +253,50 @@ impl<K, V> Table<K, V> {
         step >= self.shards[0].part() // they are of equal length
     }
 
-    /// The segment of a slot that is so many steps behind a key's home, and the steps within it.
-    pub(super) fn segment_at<'s>(
+    /// The walk on which a bucket was found, if it is one of an appended segment.
+    pub(super) fn walk_to<'w>(&self, bucket: &'w Bucket<Node<K, V>>) -> Option<Walk<'w>> {
+        segment::walk_to(self.arena(), bucket)
+    }
+
+    /// After a slot of `bucket`, of an appended segment, was emptied of a node whose key has this `place`. The segment
+    /// may have been taken back since the slot is empty: its counts are nobody's then.
+    #[inline(never)]
+    pub(super) fn vacated_beyond(&self, bucket: &Bucket<Node<K, V>>, place: u32) {
+        self.passed_beyond(bucket, place, Bucket::unpass);
+    }
+
+    /// Shows `count` the buckets that a key with this `place` has passed, in the segment that has `bucket`, on its
+    /// way there; unless that is not the shard's any more.
+    fn passed_beyond(
         &self,
-        shard: &'s Shard<Node<K, V>>,
-        step: usize,
-    ) -> (&'s Segment<Node<K, V>>, usize) {
-        let mut appended = shard.appended();
-        let segment = appended.find(|segment| segment.steps() <= step).unwrap_or(shard);
-        (segment, step - segment.steps())
+        bucket: &Bucket<Node<K, V>>,
+        place: u32,
+        count: impl FnMut(&Bucket<Node<K, V>>),
+    ) {
+        let Some(walk) = self.walk_to(bucket) else { return };
+        let found = self.spot_appended(place, bucket, &walk);
+        if let Some((segment, index)) = found {
+            probe(segment, place).take(segment.steps_within(place, index)).for_each(count);
+        }
+    }
+
+    /// The appended segment, in the shard of `place`, that has `bucket`; and which one it is there.
+    pub(super) fn spot_appended<'w>(
+        &'w self,
+        place: u32,
+        bucket: &Bucket<Node<K, V>>,
+        shelter: &'w impl Shelter,
+    ) -> Option<(&'w Segment<Node<K, V>>, usize)> {
+        let mut appended = self.shard(place).appended(shelter);
+        appended.find_map(|segment| segment.index_of(bucket).map(|index| (segment, index)))
     }
 
     /// Marks what a claim at `place`, beyond the first segment, has passed, the home bucket last, which
     /// announces it: gives the home bucket's tags after that.
     pub(super) fn pass_segments(&self, hash: Hashed, place: Place<'_, K, V>) -> Tags {
-        let (segment, within) = self.segment_at(self.shard(hash.place()), place.step());
-        for bucket in probe(segment, hash.place()).take(within) {
+        self.passed_beyond(place.bucket, hash.place(), |bucket| {
             bucket.pass();
-        }
+        });
         let home = self.home_bucket(hash.place());
         if planted(Seed::UnsaidBeyond) && home.tags().beyond() {
             return home.tags();
@@ -195,8 +305,8 @@ impl<K, V> Table<K, V> {
     }
 
     /// Segments older than the newest one of the shard of `hash`.
-    pub(super) fn ordinal(&self, hash: Hashed) -> usize {
-        self.shard(hash.place()).last().ordinal()
+    pub(super) fn ordinal(&self, hash: Hashed, shelter: &impl Shelter) -> usize {
+        self.shard(hash.place()).last(shelter).ordinal()
     }
 
     /// Whether a table with so many buckets in each shard is loaded.
@@ -207,10 +317,17 @@ impl<K, V> Table<K, V> {
     /// Appends a segment to the shard of `hash`, whose newest one, the `seen`-th, has no room. False if
     /// it has as many as it may.
     #[cold]
-    pub(super) fn extend(&self, hash: Hashed, seen: usize, sizes: Sizes) -> bool {
+    pub(super) fn extend(
+        &self,
+        hash: Hashed,
+        seen: usize,
+        sizes: Sizes,
+        shelter: &impl Shelter,
+    ) -> bool {
         let shard = self.shard(hash.place());
-        let last = shard.last();
-        if last.ordinal() > seen {
+        shelter.walk(); // before the look at what it is appended to
+        let last = shard.last(shelter);
+        if last.ordinal() != seen {
             return true; // another thread was faster
         }
         if last.ordinal() + 1 >= MAX_SEGMENTS {
@@ -232,13 +349,46 @@ impl<K, V> Table<K, V> {
             0
         };
         let len = wanted.saturating_sub(rows).max(spare).min(segment::MAX_BUCKETS);
-        // Before it is appended, so that whoever finds an entry in it knows its rows as well. Rows
-        // that do not exist, should another thread append a smaller one, are passed over.
-        // ORDERING: Relaxed; published by the Release exchange in `append`.
-        self.rows.fetch_max(rows + len, Ordering::Relaxed);
         shard.append(last, len);
         reach(Step::Grown);
         true
+    }
+
+    /// Takes back the appended segments that are empty, as long as none behind them is in use, and frees those
+    /// that nobody can see.
+    pub(crate) fn shrink(&self, owner: NodeOwner<'_, K, V>) {
+        self.free_outgrown(owner);
+        // As long as somebody is seen to walk who keeps what was taken back, no more is: so that somebody who stops
+        // does not keep all that a cache has grown by, again and again.
+        if !self.outgrown.is_empty() || !self.shards.iter().any(|shard| shard.has_appended()) {
+            return;
+        }
+        let walker = owner.walker();
+        for shard in &self.shards {
+            self.outgrown.take_from(shard, walker.walk(), || owner.stamp());
+        }
+        // ORDERING: Relaxed. The fence orders what matters.
+        self.rows.store(self.count_rows(&walker), Ordering::Relaxed);
+        reach(Step::Recounted);
+        // ORDERING: SeqCst. Partner: the fence in `Segment::is_open`: who has come into a segment that was not
+        // counted sees the new number, or is seen here.
+        fence(Ordering::SeqCst);
+        // ORDERING: Relaxed, as above.
+        self.rows.fetch_max(self.count_rows(&walker), Ordering::Relaxed);
+        drop(walker);
+        self.free_outgrown(owner);
+    }
+
+    /// Frees what was taken back and nobody can see any more.
+    fn free_outgrown(&self, owner: NodeOwner<'_, K, V>) {
+        if !self.outgrown.is_empty() {
+            self.outgrown.free(|| owner.unseen());
+        }
+    }
+
+    /// Buckets of the longest shard.
+    pub(super) fn count_rows(&self, shelter: &impl Shelter) -> usize {
+        self.shards.iter().map(|shard| shard.last(shelter).rows_in_all()).max().unwrap_or(0)
     }
 }
 

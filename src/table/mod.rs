@@ -23,6 +23,7 @@ pub(crate) mod tags;
 mod weighed;
 
 use std::ptr::NonNull;
+use std::sync::Arc;
 
 use crossbeam_utils::CachePadded;
 use equivalent::Equivalent;
@@ -30,16 +31,16 @@ use equivalent::Equivalent;
 use crate::advice::Hint;
 use crate::config::Policy;
 use crate::hash::{self, Hashed};
-use crate::node::Node;
-use crate::reclaim::Protect;
+use crate::node::{Node, NodeDomain};
+use crate::reclaim::{Protect, Shelter};
 use crate::seed::{Seed, planted};
 use crate::slot::{Slot, State, Word};
 use crate::sync::{AtomicUsize, MODEL, prefetch};
 use bucket::Bucket;
 use classes::Classes;
-pub(crate) use grown::Sizes;
+pub(crate) use grown::{Lasting, Sizes};
 use memory::Array;
-use segment::{Segment, Shard};
+use segment::{Outgrown, Segment, Shard};
 use tags::{Lane, SLOTS, Tags};
 pub(crate) use weighed::Demand;
 
@@ -62,11 +63,13 @@ type Shards<K, V> = Box<[CachePadded<Shard<Node<K, V>>>]>;
 pub(crate) struct Table<K, V> {
     /// Their buckets are in the arena, so they go before it.
     shards: Shards<K, V>,
+    /// Appended segments that were taken back.
+    outgrown: Outgrown<Node<K, V>>,
     /// The first segments of all shards, one after the other.
     arena: Array<Bucket<Node<K, V>>>,
     /// The number of shards, a power of two, less one.
     mask: usize,
-    /// Buckets of the longest shard.
+    /// Buckets of the longest shard, as far as the hand knows; see `grown`.
     rows: AtomicUsize,
     /// The next bucket that a hand will take, in the order of the sweep; see `sweep`.
     hand: CachePadded<AtomicUsize>,
@@ -83,7 +86,8 @@ unsafe impl<K: Send + Sync, V: Send + Sync> Sync for Table<K, V> {}
 // SAFETY: as above.
 unsafe impl<K: Send + Sync, V: Send + Sync> Send for Table<K, V> {}
 
-/// A slot that was found, and how many buckets its key's probe passed before.
+/// A slot that was found, and how many buckets its key's probe passed before. One in an appended segment was found
+/// on a walk that lasts for `'t`.
 ///
 /// Two words, so that it stays in registers also where it goes into a function and out again.
 pub(crate) struct Place<'t, K, V> {
@@ -159,6 +163,16 @@ pub(crate) struct Found<'t, K, V> {
     pub(crate) node: NonNull<Node<K, V>>,
 }
 
+impl<K, V> Found<'_, K, V> {
+    /// What a reader wants of it, who marks it as used or not.
+    fn met(self, touch: bool) -> NonNull<Node<K, V>> {
+        if touch {
+            self.place.touch();
+        }
+        self.node
+    }
+}
+
 impl<K, V> Table<K, V> {
     /// A table for `entries` entries, whose weight is bounded if there is a `max_weight`.
     pub(crate) fn new(entries: usize, policy: Policy, max_weight: Option<u64>) -> Self {
@@ -171,6 +185,7 @@ impl<K, V> Table<K, V> {
         };
         Self {
             shards: (0..shards).map(first).collect(),
+            outgrown: Outgrown::new(),
             arena,
             mask: shards - 1,
             rows: AtomicUsize::new(buckets),
@@ -234,9 +249,6 @@ impl<K, V> Table<K, V> {
     #[inline(always)]
     pub(crate) fn fetch_for_write(&self, hash: Hashed) {
         prefetch(self.home_bucket(hash.place()));
-        if self.grows.get() != 0 {
-            self.fetch_newest(hash);
-        }
         if let Some(classes) = &self.classes {
             classes.fetch(hash.place());
         }
@@ -273,8 +285,8 @@ impl<K, V> Table<K, V> {
 
     /// Finds the entry of `key`, and marks it as used if `touch`. Loading is a miss.
     ///
-    /// The node stays valid while `guard` lives and, unless the guard is stable, until it
-    /// protects another.
+    /// The node stays valid while `guard`, which is one of this domain, lives and, unless the guard is stable,
+    /// until it protects another.
     #[inline(always)]
     pub(crate) fn find<Q, P>(
         &self,
@@ -282,6 +294,7 @@ impl<K, V> Table<K, V> {
         key: &Q,
         guard: &P,
         touch: bool,
+        domain: &Arc<NodeDomain<K, V>>,
     ) -> Option<NonNull<Node<K, V>>>
     where
         Q: Equivalent<K> + ?Sized,
@@ -298,7 +311,10 @@ impl<K, V> Table<K, V> {
                 return Some(node);
             }
         }
-        if tags.is_end() { None } else { self.find_displaced(hash, key, guard, touch, tags) }
+        if tags.is_end() {
+            return None;
+        }
+        self.find_displaced(hash, key, guard, (touch, tags), domain)
     }
 
     /// `find` beyond the home bucket.
@@ -309,18 +325,47 @@ impl<K, V> Table<K, V> {
         hash: Hashed,
         key: &Q,
         guard: &P,
-        touch: bool,
-        home: Tags,
+        (touch, home): (bool, Tags),
+        domain: &Arc<NodeDomain<K, V>>,
     ) -> Option<NonNull<Node<K, V>>>
     where
         Q: Equivalent<K> + ?Sized,
         P: Protect<Node<K, V>>,
     {
-        let found = self.search_displaced::<true, _, _>(hash, key, guard, home)?;
-        if touch {
-            found.place.touch();
+        if home.beyond() {
+            return self.find_beyond(hash, key, guard, (touch, home), domain);
         }
-        Some(found.node)
+        Some(self.search_displaced::<true, _, _>(hash, key, guard)?.met(touch))
+    }
+
+    /// `find` of a key some of whose home went into appended segments.
+    #[inline(never)]
+    fn find_beyond<Q, P>(
+        &self,
+        hash: Hashed,
+        key: &Q,
+        guard: &P,
+        (touch, home): (bool, Tags),
+        domain: &Arc<NodeDomain<K, V>>,
+    ) -> Option<NonNull<Node<K, V>>>
+    where
+        Q: Equivalent<K> + ?Sized,
+        P: Protect<Node<K, V>>,
+    {
+        if self.shard(hash.place()).has_appended() {
+            let pin = guard.walks().is_none().then(|| domain.owner().pin_segments());
+            let Some(walk) = guard.walks().or(pin.as_ref().map(Shelter::walk)) else {
+                unreachable!("one of the two walks")
+            };
+            let found = self.search_appended::<true, _, _, _>(hash, key, guard, &walk);
+            if let Some(found) = found {
+                return Some(found.met(touch));
+            }
+        }
+        if home.passed() == 0 || planted(Seed::NewestOnly) {
+            return None;
+        }
+        Some(self.search_displaced::<true, _, _>(hash, key, guard)?.met(touch))
     }
 
     /// Finds the entry or the flight of `key`, for writers. The same protection as in `find`.
@@ -329,11 +374,11 @@ impl<K, V> Table<K, V> {
         &'t self,
         hash: Hashed,
         key: &Q,
-        guard: &P,
+        guard: &'t P,
     ) -> Option<Found<'t, K, V>>
     where
         Q: Equivalent<K> + ?Sized,
-        P: Protect<Node<K, V>>,
+        P: Protect<Node<K, V>> + Shelter,
     {
         self.locate_from(self.home_bucket(hash.place()), hash, key, guard)
     }
@@ -345,40 +390,55 @@ impl<K, V> Table<K, V> {
         bucket: &'t Bucket<Node<K, V>>,
         hash: Hashed,
         key: &Q,
-        guard: &P,
+        guard: &'t P,
     ) -> Option<Found<'t, K, V>>
     where
         Q: Equivalent<K> + ?Sized,
-        P: Protect<Node<K, V>>,
+        P: Protect<Node<K, V>> + Shelter,
     {
         let tags = bucket.tags();
         let found = examine_all::<false, _, _, _, _>(bucket, 0, tags, hash, key, guard);
         if found.is_some() || tags.is_end() {
             found
         } else {
-            self.search_displaced::<false, _, _>(hash, key, guard, tags)
+            self.locate_displaced(hash, key, guard, tags)
         }
     }
 
-    /// Searches the probe of `key` beyond its home bucket, whose tags are `home`.
+    /// `locate` beyond the home bucket.
+    #[inline(never)]
+    fn locate_displaced<'t, Q, P>(
+        &'t self,
+        hash: Hashed,
+        key: &Q,
+        guard: &'t P,
+        home: Tags,
+    ) -> Option<Found<'t, K, V>>
+    where
+        Q: Equivalent<K> + ?Sized,
+        P: Protect<Node<K, V>> + Shelter,
+    {
+        if home.beyond() {
+            let found = self.search_appended::<false, _, _, _>(hash, key, guard, guard);
+            if found.is_some() || home.passed() == 0 || planted(Seed::NewestOnly) {
+                return found;
+            }
+        }
+        self.search_displaced::<false, _, _>(hash, key, guard)
+    }
+
+    /// Searches the probe of `key` in the first segment beyond its home bucket, which something has passed.
     #[inline(never)]
     fn search_displaced<'t, const READY: bool, Q, P>(
         &'t self,
         hash: Hashed,
         key: &Q,
         guard: &P,
-        home: Tags,
     ) -> Option<Found<'t, K, V>>
     where
         Q: Equivalent<K> + ?Sized,
         P: Protect<Node<K, V>>,
     {
-        if home.beyond() {
-            let found = self.search_appended::<READY, _, _>(hash, key, guard);
-            if found.is_some() || home.passed() == 0 || planted(Seed::NewestOnly) {
-                return found;
-            }
-        }
         let mut from = 1;
         if LONG_PROBES {
             let bucket = self.second_bucket(hash.place());
@@ -415,19 +475,16 @@ impl<K, V> Table<K, V> {
         None
     }
 
-    /// Takes back the overflow counts of an entry that was `step` buckets behind its home.
-    fn unpass(&self, shard: &Shard<Node<K, V>>, place: u32, step: usize) {
-        if LONG_PROBES && step == 1 {
-            return self.home_bucket(place).unpass();
-        }
-        let (segment, within) = self.segment_at(shard, step);
-        probe(segment, place).take(within).for_each(Bucket::unpass);
-    }
-
-    /// After the entry or flight at `place` was unlinked, whose key hashes to `hash`.
+    /// After the entry or flight at `place` was unlinked, whose key hashes to `hash`: takes back the overflow
+    /// counts of what was behind its home.
     pub(crate) fn vacated(&self, hash: Hashed, place: Place<'_, K, V>) {
-        if place.step() > 0 {
-            self.unpass(self.shard(hash.place()), hash.place(), place.step());
+        match place.step() {
+            0 => {}
+            1 if LONG_PROBES => self.home_bucket(hash.place()).unpass(),
+            step if self.is_appended(step) => self.vacated_beyond(place.bucket, hash.place()),
+            step => {
+                probe(self.shard(hash.place()), hash.place()).take(step).for_each(Bucket::unpass)
+            }
         }
     }
 }

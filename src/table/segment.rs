@@ -1,18 +1,40 @@
 //! Where do buckets live? In the first segment of a shard, and in those added behind it.
+//!
+//! First segments last as long as their table. Appended ones can be taken back once they are empty, so whoever
+//! looks at them [walks](Walk) from before the look. Of a shard the newest goes first.
+//!
+//! | word | arrow | who | by |
+//! |---|---|---|---|
+//! | `newest` | null -> s1 -> s2 .. | whoever needs room | exchange, from the one that was seen; a loser frees its own |
+//! | `newest` | s2 -> s1 -> null | who has closed the newest and found it empty after that | exchange, from that one |
+//! | `closed` of an appended segment | 0 -> 1 | who wants to take it back, having seen it empty | exchange |
+//! | `closed` | 1 -> 0 | the one who closed it, if it was not empty, or is not the newest any more | store |
+//!
+//! Nobody comes into a segment that is taken back: who claims a slot of an appended segment looks at `closed` after
+//! that, and withdraws from one that is ([`is_open`](Segment::is_open)); who closes one goes over all its slots after
+//! that. Claim, fence, look at `closed`; exchange of `closed`, fence, look at the slots: one of the two sees the
+//! other. What comes into a slot otherwise comes for what is there. Whoever stops while a segment is closed stops
+//! nobody: newcomers find no room in it, and append another (unless that is the last that a shard may have).
+//!
+//! A segment that was taken back is stamped with an era, as retired blocks are, and freed when no pin is as
+//! old (`reclaim`); until then it is on the list `Outgrown`.
 
+use std::cell::Cell;
 use std::ops::Deref;
 use std::ptr::{self, NonNull};
 
 use crate::hash;
 use crate::pause::{Step, reach};
-use crate::sync::{AtomicPtr, Ordering};
+use crate::reclaim::{Shelter, Walk, push, take_list};
+use crate::seed::{Seed, planted};
+use crate::sync::{AtomicPtr, AtomicU32, Made, Ordering, fence};
 use crate::table::PROBE;
 use crate::table::bucket::Bucket;
 use crate::table::memory::Array;
 #[cfg(not(all(hotset_loom, feature = "loom")))]
 use crate::table::memory::Zeroed;
 
-/// An array of buckets. Never moves, never shrinks while its cache lives.
+/// An array of buckets. Never moves.
 ///
 /// The first segments of all shards lie side by side in one arena, so that a hit finds its home
 /// bucket from the place alone, without looking at its shard.
@@ -33,10 +55,17 @@ pub(crate) struct Segment<N> {
     rows: usize,
     /// The next older one, if that is not the first.
     older: *const Segment<N>,
+    /// 1 while it is to be empty, and for good once it was taken back.
+    closed: AtomicU32,
+    /// When it was taken back, and the next one on that list.
+    stamp: Cell<u32>,
+    next: AtomicPtr<Segment<N>>,
+    made: Made,
 }
 
 // SAFETY: a segment is a slice of buckets, all of whose words are atomics, and who may follow
-// the pointers in them is the business of `Store`, which has the bounds on keys and values.
+// the pointers in them is the business of `Store`, which has the bounds on keys and values. The stamp belongs to
+// who has taken the segment back, or from the list of those.
 unsafe impl<N> Sync for Segment<N> {}
 // SAFETY: as above.
 unsafe impl<N> Send for Segment<N> {}
@@ -57,6 +86,10 @@ impl<N> Segment<N> {
             steps: 0,
             rows: 0,
             older: ptr::null(),
+            closed: AtomicU32::new(0),
+            stamp: Cell::new(0),
+            next: AtomicPtr::new(ptr::null_mut()),
+            made: Made::new(),
         }
     }
 
@@ -75,7 +108,63 @@ impl<N> Segment<N> {
             steps: last.steps + last.part() as u32,
             rows: last.rows_in_all(),
             older: if last.ordinal == 0 { ptr::null() } else { last },
+            closed: AtomicU32::new(0),
+            stamp: Cell::new(0),
+            next: AtomicPtr::new(ptr::null_mut()),
+            made: Made::new(),
         }
+    }
+
+    /// Whether a slot that was claimed here just now may be used. If not it is to be withdrawn.
+    #[inline]
+    pub(crate) fn is_open(&self) -> bool {
+        if self.ordinal == 0 || planted(Seed::ClaimAndGo) {
+            return true;
+        }
+        // ORDERING: SeqCst. Partner: the fence in `close`: either this sees that the segment is closed, or
+        // who closed it sees the claim.
+        fence(Ordering::SeqCst);
+        // ORDERING: Relaxed. What it says is all that is wanted.
+        self.closed.load(Ordering::Relaxed) == 0
+    }
+
+    /// Whether it is closed, as of now: so that nobody claims in vain.
+    #[inline]
+    pub(crate) fn is_closed(&self) -> bool {
+        // ORDERING: Acquire. Partner: the Release exchange in `close`: who goes elsewhere for it finds what the closer
+        // has emptied.
+        self.closed.load(Ordering::Acquire) != 0
+    }
+
+    /// Closes it, if it is empty. False if it is not, or another one closes it.
+    fn close(&self) -> bool {
+        if planted(Seed::OpenSegment) {
+            return self.is_empty();
+        }
+        // ORDERING: Release on success. Partner: the Acquire load in `is_closed`. Relaxed on failure; the fence orders
+        // all else.
+        let closes = self.is_empty()
+            && self.closed.compare_exchange(0, 1, Ordering::Release, Ordering::Relaxed).is_ok();
+        if !closes {
+            return false;
+        }
+        // ORDERING: SeqCst. Partner: the fence in `is_open`.
+        fence(Ordering::SeqCst);
+        reach(Step::Closed);
+        let empty = self.is_empty();
+        if !empty {
+            self.reopen();
+        }
+        empty
+    }
+
+    fn reopen(&self) {
+        // ORDERING: Relaxed. Who finds it closed for longer than it is goes elsewhere.
+        self.closed.store(0, Ordering::Relaxed);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.buckets().iter().flat_map(|bucket| &bucket.slots).all(|slot| slot.load().is_empty())
     }
 
     /// The home of a key of this shard.
@@ -129,13 +218,8 @@ impl<N> Segment<N> {
     }
 }
 
-/// A shard: its first segment, which is what it is taken for, and those that were appended.
-///
-/// | word | arrow | who | by |
-/// |---|---|---|---|
-/// | `newest` | null -> s1 -> s2 .. | whoever needs room | exchange, from the one that was seen; a loser frees its own |
-///
-/// A list, the newest first, that only grows: whoever has seen one sees all that are older.
+/// A shard: its first segment, which is what it is taken for, and a list of those that were appended, the newest
+/// first: whoever has seen one sees all that are older.
 pub(crate) struct Shard<N> {
     first: Segment<N>,
     newest: AtomicPtr<Segment<N>>,
@@ -154,37 +238,177 @@ impl<N> Shard<N> {
 
     /// The segment that was appended last, if there is one.
     #[inline]
-    pub(crate) fn newest(&self) -> Option<&Segment<N>> {
+    pub(crate) fn newest<'w>(&'w self, shelter: &'w impl Shelter) -> Option<&'w Segment<N>> {
+        // Most shards have none, for which no shelter is needed.
+        if !is_up(shelter) && !self.has_appended() {
+            return None;
+        }
+        shelter.walk();
         // ORDERING: Acquire. Partner: the Release exchange in `append`.
-        // SAFETY: null, or a leaked box that lives until the shard is dropped.
-        unsafe { self.newest.load(Ordering::Acquire).as_ref() }
+        // SAFETY: null, or a leaked box which was on the list after the walk began, hence is not freed while
+        // it lasts.
+        let newest = unsafe { self.newest.load(Ordering::Acquire).as_ref() };
+        if let Some(segment) = newest {
+            segment.made.seen();
+        }
+        newest
+    }
+
+    /// Whether there are appended segments.
+    #[inline]
+    pub(crate) fn has_appended(&self) -> bool {
+        // ORDERING: Acquire, as in `newest`.
+        !self.newest.load(Ordering::Acquire).is_null()
     }
 
     /// The segment that came last.
     #[inline]
-    pub(crate) fn last(&self) -> &Segment<N> {
-        self.newest().unwrap_or(&self.first)
+    pub(crate) fn last<'w>(&'w self, shelter: &'w impl Shelter) -> &'w Segment<N> {
+        self.newest(shelter).unwrap_or(&self.first)
     }
 
     /// The segments that were appended, the newest first.
-    pub(crate) fn appended(&self) -> impl Iterator<Item = &Segment<N>> {
-        // SAFETY: null, or an older box, which was published before the one that names it.
-        std::iter::successors(self.newest(), |segment| unsafe { segment.older.as_ref() })
+    pub(crate) fn appended<'w>(
+        &'w self,
+        shelter: &'w impl Shelter,
+    ) -> impl Iterator<Item = &'w Segment<N>> {
+        // SAFETY: null, or an older box: one that was published before the one that names it, and is taken back
+        // after that.
+        let older = |segment: &&'w Segment<N>| unsafe { segment.older.as_ref() };
+        std::iter::successors(self.newest(shelter), older).inspect(|segment| segment.made.seen())
     }
 
-    /// Adds a segment of `len` buckets behind `last`, unless another thread already has added one.
+    /// Adds a segment of `len` buckets behind `last`, which was found on a walk, unless another thread has
+    /// already added one.
     pub(crate) fn append(&self, last: &Segment<N>, len: usize) {
         let fresh = Box::into_raw(Box::new(Segment::after(last, len)));
         reach(Step::Growing);
-        let seen = if last.ordinal == 0 { ptr::null_mut() } else { ptr::from_ref(last).cast_mut() };
         // ORDERING: Release on success. Partner: the Acquire load in `newest`. What is older was
         // seen by such a load, so whoever sees this one sees it, too. Relaxed on failure: the caller
-        // looks again.
-        let added = self.newest.compare_exchange(seen, fresh, Ordering::Release, Ordering::Relaxed);
+        // looks again. The walk keeps `last`, so the address that is expected is that of no other.
+        let added = self.newest.compare_exchange(
+            last.address(),
+            fresh,
+            Ordering::Release,
+            Ordering::Relaxed,
+        );
         if added.is_err() {
             // SAFETY: `fresh` came from `Box::into_raw` just above and was not shared.
             drop(unsafe { Box::from_raw(fresh) });
         }
+    }
+
+    /// Takes the newest segment back, if it is empty. It is the caller's then, but for those who still walk.
+    fn take_back(&self, walk: Walk<'_>) -> Option<NonNull<Segment<N>>> {
+        let newest = self.newest(&walk)?;
+        if !newest.close() {
+            return None;
+        }
+        // ORDERING: Release on success, with the Acquire load in `newest` as its partner: it hands on what the
+        // list was before. Relaxed on failure.
+        let taken = self.newest.compare_exchange(
+            newest.address(),
+            newest.older.cast_mut(),
+            Ordering::Release,
+            Ordering::Relaxed,
+        );
+        if taken.is_err() {
+            newest.reopen(); // another one was appended
+            return None;
+        }
+        reach(Step::TakenBack);
+        NonNull::new(newest.address())
+    }
+}
+
+impl<N> Segment<N> {
+    /// What `newest` says if this is the last one.
+    fn address(&self) -> *mut Self {
+        if self.ordinal == 0 { ptr::null_mut() } else { ptr::from_ref(self).cast_mut() }
+    }
+}
+
+/// The walk on which a bucket was found of a table with this arena; `None` for one of the arena itself.
+pub(crate) fn walk_to<'w, N>(arena: &[Bucket<N>], bucket: &'w Bucket<N>) -> Option<Walk<'w>> {
+    let outside = !arena.as_ptr_range().contains(&ptr::from_ref(bucket));
+    // SAFETY: a bucket of a table that is not in its arena is one of an appended segment, and references to these
+    // come from `Shard::newest` and `Shard::appended` alone, whose walk lasts as long as they do.
+    outside.then(|| unsafe { Walk::new() })
+}
+
+/// Whether walking costs nothing any more.
+fn is_up<S: Shelter>(_: &S) -> bool {
+    S::UP
+}
+
+/// Segments that were taken back, until nobody can see them any more.
+///
+/// | word | arrow | who | by |
+/// |---|---|---|---|
+/// | list | push | who has taken one back, or must leave one here | exchange, Release |
+/// | list | taken as a whole | who frees what can be freed | swap, Acquire |
+pub(crate) struct Outgrown<N>(AtomicPtr<Segment<N>>);
+
+impl<N> Outgrown<N> {
+    pub(crate) fn new() -> Self {
+        Self(AtomicPtr::new(ptr::null_mut()))
+    }
+
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        // ORDERING: Relaxed. A hint: who misses one leaves it to the next.
+        self.0.load(Ordering::Relaxed).is_null()
+    }
+
+    /// Takes back segments of `shard` as long as the newest is empty, with the stamps that `stamp` gives.
+    pub(crate) fn take_from(&self, shard: &Shard<N>, walk: Walk<'_>, stamp: impl Fn() -> u32) {
+        loop {
+            let early = planted(Seed::StampFirst).then(&stamp);
+            let Some(segment) = shard.take_back(walk) else { return };
+            // SAFETY: off its shard's list, and on none other: its stamp is ours, and it stays until it is freed.
+            unsafe { segment.as_ref() }.stamp.set(early.unwrap_or_else(&stamp));
+            self.add(segment);
+        }
+    }
+
+    fn add(&self, segment: NonNull<Segment<N>>) {
+        push(&self.0, segment, segment, |segment| &segment.next, 0);
+    }
+
+    /// Frees those that nobody can see any more, which `unseen` says of stamps that were made before it came.
+    pub(crate) fn free<U: Fn(u32) -> bool>(&self, unseen: impl FnOnce() -> U) {
+        let mut cursor = take_list(&self.0);
+        if cursor.is_null() {
+            return;
+        }
+        // After the list was taken: all on it were unlinked before.
+        let unseen = unseen();
+        while let Some(segment) = NonNull::new(cursor) {
+            // SAFETY: boxes on the list live, and those that were taken from it are ours.
+            let it = unsafe { segment.as_ref() };
+            // ORDERING: Relaxed. The chain is private.
+            cursor = it.next.load(Ordering::Relaxed);
+            if unseen(it.stamp.get()) {
+                // SAFETY: made by `Box::into_raw` in `append`; off all lists, and nobody walks who could have seen it.
+                drop(unsafe { Box::from_raw(segment.as_ptr()) });
+            } else {
+                self.add(segment);
+            }
+        }
+    }
+}
+
+impl<N> Drop for Outgrown<N> {
+    fn drop(&mut self) {
+        self.free(|| |_| true); // nobody else is left
+    }
+}
+
+/// LOOM: the end of a segment is a write, which must come after all looks.
+#[cfg(all(hotset_loom, feature = "loom"))]
+impl<N> Drop for Segment<N> {
+    fn drop(&mut self) {
+        self.made.remade();
     }
 }
 
@@ -202,7 +426,7 @@ impl<N> Drop for Shard<N> {
         // ORDERING: Relaxed. `&mut self`: no other thread is left.
         let mut next = self.newest.load(Ordering::Relaxed);
         while !next.is_null() {
-            // SAFETY: made by `Box::into_raw` in `append`, and in this list once.
+            // SAFETY: made by `Box::into_raw` in `append`, and in this list once. Those that were taken back are not.
             let segment = unsafe { Box::from_raw(next) };
             next = segment.older.cast_mut();
         }
@@ -243,17 +467,53 @@ mod tests {
         let arena = allocate::<u8>(20);
         // SAFETY: the arena is dropped last.
         let shard = unsafe { Shard::new(&arena, 0, 20) };
-        assert!(shard.newest().is_none() && shard.last().ordinal() == 0);
+        // SAFETY: nothing is freed meanwhile.
+        let walk = &unsafe { Walk::new() };
+        assert!(shard.newest(walk).is_none() && shard.last(walk).ordinal() == 0);
         shard.append(&shard, 3);
         shard.append(&shard, 100); // too late
-        shard.append(shard.last(), 50);
+        shard.append(shard.last(walk), 50);
         let seen: Vec<_> =
-            shard.appended().map(|s| (s.ordinal(), s.rows(), s.steps(), s.part())).collect();
+            shard.appended(walk).map(|s| (s.ordinal(), s.rows(), s.steps(), s.part())).collect();
         assert_eq!(seen, [(2, 23, 11, 8), (1, 20, 8, 3)]);
-        assert_eq!(shard.last().rows_in_all(), 73);
-        let bucket = &shard.last().buckets()[7];
-        let found: Vec<_> = shard.appended().map(|s| s.index_of(bucket)).collect();
+        assert_eq!(shard.last(walk).rows_in_all(), 73);
+        let bucket = &shard.last(walk).buckets()[7];
+        let found: Vec<_> = shard.appended(walk).map(|s| s.index_of(bucket)).collect();
         assert_eq!((found, shard.index_of(bucket)), (vec![Some(7), None], None));
+    }
+
+    #[test]
+    fn those_that_are_empty_are_taken_back_and_freed_when_nobody_sees_them() {
+        let arena = allocate::<u8>(20);
+        // SAFETY: the arena is dropped last.
+        let shard = unsafe { Shard::new(&arena, 0, 20) };
+        // SAFETY: what is freed is not looked at again.
+        let walk = unsafe { Walk::new() };
+        let ordinals = || shard.appended(&walk).map(Segment::ordinal).collect::<Vec<_>>();
+        shard.append(&shard, 3);
+        shard.append(shard.last(&walk), 3);
+        shard.append(shard.last(&walk), 3);
+        let mut value = 8_u64;
+        let word = crate::slot::Word::ready(std::ptr::from_mut(&mut value).cast());
+        let claim = crate::slot::Word::claim(
+            crate::hash::Hashed::new(&foldhash::fast::FixedState::default(), &0),
+            0,
+            0,
+        );
+        let second = shard.appended(&walk).nth(1).unwrap();
+        let slot = &second.buckets()[2].slots[1];
+        assert!(slot.claim(claim) && slot.finalise(claim, word));
+        let outgrown = Outgrown::new();
+        outgrown.take_from(&shard, walk, || 7);
+        assert_eq!(ordinals(), [2, 1]);
+        assert!(second.is_open() && !outgrown.is_empty());
+        outgrown.free(|| |stamp| stamp != 7);
+        assert!(!outgrown.is_empty());
+        outgrown.free(|| |stamp| stamp == 7);
+        assert!(outgrown.is_empty());
+        assert!(slot.unlink(word));
+        outgrown.take_from(&shard, walk, || 8);
+        assert_eq!((ordinals(), shard.last(&walk).ordinal()), (vec![], 0));
     }
 
     #[test]

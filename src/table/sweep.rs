@@ -18,13 +18,14 @@ use std::ptr::NonNull;
 use crate::adaptive::{self, Evidence, Trial, Trials};
 use crate::clock::{self, Mode, Sweep};
 use crate::counter::OwnedWord;
-use crate::node::Node;
+use crate::node::{Node, NodeWalker};
 use crate::pause::{Step, reach};
+use crate::reclaim::Shelter;
 use crate::slot::{State, Word};
 use crate::sync::{MODEL, Ordering, prefetch};
 use crate::table::bucket::Bucket;
 use crate::table::probation::Handful;
-use crate::table::segment::{Segment, Shard};
+use crate::table::segment::Segment;
 use crate::table::tags::{Lane, MOST_PASSED, SLOTS};
 use crate::table::{Place, Table, probe};
 
@@ -84,6 +85,9 @@ impl Position {
     }
 }
 
+/// A slot, and what it says.
+type Here<'w, K, V> = (Place<'w, K, V>, Word<Node<K, V>>);
+
 /// How far the hand goes for one victim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Patience {
@@ -95,9 +99,8 @@ pub(crate) enum Patience {
     Passes,
 }
 
-/// A bucket with its address: which segment of which shard, and where in it.
+/// A bucket with its address: which segment, and where in it.
 struct Spot<'t, K, V> {
-    shard: &'t Shard<Node<K, V>>,
     segment: &'t Segment<Node<K, V>>,
     index: usize,
 }
@@ -106,21 +109,10 @@ impl<'t, K, V> Spot<'t, K, V> {
     fn bucket(&self) -> &'t Bucket<Node<K, V>> {
         &self.segment.buckets()[self.index]
     }
-
-    /// After a slot here was emptied of a node whose key has this `place`.
-    #[inline(never)]
-    fn vacated(&self, table: &Table<K, V>, place: u32) {
-        table.unpass(self.shard, place, self.steps_from_home(place));
-    }
-
-    /// How many buckets a key with this `place` has passed on its probe to this one.
-    fn steps_from_home(&self, place: u32) -> usize {
-        self.segment.steps() + self.segment.steps_within(place, self.index)
-    }
 }
 
 impl<K, V> Table<K, V> {
-    fn rows(&self) -> usize {
+    pub(super) fn rows(&self) -> usize {
         // ORDERING: Relaxed. Rows that are missed are not visited yet.
         self.rows.load(Ordering::Relaxed)
     }
@@ -131,21 +123,20 @@ impl<K, V> Table<K, V> {
     }
 
     /// Bucket number `cursor`, counted row by row, if its shard has the row.
-    fn spot(&self, cursor: usize) -> Option<Spot<'_, K, V>> {
-        let shard: &Shard<_> = &self.shards[cursor & self.mask];
+    fn spot<'w>(&'w self, cursor: usize, shelter: &'w impl Shelter) -> Option<Spot<'w, K, V>> {
+        let shard = &self.shards[cursor & self.mask];
         let row = cursor >> self.mask.count_ones();
-        let segment = if row < shard.buckets().len() {
+        let segment: &Segment<_> = if row < shard.buckets().len() {
             shard
         } else {
-            shard.appended().find(|segment| segment.rows() <= row)?
+            shard.appended(shelter).find(|segment| segment.rows() <= row)?
         };
         let index = row - segment.rows();
-        (index < segment.buckets().len()).then_some(Spot { shard, segment, index })
+        (index < segment.buckets().len()).then_some(Spot { segment, index })
     }
 
     /// The row of the `ordinal`-th bucket of the sweep.
-    fn row_at(&self, ordinal: usize) -> usize {
-        let rows = self.rows();
+    fn row_at(&self, ordinal: usize, rows: usize) -> usize {
         clock::row_of((ordinal >> self.mask.count_ones()) % clock::steps(rows), rows)
     }
 
@@ -168,8 +159,8 @@ impl<K, V> Table<K, V> {
 
     /// The row of bucket `ordinal` of the sweep, where `row` is that of the bucket before it.
     #[inline]
-    fn row_after(&self, ordinal: usize, row: usize) -> usize {
-        if ordinal & self.mask == 0 { clock::row_after(row, self.rows()) } else { row }
+    fn row_after(&self, ordinal: usize, row: usize, rows: usize) -> usize {
+        if ordinal & self.mask == 0 { clock::row_after(row, rows) } else { row }
     }
 
     /// Unlinks the next victim. The caller takes over the slot's share of it and its room.
@@ -178,8 +169,9 @@ impl<K, V> Table<K, V> {
         &self,
         position: &Position,
         patience: Patience,
+        walker: &NodeWalker<'_, K, V>,
     ) -> Option<NonNull<Node<K, V>>> {
-        self.evict_within(position, patience, &mut 0)
+        self.evict_within(position, patience, &mut 0, walker)
     }
 
     /// The same, with the number of entries in use that the hand has passed over already.
@@ -189,6 +181,7 @@ impl<K, V> Table<K, V> {
         position: &Position,
         patience: Patience,
         passes: &mut u32,
+        walker: &NodeWalker<'_, K, V>,
     ) -> Option<NonNull<Node<K, V>>> {
         let mut visited = 0;
         let mut least_used: Option<(&Bucket<_>, Lane, bool)> = None;
@@ -203,7 +196,7 @@ impl<K, V> Table<K, V> {
             let shard: &Segment<_> = &self.shards[position.next.get() as usize & self.mask];
             let mode = self.mode(position, patience, visited);
             // Rows of the first segment, which is as a rule all.
-            let bucket = shard.buckets().get(row).or_else(|| self.appended_at(position));
+            let bucket = shard.buckets().get(row).or_else(|| self.appended_at(position, walker));
             if let Some(bucket) = bucket {
                 match evict_from(bucket, from, mode, position) {
                     Visit::Evicted(slot, node) => {
@@ -222,7 +215,7 @@ impl<K, V> Table<K, V> {
                 }
             }
             visited += 1;
-            self.advance(position);
+            self.advance(position, walker);
             match patience {
                 Patience::Passes if *passes > adaptive::PASSES || visited >= adaptive::BUCKETS => {
                     return None;
@@ -261,22 +254,11 @@ impl<K, V> Table<K, V> {
     #[inline(never)]
     fn vacated_elsewhere(&self, bucket: &Bucket<Node<K, V>>, place: u32) {
         let Some(index) = self.arena_index(bucket) else {
-            if let Some(spot) = self.spot_appended(place, bucket) {
-                spot.vacated(self, place);
-            }
-            return;
+            return self.vacated_beyond(bucket, place);
         };
         let per_shard = self.shards[0].buckets().len();
-        let shard: &Shard<_> = &self.shards[index / per_shard];
-        Spot { shard, segment: shard, index: index % per_shard }.vacated(self, place);
-    }
-
-    /// The address of a bucket of an appended segment, which is in the shard of `place`.
-    fn spot_appended(&self, place: u32, bucket: &Bucket<Node<K, V>>) -> Option<Spot<'_, K, V>> {
-        let shard = self.shard(place);
-        shard.appended().find_map(|segment| {
-            segment.index_of(bucket).map(|index| Spot { shard, segment, index })
-        })
+        let (shard, index) = (&self.shards[index / per_shard], index % per_shard);
+        probe(shard, place).take(shard.steps_within(place, index)).for_each(Bucket::unpass);
     }
 
     /// The cursor of a bucket of an appended segment, which is in the shard of `place`.
@@ -286,14 +268,19 @@ impl<K, V> Table<K, V> {
         place: u32,
         bucket: &Bucket<Node<K, V>>,
     ) -> Option<usize> {
-        let Spot { segment, index, .. } = self.spot_appended(place, bucket)?;
+        let walk = self.walk_to(bucket)?;
+        let (segment, index) = self.spot_appended(place, bucket, &walk)?;
         Some((segment.rows() + index) << self.mask.count_ones() | self.shard_index(place))
     }
 
     /// The bucket with this cursor, if there is one.
     #[cold]
-    pub(super) fn bucket_at(&self, cursor: usize) -> Option<&Bucket<Node<K, V>>> {
-        self.spot(cursor).map(|spot| spot.bucket())
+    pub(super) fn bucket_at<'w>(
+        &'w self,
+        cursor: usize,
+        walker: &'w NodeWalker<'_, K, V>,
+    ) -> Option<&'w Bucket<Node<K, V>>> {
+        self.spot(cursor, walker).map(|spot| spot.bucket())
     }
 
     /// The cursor of a bucket of the arena.
@@ -305,15 +292,19 @@ impl<K, V> Table<K, V> {
     /// The bucket at which the thread stands, in an appended segment, if the shard has its row.
     #[cold]
     #[inline(never)]
-    fn appended_at(&self, position: &Position) -> Option<&Bucket<Node<K, V>>> {
+    fn appended_at<'w>(
+        &'w self,
+        position: &Position,
+        walker: &'w NodeWalker<'_, K, V>,
+    ) -> Option<&'w Bucket<Node<K, V>>> {
         let (ordinal, row) = (position.next.get() as usize, position.row.get() as usize);
-        self.bucket_at(self.cursor_at(ordinal, row))
+        self.bucket_at(self.cursor_at(ordinal, row), walker)
     }
 
     #[cold]
     #[inline(never)]
-    fn fetch_appended(&self, cursor: usize) {
-        if let Some(bucket) = self.bucket_at(cursor) {
+    fn fetch_appended(&self, cursor: usize, walker: &NodeWalker<'_, K, V>) {
+        if let Some(bucket) = self.bucket_at(cursor, walker) {
             prefetch(bucket);
         }
     }
@@ -331,7 +322,7 @@ impl<K, V> Table<K, V> {
         let start = self.hand.fetch_add(range, Ordering::Relaxed);
         position.next.set(start as u64);
         position.end.set(start.wrapping_add(range) as u64);
-        position.row.set(self.row_at(start) as u64);
+        position.row.set(self.row_at(start, self.rows()) as u64);
         position.slot.set(0);
         let turn = (start >> self.mask.count_ones()) / clock::steps(self.rows());
         position.turn.set(turn as u64);
@@ -340,59 +331,70 @@ impl<K, V> Table<K, V> {
     /// Goes on to the next bucket, and fetches the one after it, in time for when the hand is
     /// there.
     #[inline]
-    fn advance(&self, position: &Position) {
+    fn advance(&self, position: &Position, walker: &NodeWalker<'_, K, V>) {
         let next = (position.next.get() as usize).wrapping_add(1);
-        let row = self.row_after(next, position.row.get() as usize);
+        let row = self.row_after(next, position.row.get() as usize, self.rows());
         position.next.set(next as u64);
         position.row.set(row as u64);
         position.slot.set(0);
         let after = next.wrapping_add(1);
         if after as u64 != position.end.get() {
-            let (shard, row) = (&self.shards[after & self.mask], self.row_after(after, row));
+            let (shard, row) =
+                (&self.shards[after & self.mask], self.row_after(after, row, self.rows()));
             match shard.buckets().get(row) {
                 Some(bucket) => prefetch(bucket),
-                None => self.fetch_appended(self.cursor_at(after, row)),
+                None => self.fetch_appended(self.cursor_at(after, row), walker),
             }
         }
     }
 
-    /// All buckets, those appended meanwhile not necessarily.
-    pub(crate) fn cursors(&self) -> impl Iterator<Item = usize> {
-        self.cursors_from(0)
+    /// All buckets, those appended meanwhile not necessarily. Some that do not exist are among them.
+    pub(crate) fn cursors(&self, shelter: &impl Shelter) -> std::ops::Range<usize> {
+        0..self.count_rows(shelter) * self.shards.len()
     }
 
-    /// All buckets from cursor `first` on.
-    pub(crate) fn cursors_from(&self, first: usize) -> impl Iterator<Item = usize> {
-        (first..self.rows() * self.shards.len()).filter(|&cursor| self.spot(cursor).is_some())
+    /// Whether there may be a bucket with this cursor, or a later one.
+    pub(crate) fn reaches(&self, cursor: usize, shelter: &impl Shelter) -> bool {
+        let row = cursor >> self.mask.count_ones();
+        row < self.rows() || row < self.count_rows(shelter)
     }
 
-    /// One slot of a bucket that [`cursors`](Self::cursors) gave. The place can be used to change
+    /// One slot of the bucket with this cursor, if there is one. The place can be used to change
     /// the slot; its `step` is 0, so [`vacated_at`](Self::vacated_at) must follow an unlinking.
-    pub(crate) fn slot_at(
-        &self,
+    pub(crate) fn slot_at<'w>(
+        &'w self,
         cursor: usize,
         slot: usize,
-    ) -> (Place<'_, K, V>, Word<Node<K, V>>) {
-        let bucket = self.spot(cursor).expect("a cursor names a bucket").bucket();
-        (Place::new(bucket, Lane::of(slot), 0), bucket.slots[slot].load())
+        shelter: &'w impl Shelter,
+    ) -> Option<Here<'w, K, V>> {
+        let bucket = self.spot(cursor, shelter)?.bucket();
+        Some((Place::new(bucket, Lane::of(slot), 0), bucket.slots[slot].load()))
     }
 
-    /// After a slot of bucket `cursor` was emptied of a node whose key's place is `place`.
-    pub(crate) fn vacated_at(&self, cursor: usize, place: u32) {
-        let spot = self.spot(cursor).expect("a cursor names a bucket");
-        spot.vacated(self, place);
+    /// After the slot at `at`, which [`slot_at`](Self::slot_at) gave, was emptied of a node whose key's place is
+    /// `place`.
+    pub(crate) fn vacated_at(&self, at: Place<'_, K, V>, place: u32) {
+        if !std::ptr::eq(at.bucket, self.home_bucket(place)) {
+            self.vacated_elsewhere(at.bucket, place);
+        }
     }
 
     /// All slots in use, in the order in which the running thread's hand would evict them if
     /// nothing else happened: from the hand on, first the cold ones, then the others.
-    pub(crate) fn coldest_first(&self, position: &Position) -> Vec<(usize, usize)> {
-        let turn = self.turn();
+    pub(crate) fn coldest_first(
+        &self,
+        position: &Position,
+        walker: &NodeWalker<'_, K, V>,
+    ) -> Vec<(usize, usize)> {
+        // One number for all of it, whatever becomes of the table meanwhile.
+        let rows = self.count_rows(walker);
+        let turn = clock::steps(rows) * self.shards.len();
         let (mut next, end) = (position.next.get() as usize, position.end.get() as usize);
         let mut row = position.row.get() as usize;
         let mut resume = if next == end { 0 } else { position.slot.get() as usize };
         if resume == SLOTS {
             (next, resume) = (next.wrapping_add(1), 0); // worked through to its end
-            row = self.row_after(next, row);
+            row = self.row_after(next, row, rows);
         }
         // ORDERING: Relaxed, as in `evict`.
         let hand = self.hand.load(Ordering::Relaxed);
@@ -400,9 +402,9 @@ impl<K, V> Table<K, V> {
         // to the bucket at which the thread stands: what it has passed there comes last.
         let own = std::iter::successors(Some((next, row)), |&(ordinal, row)| {
             let ordinal = ordinal.wrapping_add(1);
-            Some((ordinal, self.row_after(ordinal, row)))
+            Some((ordinal, self.row_after(ordinal, row, rows)))
         });
-        let shared = (0..turn).map(|i| hand.wrapping_add(i)).map(|at| (at, self.row_at(at)));
+        let shared = (0..turn).map(|i| hand.wrapping_add(i)).map(|at| (at, self.row_at(at, rows)));
         let buckets = own.take(end.wrapping_sub(next)).chain(shared);
         let mut visits: Vec<(usize, std::ops::Range<usize>)> =
             buckets.map(|(ordinal, row)| (self.cursor_at(ordinal, row), 0..SLOTS)).collect();
@@ -414,7 +416,7 @@ impl<K, V> Table<K, V> {
         let mut seen = std::collections::HashSet::new();
         let (mut cold, mut fresh) = (Vec::new(), Vec::new());
         for (cursor, slots) in visits {
-            let Some(spot) = self.spot(cursor) else { continue };
+            let Some(spot) = self.spot(cursor, walker) else { continue };
             let whole = slots.len() == SLOTS;
             if whole && !seen.insert(cursor) {
                 continue;
@@ -431,7 +433,7 @@ impl<K, V> Table<K, V> {
         cold.append(&mut fresh);
         // Those on probation leave first, in the order of their queue.
         let mut listed = std::collections::HashSet::new();
-        self.on_probation(position)
+        self.on_probation(position, walker)
             .into_iter()
             .chain(cold)
             .filter(|&at| listed.insert(at))
@@ -486,8 +488,9 @@ impl<K, V> Table<K, V> {
         cursor: usize,
         at: Place<'_, K, V>,
         place: u32,
+        shelter: &impl Shelter,
     ) -> Result<(), String> {
-        let Spot { segment, index, .. } = self.spot(cursor).expect("a cursor names a bucket");
+        let Some(Spot { segment, index }) = self.spot(cursor, shelter) else { return Ok(()) };
         if segment.ordinal() > 0 && !self.home_bucket(place).tags().beyond() {
             return Err(format!("bucket {cursor}: an entry beyond a home that does not say so"));
         }
@@ -506,10 +509,11 @@ impl<K, V> Table<K, V> {
     pub(crate) fn check_overflow_counts(
         &self,
         place_of: impl Fn(Word<Node<K, V>>) -> u32,
+        shelter: &impl Shelter,
     ) -> Result<(), String> {
         let mut expected = std::collections::HashMap::new();
-        for cursor in self.cursors() {
-            let spot = self.spot(cursor).expect("a cursor names a bucket");
+        let spots = || self.cursors(shelter).filter_map(|at| Some((at, self.spot(at, shelter)?)));
+        for (_, spot) in spots() {
             for slot in &spot.bucket().slots {
                 let word = slot.load();
                 if matches!(word.state(), State::Ready | State::Loading) {
@@ -521,8 +525,11 @@ impl<K, V> Table<K, V> {
                 }
             }
         }
-        for cursor in self.cursors() {
-            let bucket = self.spot(cursor).expect("a cursor names a bucket").bucket();
+        for (cursor, spot) in spots() {
+            if spot.segment.is_closed() {
+                return Err(format!("bucket {cursor}: its segment was left closed"));
+            }
+            let bucket = spot.bucket();
             let (counted, found) =
                 (bucket.tags().passed(), expected.get(&std::ptr::from_ref(bucket)).copied());
             let known = counted != MOST_PASSED;

@@ -10,7 +10,7 @@ use std::ptr::NonNull;
 
 use crate::adaptive::Class;
 use crate::hash::Hashed;
-use crate::node::Node;
+use crate::node::{Node, NodeWalker};
 use crate::table::Table;
 use crate::table::sweep::{Patience, Position};
 
@@ -73,17 +73,18 @@ impl<K, V> Table<K, V> {
         &self,
         newcomer: &mut Newcomer,
         position: &Position,
+        walker: &NodeWalker<'_, K, V>,
     ) -> Option<NonNull<Node<K, V>>> {
         let Some(classes) = &self.classes else {
-            return self.evict(position, Patience::TwoTurns);
+            return self.evict(position, Patience::TwoTurns, walker);
         };
         let hand = &position.newcomers;
-        let early = || self.evict_early(classes, hand);
+        let early = || self.evict_early(classes, hand, walker);
         if newcomer.class == Class::Main {
             let over = (newcomer.remembered && classes.is_too_long(hand)).then(early).flatten();
             let victim = over.or_else(|| {
                 let passes = &mut newcomer.passes;
-                self.evict_main_within(classes, position, Patience::Passes, passes)
+                self.evict_main_within(classes, position, Patience::Passes, passes, walker)
             });
             // What it costs to make room for a trial is judged by the first who leaves for it, or does not.
             if let Some(entries) = newcomer.tried.take() {
@@ -97,9 +98,9 @@ impl<K, V> Table<K, V> {
         let short = classes.waiting(hand) < classes.quota();
         let first = if short { None } else { early() };
         first
-            .or_else(|| self.evict_main(classes, position, Patience::Buckets))
+            .or_else(|| self.evict_main(classes, position, Patience::Buckets, walker))
             .or_else(|| if short { early() } else { None })
-            .or_else(|| self.evict_main(classes, position, Patience::TwoTurns))
+            .or_else(|| self.evict_main(classes, position, Patience::TwoTurns, walker))
     }
 
     /// Unlinks one entry to make room for the heavier value of another, whose node is `own`; that one, if
@@ -108,20 +109,25 @@ impl<K, V> Table<K, V> {
         &self,
         own: NonNull<Node<K, V>>,
         position: &Position,
+        walker: &NodeWalker<'_, K, V>,
     ) -> Option<NonNull<Node<K, V>>> {
-        let other = position.sparing(own.as_ptr().cast(), || self.displace_any(position));
-        other.or_else(|| self.displace_any(position))
+        let other = position.sparing(own.as_ptr().cast(), || self.displace_any(position, walker));
+        other.or_else(|| self.displace_any(position, walker))
     }
 
-    fn displace_any(&self, position: &Position) -> Option<NonNull<Node<K, V>>> {
+    fn displace_any(
+        &self,
+        position: &Position,
+        walker: &NodeWalker<'_, K, V>,
+    ) -> Option<NonNull<Node<K, V>>> {
         let Some(classes) = &self.classes else {
-            return self.evict(position, Patience::TwoTurns);
+            return self.evict(position, Patience::TwoTurns, walker);
         };
         let hand = &position.newcomers;
-        let over = classes.is_too_long(hand).then(|| self.evict_early(classes, hand));
+        let over = classes.is_too_long(hand).then(|| self.evict_early(classes, hand, walker));
         over.flatten()
-            .or_else(|| self.evict_main(classes, position, Patience::Buckets))
-            .or_else(|| self.evict_early(classes, hand))
-            .or_else(|| self.evict_main(classes, position, Patience::TwoTurns))
+            .or_else(|| self.evict_main(classes, position, Patience::Buckets, walker))
+            .or_else(|| self.evict_early(classes, hand, walker))
+            .or_else(|| self.evict_main(classes, position, Patience::TwoTurns, walker))
     }
 }

@@ -34,6 +34,7 @@ mod peers_listener;
 mod peers_races;
 mod reentrant;
 mod refresh;
+mod shrink;
 mod stress;
 mod trials;
 mod types;
