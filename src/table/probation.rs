@@ -43,10 +43,12 @@ use crate::table::memory::Array;
 
 /// Numbers that a thread has in hand at most, of either kind: those of one cache line.
 const MOST_IN_HAND: usize = 16;
-/// All threads together have so small a part of what is to wait in hand, at most, of either kind. Where a
-/// thread's share is less than two, it has one number to look at and none to put in: nobody's newcomer is
-/// hidden from the others for long.
+/// All threads together have so small a part of what is to wait in hand, at most, of either kind; twice as much where
+/// many wait. Where a thread's share is less than two, it has one number to look at and none to put in: nobody's
+/// newcomer is hidden from the others for long.
 const PART_IN_HAND: u64 = 4;
+/// So many are many.
+const MANY: u64 = 128;
 
 /// The newcomers of a cache.
 pub(crate) struct Probation {
@@ -226,7 +228,8 @@ impl Probation {
             self.threads.add(1);
         }
         let threads = u64::from(self.threads.get()).max(1);
-        (quota / (PART_IN_HAND * threads)).clamp(1, MOST_IN_HAND as u64)
+        let part = if quota < MANY { PART_IN_HAND } else { PART_IN_HAND / 2 };
+        (quota / (part * threads)).clamp(1, MOST_IN_HAND as u64)
     }
 
     /// How many wait, in this thread's hand or in the ring; where entries are weighed, the weight that came
