@@ -61,7 +61,7 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
         self.record.set_pins(reach, pins + 1);
         let pin = Pin { owner: self, reach };
         if pins == 0 {
-            // A walk ends before its operation does, hence before the thread.
+            // A walk is its operation's own, as the hazard is.
             if reach != Reach::Segments {
                 thread_id::pinned();
             }

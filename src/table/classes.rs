@@ -255,7 +255,8 @@ impl<K, V> Table<K, V> {
         let quota = classes.quota();
         let mut promoted = 0;
         for _ in 0..adaptive::STALE {
-            let (bucket, lane) = self.at_number(classes.queue.pop(hand, quota)?, walker)?;
+            let number = classes.queue.pop(hand, quota)?;
+            let Some((bucket, lane)) = self.at_number(number, walker) else { continue };
             reach(Step::Popped);
             self.fetch_ahead(classes, hand, walker);
             let (word, clock) = (bucket.slot(lane).load(), bucket.clock());

@@ -27,7 +27,8 @@
 //! The hand must know of all rows in which there are entries. Appending makes none known, coming in does: who has
 //! claimed a slot of a segment sees to it that the hand's number of rows covers it. Taking back counts them anew,
 //! and once more after that: claim, fence, look at the number; number, fence, look at the segments. So whoever comes
-//! into a segment that was not counted sees the low number and raises it, or is counted.
+//! into a segment that was not counted sees the low number and raises it, or is counted. Before the hand gives up it
+//! counts, too, lest somebody is stopped between the two.
 //!
 //! A search looks at home in the first segment, then, if `beyond` says so, in the appended ones, the newest
 //! first, and at last, if something passed, at the rest of its probe in the first. In each segment it ends

@@ -27,7 +27,7 @@ use crate::hash;
 use crate::pause::{Step, reach};
 use crate::reclaim::{Shelter, Walk, push, take_list};
 use crate::seed::{Seed, planted};
-use crate::sync::{AtomicPtr, AtomicU32, Made, Ordering, fence};
+use crate::sync::{AtomicPtr, AtomicU32, AtomicUsize, Made, Ordering, fence};
 use crate::table::PROBE;
 use crate::table::bucket::Bucket;
 use crate::table::memory::Array;
@@ -93,8 +93,8 @@ impl<N> Segment<N> {
         }
     }
 
-    /// The segment after `last`, with `len` buckets.
-    fn after(last: &Self, len: usize) -> Self {
+    /// The segment after `last`, which `older` points to unless it is the first, with `len` buckets.
+    fn after(last: &Self, older: *const Self, len: usize) -> Self {
         let ordinal = last.ordinal + 1;
         let own = allocate(len);
         Self {
@@ -107,7 +107,7 @@ impl<N> Segment<N> {
             ordinal,
             steps: last.steps + last.part() as u32,
             rows: last.rows_in_all(),
-            older: if last.ordinal == 0 { ptr::null() } else { last },
+            older,
             closed: AtomicU32::new(0),
             stamp: Cell::new(0),
             next: AtomicPtr::new(ptr::null_mut()),
@@ -281,17 +281,17 @@ impl<N> Shard<N> {
     /// Adds a segment of `len` buckets behind `last`, which was found on a walk, unless another thread has
     /// already added one.
     pub(crate) fn append(&self, last: &Segment<N>, len: usize) {
-        let fresh = Box::into_raw(Box::new(Segment::after(last, len)));
+        // ORDERING: Relaxed. It is the box of `last`, which was seen by a load in `newest`; the exchange confirms it.
+        let seen = self.newest.load(Ordering::Relaxed);
+        if !ptr::eq(seen, last.address()) {
+            return;
+        }
+        let fresh = Box::into_raw(Box::new(Segment::after(last, seen, len)));
         reach(Step::Growing);
         // ORDERING: Release on success. Partner: the Acquire load in `newest`. What is older was
         // seen by such a load, so whoever sees this one sees it, too. Relaxed on failure: the caller
         // looks again. The walk keeps `last`, so the address that is expected is that of no other.
-        let added = self.newest.compare_exchange(
-            last.address(),
-            fresh,
-            Ordering::Release,
-            Ordering::Relaxed,
-        );
+        let added = self.newest.compare_exchange(seen, fresh, Ordering::Release, Ordering::Relaxed);
         if added.is_err() {
             // SAFETY: `fresh` came from `Box::into_raw` just above and was not shared.
             drop(unsafe { Box::from_raw(fresh) });
@@ -312,12 +312,12 @@ impl<N> Shard<N> {
             Ordering::Release,
             Ordering::Relaxed,
         );
-        if taken.is_err() {
+        let Ok(taken) = taken else {
             newest.reopen(); // another one was appended
             return None;
-        }
+        };
         reach(Step::TakenBack);
-        NonNull::new(newest.address())
+        NonNull::new(taken)
     }
 }
 
@@ -347,17 +347,21 @@ fn is_up<S: Shelter>(_: &S) -> bool {
 /// |---|---|---|---|
 /// | list | push | who has taken one back, or must leave one here | exchange, Release |
 /// | list | taken as a whole | who frees what can be freed | swap, Acquire |
-pub(crate) struct Outgrown<N>(AtomicPtr<Segment<N>>);
+pub(crate) struct Outgrown<N> {
+    list: AtomicPtr<Segment<N>>,
+    /// How many were taken back and are not freed: on the list, or in somebody's hands.
+    kept: AtomicUsize,
+}
 
 impl<N> Outgrown<N> {
     pub(crate) fn new() -> Self {
-        Self(AtomicPtr::new(ptr::null_mut()))
+        Self { list: AtomicPtr::new(ptr::null_mut()), kept: AtomicUsize::new(0) }
     }
 
-    /// Whether there are none.
+    /// Whether all are freed.
     pub(crate) fn is_empty(&self) -> bool {
-        // ORDERING: Relaxed. A hint: who misses one leaves it to the next.
-        self.0.load(Ordering::Relaxed).is_null()
+        // ORDERING: Relaxed. A count.
+        self.kept.load(Ordering::Relaxed) == 0
     }
 
     /// Takes back segments of `shard` as long as the newest is empty, with the stamps that `stamp` gives.
@@ -365,6 +369,8 @@ impl<N> Outgrown<N> {
         loop {
             let early = planted(Seed::StampFirst).then(&stamp);
             let Some(segment) = shard.take_back(walk) else { return };
+            // ORDERING: Relaxed. A count.
+            self.kept.fetch_add(1, Ordering::Relaxed);
             // SAFETY: off its shard's list, and on none other: its stamp is ours, and it stays until it is freed.
             unsafe { segment.as_ref() }.stamp.set(early.unwrap_or_else(&stamp));
             self.add(segment);
@@ -372,12 +378,12 @@ impl<N> Outgrown<N> {
     }
 
     fn add(&self, segment: NonNull<Segment<N>>) {
-        push(&self.0, segment, segment, |segment| &segment.next, 0);
+        push(&self.list, segment, segment, |segment| &segment.next, 0);
     }
 
     /// Frees those that nobody can see any more, which `unseen` says of stamps that were made before it came.
     pub(crate) fn free<U: Fn(u32) -> bool>(&self, unseen: impl FnOnce() -> U) {
-        let mut cursor = take_list(&self.0);
+        let mut cursor = take_list(&self.list);
         if cursor.is_null() {
             return;
         }
@@ -391,6 +397,8 @@ impl<N> Outgrown<N> {
             if unseen(it.stamp.get()) {
                 // SAFETY: made by `Box::into_raw` in `append`; off all lists, and nobody walks who could have seen it.
                 drop(unsafe { Box::from_raw(segment.as_ptr()) });
+                // ORDERING: Relaxed. A count.
+                self.kept.fetch_sub(1, Ordering::Relaxed);
             } else {
                 self.add(segment);
             }

@@ -188,7 +188,10 @@ impl<K, V> Table<K, V> {
         loop {
             if position.next.get() == position.end.get() {
                 if visited > 2 * self.turn() {
-                    return None;
+                    if !self.has_more_rows(walker) {
+                        return None;
+                    }
+                    visited = 0;
                 }
                 self.take_buckets(position);
             }
@@ -326,6 +329,16 @@ impl<K, V> Table<K, V> {
         position.slot.set(0);
         let turn = (start >> self.mask.count_ones()) / clock::steps(self.rows());
         position.turn.set(turn as u64);
+    }
+
+    /// Whether there are more rows than the hand knew, who knows them now. Somebody who has counted too few may be
+    /// stopped before he has looked again.
+    #[cold]
+    #[inline(never)]
+    fn has_more_rows(&self, walker: &NodeWalker<'_, K, V>) -> bool {
+        let rows = self.count_rows(walker);
+        // ORDERING: Relaxed, as in `rows`.
+        self.rows.fetch_max(rows, Ordering::Relaxed) < rows
     }
 
     /// Goes on to the next bucket, and fetches the one after it, in time for when the hand is
