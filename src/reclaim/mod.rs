@@ -181,7 +181,8 @@ impl<N: Block, L: Default> Domain<N, L> {
         let mut era = self.era.load(Ordering::Relaxed);
         loop {
             if era.is_multiple_of(LOOK) && era != 0 {
-                let oldest = protect::oldest_pin(&self.records);
+                // ORDERING: Relaxed. A pin that is missed here began just now.
+                let oldest = protect::oldest_pin(&self.records, Ordering::Relaxed);
                 if oldest != 0 && era.wrapping_sub(oldest as u32) >= AGES {
                     // ORDERING: AcqRel, as below: whoever begins the next era hands on this unlinking, too.
                     return self.era.fetch_add(0, Ordering::AcqRel);

@@ -138,13 +138,9 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
     pub(crate) fn unseen(self) -> impl Fn(u32) -> bool {
         // ORDERING: SeqCst fence. Partner: that of `publish_pin`, as in `protections`.
         fence(Ordering::SeqCst);
-        let oldest = self.domain.records.iter().fold(0, |oldest, record| {
-            // ORDERING: Acquire. Partner: the Release store in `Pin::drop`: the walk's last look happens
-            // before what it saw is freed.
-            let pins =
-                [&record.pin, &record.nested, &record.walk].map(|pin| pin.load(Ordering::Acquire));
-            pins.into_iter().fold(oldest, older)
-        });
+        // ORDERING: Acquire. Partner: the Release store in `Pin::drop`: the walk's last look happens before what it
+        // saw is freed.
+        let oldest = oldest_pin(&self.domain.records, Ordering::Acquire);
         move |stamp| planted(Seed::IgnoreWalkers) || !sees(oldest, stamp)
     }
 }
@@ -223,13 +219,12 @@ impl<N: Block, L: Default> Drop for Pin<'_, N, L> {
 }
 
 /// The oldest era that is pinned, by users, nested operations or walks, as published; 0 if none is.
-pub(super) fn oldest_pin<N: Block, L: Default>(records: &Records<N, L>) -> u64 {
-    records.iter().fold(0, |oldest, record| {
-        // ORDERING: Relaxed, all. A pin that is missed here began just now.
-        let pins =
-            [&record.pin, &record.nested, &record.walk].map(|pin| pin.load(Ordering::Relaxed));
-        pins.into_iter().fold(oldest, older)
-    })
+pub(super) fn oldest_pin<N: Block, L: Default>(records: &Records<N, L>, order: Ordering) -> u64 {
+    let pins = |record: &Record<N, L>| {
+        // ORDERING: the caller's.
+        [&record.pin, &record.nested, &record.walk].map(|pin| pin.load(order))
+    };
+    records.iter().flat_map(pins).fold(0, older)
 }
 
 /// What readers protect, as of one moment after a fence.

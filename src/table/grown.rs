@@ -326,7 +326,6 @@ impl<K, V> Table<K, V> {
         shelter: &impl Shelter,
     ) -> bool {
         let shard = self.shard(hash.place());
-        shelter.walk(); // before the look at what it is appended to
         let last = shard.last(shelter);
         if last.ordinal() != seen {
             return true; // another thread was faster

@@ -32,7 +32,7 @@ use crate::advice::Hint;
 use crate::config::Policy;
 use crate::hash::{self, Hashed};
 use crate::node::{Node, NodeDomain};
-use crate::reclaim::{Protect, Shelter};
+use crate::reclaim::{Protect, Shelter, Walk};
 use crate::seed::{Seed, planted};
 use crate::slot::{Slot, State, Word};
 use crate::sync::{AtomicUsize, MODEL, prefetch};
@@ -353,13 +353,16 @@ impl<K, V> Table<K, V> {
         P: Protect<Node<K, V>>,
     {
         if self.shard(hash.place()).has_appended() {
-            let pin = guard.walks().is_none().then(|| domain.owner().pin_segments());
-            let Some(walk) = guard.walks().or(pin.as_ref().map(Shelter::walk)) else {
-                unreachable!("one of the two walks")
+            let search = |walk: Walk<'_>| {
+                let found = self.search_appended::<true, _, _, _>(hash, key, guard, &walk)?;
+                Some(found.met(touch))
             };
-            let found = self.search_appended::<true, _, _, _>(hash, key, guard, &walk);
-            if let Some(found) = found {
-                return Some(found.met(touch));
+            let found = match guard.walks() {
+                Some(walk) => search(walk),
+                None => search(domain.owner().pin_segments().walk()),
+            };
+            if found.is_some() {
+                return found;
             }
         }
         if home.passed() == 0 || planted(Seed::NewestOnly) {

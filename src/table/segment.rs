@@ -238,9 +238,9 @@ impl<N> Shard<N> {
 
     /// The segment that was appended last, if there is one.
     #[inline]
-    pub(crate) fn newest<'w>(&'w self, shelter: &'w impl Shelter) -> Option<&'w Segment<N>> {
+    pub(crate) fn newest<'w, S: Shelter>(&'w self, shelter: &'w S) -> Option<&'w Segment<N>> {
         // Most shards have none, for which no shelter is needed.
-        if !is_up(shelter) && !self.has_appended() {
+        if !S::UP && !self.has_appended() {
             return None;
         }
         shelter.walk();
@@ -334,11 +334,6 @@ pub(crate) fn walk_to<'w, N>(arena: &[Bucket<N>], bucket: &'w Bucket<N>) -> Opti
     // SAFETY: a bucket of a table that is not in its arena is one of an appended segment, and references to these
     // come from `Shard::newest` and `Shard::appended` alone, whose walk lasts as long as they do.
     outside.then(|| unsafe { Walk::new() })
-}
-
-/// Whether walking costs nothing any more.
-fn is_up<S: Shelter>(_: &S) -> bool {
-    S::UP
 }
 
 /// Segments that were taken back, until nobody can see them any more.

@@ -246,11 +246,16 @@ impl<K, V> Table<K, V> {
     ) -> NonNull<Node<K, V>> {
         reach(Step::Unlinked);
         // SAFETY: the exchange that emptied the slot gave us its share of the node.
-        let place = unsafe { node.as_ref() }.place();
+        self.vacated_in(bucket, unsafe { node.as_ref() }.place());
+        node
+    }
+
+    /// After a slot of `bucket` was emptied of a node whose key has this `place`.
+    #[inline(always)]
+    fn vacated_in(&self, bucket: &Bucket<Node<K, V>>, place: u32) {
         if !std::ptr::eq(bucket, self.home_bucket(place)) {
             self.vacated_elsewhere(bucket, place);
         }
-        node
     }
 
     /// After a slot of `bucket` was emptied of a node whose key has this `place` and another home.
@@ -387,9 +392,7 @@ impl<K, V> Table<K, V> {
     /// After the slot at `at`, which [`slot_at`](Self::slot_at) gave, was emptied of a node whose key's place is
     /// `place`.
     pub(crate) fn vacated_at(&self, at: Place<'_, K, V>, place: u32) {
-        if !std::ptr::eq(at.bucket, self.home_bucket(place)) {
-            self.vacated_elsewhere(at.bucket, place);
-        }
+        self.vacated_in(at.bucket, place);
     }
 
     /// All slots in use, in the order in which the running thread's hand would evict them if

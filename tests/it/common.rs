@@ -238,6 +238,14 @@ pub(crate) fn check<K: Eq + std::hash::Hash, V, S: BuildHasher>(cache: &Cache<K,
     assert_eq!(distinct.len(), keys.len(), "a key is there twice");
 }
 
+/// The same of values that are counted, when all threads have ended: what is in the cache is alive, and nothing else.
+pub(crate) fn check_values(cache: &Cache<u64, Tracked>, ledger: &Ledger) {
+    check(cache);
+    cache.maintain();
+    assert_eq!(cache.awaiting_reclamation(), 0);
+    assert_eq!(ledger.live(), cache.len() as isize);
+}
+
 /// A cache for 100 with counted hits and a time that is moved by hand, that time, and what its listener was
 /// told.
 pub(crate) fn timed<V: Clone + Send + 'static>(

@@ -9,7 +9,8 @@ use std::time::Instant;
 use hotset::{Cache, Insert, LoadError, Policy};
 
 use crate::common::{
-    Ledger, OneHash, POLICIES, Random, Stop, Tracked, boom, booms, check, stress_time, with_policy,
+    Ledger, OneHash, POLICIES, Random, Stop, Tracked, boom, booms, check, check_values,
+    stress_time, with_policy,
 };
 
 const THREADS: u64 = if cfg!(miri) { 3 } else { 12 };
@@ -345,10 +346,7 @@ fn threads_that_come_and_go_by(policy: Policy) {
             .collect();
         batch.into_iter().for_each(|thread| thread.join().unwrap());
     }
-    check(&cache);
-    cache.maintain();
-    assert_eq!(cache.awaiting_reclamation(), 0);
-    assert_eq!(ledger.live(), cache.len() as isize);
+    check_values(&cache, &ledger);
     drop(cache);
     ledger.assert_all_dropped();
 }

@@ -52,8 +52,8 @@ pub fn run(args: &Args, settings: &Settings, report: &mut Report) -> Result<()> 
     checks.extend(read_through::checks(&through_args, &load, &board));
 
     for capacity in [10_000, 100_000] {
-        let board = churn::measure(capacity, settings);
-        churn::show(capacity, &board, report);
+        let board = churn::measure(capacity, &churn::THREADS, settings);
+        churn::show(capacity, &churn::THREADS, &board, report);
         checks.extend(churn::checks(capacity, &board));
     }
 

@@ -9,7 +9,7 @@ use crate::report::{Check, Report, grouped};
 use crate::settings::Settings;
 use crate::workload::{Churn, Cursor};
 
-const THREADS: [usize; 2] = [1, 2];
+pub const THREADS: [usize; 2] = [1, 2];
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -22,17 +22,13 @@ pub fn run(args: &Args, settings: &Settings, report: &mut Report) -> Result<()> 
     ensure!(args.threads.iter().all(|t| (1..=1_024).contains(t)), "--threads must be 1 to 1024");
     let threads = if args.threads.is_empty() { &THREADS } else { &*args.threads };
     for capacity in [10_000, 100_000] {
-        let board = measure_with(capacity, threads, settings);
-        show_for(capacity, threads, &board, report);
+        let board = measure(capacity, threads, settings);
+        show(capacity, threads, &board, report);
     }
     Ok(())
 }
 
-pub fn show(capacity: usize, board: &Board, report: &mut Report) {
-    show_for(capacity, &THREADS, board, report);
-}
-
-fn show_for(capacity: usize, threads: &[usize], board: &Board, report: &mut Report) {
+pub fn show(capacity: usize, threads: &[usize], board: &Board, report: &mut Report) {
     for &threads in threads {
         let title = format!("Churn, {threads} thread(s), capacity {}", grouped(capacity as u64));
         let columns = Columns { refused_share: true, ..Columns::default() };
@@ -40,11 +36,7 @@ fn show_for(capacity: usize, threads: &[usize], board: &Board, report: &mut Repo
     }
 }
 
-pub fn measure(capacity: usize, settings: &Settings) -> Board {
-    measure_with(capacity, &THREADS, settings)
-}
-
-fn measure_with(capacity: usize, threads: &[usize], settings: &Settings) -> Board {
+pub fn measure(capacity: usize, threads: &[usize], settings: &Settings) -> Board {
     let mut line_up = LineUp { capacity, threads, contestants: Vec::new() };
     each_cache(&settings.only, &mut line_up);
     let title = format!("churn, {}", grouped(capacity as u64));
