@@ -121,6 +121,7 @@
 
 mod adaptive;
 mod advice;
+mod barrier;
 mod budget;
 mod builder;
 mod bulk;

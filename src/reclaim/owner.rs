@@ -3,6 +3,7 @@
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 
+use crate::barrier;
 use crate::pause::{Step, reach};
 use crate::reclaim::block;
 use crate::reclaim::protect::{Cover, Pin, Protections, Reach, older};
@@ -12,7 +13,7 @@ use crate::reclaim::{
     push, tagged, take_list, untagged,
 };
 use crate::seed::{Seed, planted};
-use crate::sync::{AtomicPtr, AtomicU64, MODEL, Ordering, fence, yield_now};
+use crate::sync::{AtomicPtr, MODEL, Ordering, fence, yield_now};
 use crate::thread_id;
 
 /// The running thread's access to a domain: made anew for each operation, never sent.
@@ -56,6 +57,7 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
         self.pin_as(Reach::Blocks)
     }
 
+    #[inline]
     pub(super) fn pin_as(self, reach: Reach) -> Pin<'d, N, L> {
         let pins = self.record.pins(reach);
         self.record.set_pins(reach, pins + 1);
@@ -65,12 +67,14 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
             if reach != Reach::Segments {
                 thread_id::pinned();
             }
-            self.publish_pin(self.record.pin_word(reach));
+            self.publish_pin(reach);
         }
         pin
     }
 
-    pub(super) fn publish_pin(self, word: &AtomicU64) {
+    #[inline]
+    pub(super) fn publish_pin(self, reach: Reach) {
+        let word = self.record.pin_word(reach);
         loop {
             // ORDERING: Acquire. Partner: the AcqRel exchange in `next_era`. A pin that reads era e+1
             // sees every unlinking that was stamped e or less, hence cannot meet those blocks.
@@ -78,7 +82,11 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
             // ORDERING: Release. Partner: the Acquire load in `Protections::read`, which may see this
             // value and never the 0 that ended the thread's previous pin.
             word.store(PINNED | u64::from(era), Ordering::Release);
-            if !planted(Seed::NoPinFence) {
+            if planted(Seed::NoPinFence) {
+            } else if reach == Reach::Segments {
+                // Segments are freed seldom. Partner: the heavy one in `unseen`.
+                barrier::light();
+            } else {
                 // ORDERING: SeqCst. Partner: the fence in `protections`: either the collector sees this
                 // pin, or every slot that is read from here on shows what that collector's blocks had
                 // been unlinked from.

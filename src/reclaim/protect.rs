@@ -4,11 +4,12 @@ use std::cell::OnceCell;
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 
+use crate::barrier;
 use crate::reclaim::Block;
 use crate::reclaim::owner::Owner;
 use crate::reclaim::record::{Record, Records};
 use crate::seed::{Seed, planted};
-use crate::sync::{Ordering, fence, publish_hazard};
+use crate::sync::{Ordering, publish_hazard};
 use crate::thread_id;
 
 /// How a read is protected: by the thread's hazard or by a pin.
@@ -17,8 +18,8 @@ pub(crate) trait Protect<N> {
     const STABLE: bool;
     /// Protects `block`, which must then be seen in its slot again unless `STABLE`.
     fn protect(&self, block: *mut N);
-    /// Whether the thread walks already, as long as this lasts.
-    fn walks(&self) -> Option<Walk<'_>>;
+    /// Calls `f` on a walk.
+    fn walking<R>(&self, f: impl FnOnce(Walk<'_>) -> R) -> R;
 }
 
 /// The sign that the thread walks for at least `'w`, so that what is freed by [eras](Owner::unseen), segments of a
@@ -85,8 +86,7 @@ impl<N: Block, L: Default> Shelter for Walker<'_, N, L> {
 
 /// The thread's hazard: protects the block named last. Free again when dropped.
 pub(crate) struct Hazard<'d, N: Block, L: Default> {
-    record: &'d Record<N, L>,
-    _not_send: PhantomData<*mut ()>,
+    owner: Owner<'d, N, L>,
 }
 
 impl<N: Block, L: Default> Protect<N> for Hazard<'_, N, L> {
@@ -94,12 +94,12 @@ impl<N: Block, L: Default> Protect<N> for Hazard<'_, N, L> {
 
     #[inline(always)]
     fn protect(&self, block: *mut N) {
-        publish_hazard(&self.record.hazard, block);
+        publish_hazard(&self.owner.record.hazard, block);
     }
 
     #[inline(always)]
-    fn walks(&self) -> Option<Walk<'_>> {
-        None
+    fn walking<R>(&self, f: impl FnOnce(Walk<'_>) -> R) -> R {
+        f(self.owner.pin_segments().walk())
     }
 }
 
@@ -108,7 +108,7 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
     #[inline(always)]
     pub(crate) fn hazard(self) -> Hazard<'d, N, L> {
         debug_assert!(self.is_quiet());
-        Hazard { record: self.record, _not_send: PhantomData }
+        Hazard { owner: self }
     }
 
     /// A walk that begins now.
@@ -136,12 +136,12 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
     /// Tells of each stamp whether nobody who walks can still see what was unlinked before it was made. To be
     /// called when those things are at hand, hence unlinked.
     pub(crate) fn unseen(self) -> impl Fn(u32) -> bool {
-        // ORDERING: SeqCst fence. Partner: that of `publish_pin`, as in `protections`.
-        fence(Ordering::SeqCst);
+        // Partner: the fences of `publish_pin`, as in `protections`, and the light ones.
+        let known = barrier::heavy();
         // ORDERING: Acquire. Partner: the Release store in `Pin::drop`: the walk's last look happens before what it
         // saw is freed.
         let oldest = oldest_pin(&self.domain.records, Ordering::Acquire);
-        move |stamp| planted(Seed::IgnoreWalkers) || !sees(oldest, stamp)
+        move |stamp| planted(Seed::IgnoreWalkers) || known && !sees(oldest, stamp)
     }
 }
 
@@ -150,7 +150,7 @@ impl<N: Block, L: Default> Drop for Hazard<'_, N, L> {
     fn drop(&mut self) {
         // ORDERING: Release. Partner: the Acquire load in `Protections::read`: what was read
         // under the hazard happens before the block is freed.
-        self.record.hazard.store(ptr::null_mut(), Ordering::Release);
+        self.owner.record.hazard.store(ptr::null_mut(), Ordering::Release);
     }
 }
 
@@ -186,7 +186,7 @@ impl<'d, N: Block, L: Default> Pin<'d, N, L> {
     pub(crate) fn refresh(&mut self) {
         let record = self.owner.record;
         if record.pins(self.reach) == 1 {
-            self.owner.publish_pin(record.pin_word(self.reach));
+            self.owner.publish_pin(self.reach);
         }
     }
 }
@@ -198,8 +198,8 @@ impl<N: Block, L: Default> Protect<N> for Pin<'_, N, L> {
     fn protect(&self, _: *mut N) {}
 
     #[inline(always)]
-    fn walks(&self) -> Option<Walk<'_>> {
-        Some(self.walk())
+    fn walking<R>(&self, f: impl FnOnce(Walk<'_>) -> R) -> R {
+        f(self.walk())
     }
 }
 

@@ -131,8 +131,8 @@ impl<K, V> Protect<Node<K, V>> for Shield<'_, K, V> {
     }
 
     #[inline]
-    fn walks(&self) -> Option<Walk<'_>> {
-        Some(self.walk())
+    fn walking<R>(&self, f: impl FnOnce(Walk<'_>) -> R) -> R {
+        f(self.walk())
     }
 }
 

@@ -105,7 +105,7 @@ impl<K, V> Store<K, V> {
         P: Protect<Node<K, V>>,
     {
         // Two arms, each with its own test: so a hit is not asked a second time whether it is one.
-        match self.table.find(hash, key, guard, trace != Trace::Peek, &self.domain) {
+        match self.table.find(hash, key, guard, trace != Trace::Peek) {
             Some(node) => {
                 if self.watches {
                     if !self.timed {

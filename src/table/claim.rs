@@ -33,7 +33,7 @@ use crate::seed::{Seed, planted};
 use crate::slot::{State, Word};
 use crate::sync::{MODEL, spin_loop, yield_now};
 use crate::table::bucket::Bucket;
-use crate::table::grown::Withdrawn;
+use crate::table::grown::{Withdrawn, look_beyond};
 use crate::table::tags::{Matches, Tags};
 use crate::table::{Found, LONG_PROBES, Place, Sizes, Table, examine, probe};
 
@@ -273,7 +273,7 @@ impl<K, V> Table<K, V> {
         Q: Equivalent<K> + ?Sized,
         P: Protect<Node<K, V>> + Shelter,
     {
-        let look = |bucket, step, tags| {
+        let look = move |bucket, step, tags| {
             others(tags, step, hash, mine).find_map(|lane| {
                 let place = Place::new(bucket, lane, step);
                 match rival(hash, key, guard, place, impatient || place.at > mine.at) {
@@ -284,7 +284,7 @@ impl<K, V> Table<K, V> {
         };
         let shard = self.shard(hash.place());
         if snapshot.beyond()
-            && let Some(met) = self.look_beyond(hash, guard, look)
+            && let Some(met) = look_beyond(shard, hash, guard, look)
         {
             return met;
         }

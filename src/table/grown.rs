@@ -46,16 +46,17 @@
 
 use equivalent::Equivalent;
 
+use crate::barrier;
 use crate::hash::Hashed;
 use crate::node::{Node, NodeOwner};
 use crate::pause::{Step, reach};
 use crate::reclaim::{Protect, Shelter, Walk};
 use crate::seed::{Seed, planted};
 use crate::slot::Word;
-use crate::sync::{MODEL, Ordering, fence};
+use crate::sync::{MODEL, Ordering};
 use crate::table::bucket::Bucket;
 use crate::table::claim::claim_in;
-use crate::table::segment::{self, Segment};
+use crate::table::segment::{self, Segment, Shard};
 use crate::table::tags::{SLOTS, Tags};
 use crate::table::{
     Found, MAX_SEGMENTS, MIN_BUCKETS, Place, Table, buckets_for, examine_all, probe,
@@ -69,6 +70,8 @@ const NEAR: usize = 2;
 /// To how many times its entries a table is enlarged at most: no more than the observation of so many is
 /// good for.
 const GROWTH: usize = if MODEL { 2 } else { 32 };
+/// To twice that if it is enough, and not more than so many entries, whose buckets are 22 MB.
+const SMALL: usize = if MODEL { 0 } else { 1 << 20 };
 
 /// How many entries a table is for.
 #[derive(Clone, Copy, Debug)]
@@ -81,14 +84,15 @@ pub(crate) struct Sizes {
 
 impl Sizes {
     /// Of a table for `max` entries at most: if they go on as they were, which weigh `used` of `bound`. But
-    /// [`GROWTH`] times as many as there are at most; where that would not do, so many that the next
-    /// segment does, which then has room for nearly all.
+    /// [`GROWTH`] times as many as there are at most, up to [`SMALL`] entries twice that; where it would not do, so many
+    /// that the next segment does, which then has room for nearly all.
     pub(crate) fn new(entries: usize, max: usize, used: u64, bound: u64) -> Self {
         let expected = entries as u128 * u128::from(bound) / u128::from(used.max(1));
         let expected = usize::try_from(expected).unwrap_or(usize::MAX);
         let most = entries.saturating_mul(GROWTH);
+        let enough = expected <= most.max(most.saturating_mul(2).min(SMALL));
         // A table is left when it is loaded, with a quarter more than it was made for.
-        let wanted = if expected > most { most.min(expected / GROWTH / 5 * 4) } else { expected };
+        let wanted = if enough { expected } else { most.min(expected / GROWTH / 5 * 4) };
         Self { entries, wanted: wanted.max(entries.saturating_mul(2)).min(max) }
     }
 }
@@ -101,24 +105,6 @@ pub(crate) struct Lasting(Option<(u32, u64)>);
 pub(super) struct Withdrawn;
 
 impl<K, V> Table<K, V> {
-    /// Searches the part of the probe of `key` that is in appended segments.
-    pub(super) fn search_appended<'t, const READY: bool, Q, P, S>(
-        &'t self,
-        hash: Hashed,
-        key: &Q,
-        guard: &P,
-        shelter: &'t S,
-    ) -> Option<Found<'t, K, V>>
-    where
-        Q: Equivalent<K> + ?Sized,
-        P: Protect<Node<K, V>>,
-        S: Shelter,
-    {
-        self.look_beyond(hash, shelter, |bucket, step, tags| {
-            examine_all::<READY, _, _, _, _>(bucket, step, tags, hash, key, guard)
-        })
-    }
-
     /// What of a place outlasts the walk on which it was found.
     pub(crate) fn lasting(&self, place: Place<'_, K, V>) -> Lasting {
         Lasting(self.arena_index(place.bucket).map(|index| (index as u32, place.at)))
@@ -146,37 +132,10 @@ impl<K, V> Table<K, V> {
         word: Word<Node<K, V>>,
         shelter: &'t impl Shelter,
     ) -> Option<Place<'t, K, V>> {
-        self.look_beyond(hash, shelter, |bucket, step, tags| {
+        look_beyond(self.shard(hash.place()), hash, shelter, move |bucket, step, tags| {
             let lane = tags.matches(hash.tag()).find(|&lane| bucket.slot(lane).load() == word)?;
             Some(Place::new(bucket, lane, step))
         })
-    }
-
-    /// What `look` finds first in the parts of a key's probe that are in appended segments. It is shown each
-    /// bucket, its number on the probe and its tags.
-    #[inline(always)]
-    pub(super) fn look_beyond<'t, T>(
-        &'t self,
-        hash: Hashed,
-        shelter: &'t impl Shelter,
-        mut look: impl FnMut(&'t Bucket<Node<K, V>>, usize, Tags) -> Option<T>,
-    ) -> Option<T> {
-        for segment in self.shard(hash.place()).appended(shelter) {
-            for (step, bucket) in (segment.steps()..).zip(probe(segment, hash.place())) {
-                let tags = bucket.tags();
-                let found = look(bucket, step, tags);
-                if found.is_some() {
-                    return found;
-                }
-                if tags.passed() == 0 {
-                    break;
-                }
-            }
-            if planted(Seed::NewestOnly) {
-                break;
-            }
-        }
-        None
     }
 
     /// Claims an empty slot in the newest segment, which may have to be appended for it.
@@ -370,9 +329,9 @@ impl<K, V> Table<K, V> {
         // ORDERING: Relaxed. The fence orders what matters.
         self.rows.store(self.count_rows(&walker), Ordering::Relaxed);
         reach(Step::Recounted);
-        // ORDERING: SeqCst. Partner: the fence in `Segment::is_open`: who has come into a segment that was not
-        // counted sees the new number, or is seen here.
-        fence(Ordering::SeqCst);
+        // Partner: the light one in `Segment::is_open`: who has come into a segment that was not counted sees the
+        // new number, or is seen here. (If nothing can be known, then the hand counts when it has to.)
+        let _ = barrier::heavy();
         // ORDERING: Relaxed, as above.
         self.rows.fetch_max(self.count_rows(&walker), Ordering::Relaxed);
         drop(walker);
@@ -392,6 +351,69 @@ impl<K, V> Table<K, V> {
     }
 }
 
+/// Searches the part of the probe of `key` that is in appended segments of its shard.
+#[inline(always)]
+pub(super) fn search_appended<'t, const READY: bool, K, V, Q, P, S>(
+    shard: &'t Shard<Node<K, V>>,
+    hash: Hashed,
+    key: &Q,
+    guard: &P,
+    shelter: &'t S,
+) -> Option<Found<'t, K, V>>
+where
+    Q: Equivalent<K> + ?Sized,
+    P: Protect<Node<K, V>>,
+    S: Shelter,
+{
+    look_beyond(shard, hash, shelter, move |bucket, step, tags| {
+        examine_all::<READY, _, _, _, _>(bucket, step, tags, hash, key, guard)
+    })
+}
+
+/// What `look` finds first in the parts of a key's probe that are in appended segments. It is shown each
+/// bucket, its number on the probe and its tags.
+#[inline(always)]
+pub(super) fn look_beyond<'t, K, V, T>(
+    shard: &'t Shard<Node<K, V>>,
+    hash: Hashed,
+    shelter: &'t impl Shelter,
+    look: impl Fn(&'t Bucket<Node<K, V>>, usize, Tags) -> Option<T> + Copy,
+) -> Option<T> {
+    for segment in shard.appended(shelter) {
+        // As a rule nothing has passed: the table was enlarged for many more.
+        let bucket = segment.home_bucket(hash.place());
+        let tags = bucket.tags();
+        let mut found = look(bucket, segment.steps(), tags);
+        if found.is_none() && tags.passed() != 0 {
+            found = look_further(segment, hash, look);
+        }
+        if found.is_some() {
+            return found;
+        }
+        if planted(Seed::NewestOnly) {
+            break;
+        }
+    }
+    None
+}
+
+/// What `look` finds first behind the home bucket of a key, in the part of its probe that is in `segment`.
+#[inline(never)]
+fn look_further<'t, K, V, T>(
+    segment: &'t Segment<Node<K, V>>,
+    hash: Hashed,
+    look: impl Fn(&'t Bucket<Node<K, V>>, usize, Tags) -> Option<T>,
+) -> Option<T> {
+    for (step, bucket) in (segment.steps()..).zip(probe(segment, hash.place())).skip(1) {
+        let tags = bucket.tags();
+        let found = look(bucket, step, tags);
+        if found.is_some() || tags.passed() == 0 {
+            return found;
+        }
+    }
+    None
+}
+
 #[cfg(all(test, not(hotset_loom)))]
 mod tests {
     use super::*;
@@ -402,9 +424,13 @@ mod tests {
         assert_eq!(wanted(1000, 10_000, 100_000), 10_000);
         assert_eq!(wanted(1000, 10_000, 12_000), 2000); // twice as many at least
         assert_eq!(wanted(1000, 10_000, 320_000), 32_000);
-        assert_eq!(wanted(1000, 10_000, 330_000), 2000); // the next one will do
+        assert_eq!(wanted(1000, 10_000, 640_000), 64_000);
+        assert_eq!(wanted(1000, 10_000, 650_000), 2000); // the next one will do
         assert_eq!(wanted(1000, 10_000, 3_200_000), 8_000);
         assert_eq!(wanted(1000, 10_000, u64::MAX), 32_000);
+        assert_eq!(wanted(20_000, 20_000, 1 << 20), 1 << 20);
+        assert_eq!(wanted(20_000, 20_000, 1 << 21), 52_428);
+        assert_eq!(wanted(1 << 16, 1 << 16, 1 << 21), 1 << 21);
         assert_eq!((wanted(0, 0, u64::MAX), wanted(5, 0, u64::MAX)), (0, 160));
         assert_eq!(wanted(1 << 39, 1 << 39, u64::MAX), 1 << 40);
         assert_eq!(Sizes::new(usize::MAX, usize::MAX, 1, u64::MAX).wanted, usize::MAX);

@@ -23,21 +23,22 @@ pub(crate) mod tags;
 mod weighed;
 
 use std::ptr::NonNull;
-use std::sync::Arc;
 
 use crossbeam_utils::CachePadded;
 use equivalent::Equivalent;
 
 use crate::advice::Hint;
+use crate::barrier;
 use crate::config::Policy;
 use crate::hash::{self, Hashed};
-use crate::node::{Node, NodeDomain};
-use crate::reclaim::{Protect, Shelter, Walk};
+use crate::node::Node;
+use crate::reclaim::{Protect, Shelter};
 use crate::seed::{Seed, planted};
 use crate::slot::{Slot, State, Word};
 use crate::sync::{AtomicUsize, MODEL, prefetch};
 use bucket::Bucket;
 use classes::Classes;
+use grown::search_appended;
 pub(crate) use grown::{Lasting, Sizes};
 use memory::Array;
 use segment::{Outgrown, Segment, Shard};
@@ -176,6 +177,9 @@ impl<K, V> Found<'_, K, V> {
 impl<K, V> Table<K, V> {
     /// A table for `entries` entries, whose weight is bounded if there is a `max_weight`.
     pub(crate) fn new(entries: usize, policy: Policy, max_weight: Option<u64>) -> Self {
+        if max_weight.is_some() {
+            barrier::prepare(); // before it is needed
+        }
         let shards = shards_for(entries);
         let buckets = buckets_for(entries.div_ceil(shards)).min(segment::MAX_BUCKETS / shards);
         let arena = segment::allocate(shards * buckets);
@@ -202,6 +206,7 @@ impl<K, V> Table<K, V> {
     pub(crate) fn set_bound(&self, entries: usize) {
         let slots = self.arena.len() * SLOTS;
         if self.is_loaded(self.shards[0].rows_in_all(), entries) {
+            barrier::prepare();
             self.grows.set(1);
         }
         if let Some(classes) = &self.classes {
@@ -294,7 +299,6 @@ impl<K, V> Table<K, V> {
         key: &Q,
         guard: &P,
         touch: bool,
-        domain: &Arc<NodeDomain<K, V>>,
     ) -> Option<NonNull<Node<K, V>>>
     where
         Q: Equivalent<K> + ?Sized,
@@ -314,7 +318,7 @@ impl<K, V> Table<K, V> {
         if tags.is_end() {
             return None;
         }
-        self.find_displaced(hash, key, guard, (touch, tags), domain)
+        self.find_displaced(hash, key, guard, (touch, tags))
     }
 
     /// `find` beyond the home bucket.
@@ -326,14 +330,13 @@ impl<K, V> Table<K, V> {
         key: &Q,
         guard: &P,
         (touch, home): (bool, Tags),
-        domain: &Arc<NodeDomain<K, V>>,
     ) -> Option<NonNull<Node<K, V>>>
     where
         Q: Equivalent<K> + ?Sized,
         P: Protect<Node<K, V>>,
     {
         if home.beyond() {
-            return self.find_beyond(hash, key, guard, (touch, home), domain);
+            return self.find_beyond(hash, key, guard, (touch, home));
         }
         Some(self.search_displaced::<true, _, _>(hash, key, guard)?.met(touch))
     }
@@ -346,21 +349,17 @@ impl<K, V> Table<K, V> {
         key: &Q,
         guard: &P,
         (touch, home): (bool, Tags),
-        domain: &Arc<NodeDomain<K, V>>,
     ) -> Option<NonNull<Node<K, V>>>
     where
         Q: Equivalent<K> + ?Sized,
         P: Protect<Node<K, V>>,
     {
-        if self.shard(hash.place()).has_appended() {
-            let search = |walk: Walk<'_>| {
-                let found = self.search_appended::<true, _, _, _>(hash, key, guard, &walk)?;
+        let shard = self.shard(hash.place());
+        if shard.has_appended() {
+            let found = guard.walking(|walk| {
+                let found = search_appended::<true, _, _, _, _, _>(shard, hash, key, guard, &walk)?;
                 Some(found.met(touch))
-            };
-            let found = match guard.walks() {
-                Some(walk) => search(walk),
-                None => search(domain.owner().pin_segments().walk()),
-            };
+            });
             if found.is_some() {
                 return found;
             }
@@ -422,7 +421,13 @@ impl<K, V> Table<K, V> {
         P: Protect<Node<K, V>> + Shelter,
     {
         if home.beyond() {
-            let found = self.search_appended::<false, _, _, _>(hash, key, guard, guard);
+            let found = search_appended::<false, _, _, _, _, _>(
+                self.shard(hash.place()),
+                hash,
+                key,
+                guard,
+                guard,
+            );
             if found.is_some() || home.passed() == 0 || planted(Seed::NewestOnly) {
                 return found;
             }

@@ -23,11 +23,12 @@ use std::cell::Cell;
 use std::ops::Deref;
 use std::ptr::{self, NonNull};
 
+use crate::barrier;
 use crate::hash;
 use crate::pause::{Step, reach};
 use crate::reclaim::{Shelter, Walk, push, take_list};
 use crate::seed::{Seed, planted};
-use crate::sync::{AtomicPtr, AtomicU32, AtomicUsize, Made, Ordering, fence};
+use crate::sync::{AtomicPtr, AtomicU32, AtomicUsize, Made, Ordering};
 use crate::table::PROBE;
 use crate::table::bucket::Bucket;
 use crate::table::memory::Array;
@@ -121,9 +122,9 @@ impl<N> Segment<N> {
         if self.ordinal == 0 || planted(Seed::ClaimAndGo) {
             return true;
         }
-        // ORDERING: SeqCst. Partner: the fence in `close`: either this sees that the segment is closed, or
-        // who closed it sees the claim.
-        fence(Ordering::SeqCst);
+        // Partner: the heavy one in `close`: either this sees that the segment is closed, or who closed it sees
+        // the claim.
+        barrier::light();
         // ORDERING: Relaxed. What it says is all that is wanted.
         self.closed.load(Ordering::Relaxed) == 0
     }
@@ -148,10 +149,10 @@ impl<N> Segment<N> {
         if !closes {
             return false;
         }
-        // ORDERING: SeqCst. Partner: the fence in `is_open`.
-        fence(Ordering::SeqCst);
+        // Partner: the light one in `is_open`.
+        let known = barrier::heavy();
         reach(Step::Closed);
-        let empty = self.is_empty();
+        let empty = known && self.is_empty();
         if !empty {
             self.reopen();
         }
@@ -171,6 +172,12 @@ impl<N> Segment<N> {
     #[inline(always)]
     pub(crate) fn home(&self, place: u32) -> usize {
         hash::home(place.wrapping_mul(self.mix), self.scale) - self.base as usize
+    }
+
+    /// The home bucket of a key of this shard.
+    #[inline(always)]
+    pub(crate) fn home_bucket(&self, place: u32) -> &Bucket<N> {
+        &self.buckets()[self.home(place)]
     }
 
     #[inline(always)]
@@ -286,6 +293,7 @@ impl<N> Shard<N> {
         if !ptr::eq(seen, last.address()) {
             return;
         }
+        barrier::prepare();
         let fresh = Box::into_raw(Box::new(Segment::after(last, seen, len)));
         reach(Step::Growing);
         // ORDERING: Release on success. Partner: the Acquire load in `newest`. What is older was
