@@ -69,6 +69,8 @@ pub enum Seed {
     UnsaidBeyond,
     /// An array is replaced by a larger one by a load and a store.
     TornGrowth,
+    /// Who uses an array that has replaced another does not walk.
+    StayAndLook,
     /// Room for a weight is taken by a load and a store.
     TornWeight,
     /// A heavier value takes the place of a lighter one before there is room for the difference.

@@ -6,14 +6,17 @@
 
 use std::sync::Arc;
 
+use hotset::__model::Step;
+use hotset::Policy;
 use hotset_loom_tests::{
-    Cache, Canary, Identity, Job, job, keys, live, race, remove, settle, suite,
+    Cache, Canary, Identity, Job, at_once_from, at_once_until, job, keys, live, race, remove,
+    settle, suite,
 };
 
 suite! {
     sound: reader_while_it_shrinks, pinned_reader_while_it_shrinks, newcomer_while_it_shrinks,
         newcomer_appends_while_it_shrinks, two_shrink, load_while_it_shrinks,
-        removal_while_it_shrinks, shrunk_and_grown_under_a_reader;
+        removal_while_it_shrinks, shrunk_and_grown_under_a_reader, victim_while_it_shrinks;
     wide:;
     widest: two_newcomers_while_it_shrinks;
     campaign:;
@@ -24,6 +27,8 @@ suite! {
         stamp_first = StampFirst in reader_while_it_shrinks => "Causality violation",
         open_segment = OpenSegment in newcomer_while_it_shrinks => "counted",
         claim_and_go = ClaimAndGo in newcomer_while_it_shrinks => "counted",
+        stay_and_look = StayAndLook in victim_while_it_shrinks => "Causality violation",
+        known_to_walkers = IgnoreWalkers in victim_while_it_shrinks => "Causality violation",
 }
 
 fn put(cache: &Cache, key: u64) -> bool {
@@ -32,10 +37,14 @@ fn put(cache: &Cache, key: u64) -> bool {
 
 /// A cache with two entries in its first segment, and one, the third key, in an appended one. Keys of one home.
 fn grown<const N: usize>() -> (Arc<Cache>, [u64; N]) {
+    grown_of(Policy::Clock, 100)
+}
+
+fn grown_of<const N: usize>(policy: Policy, max_weight: u64) -> (Arc<Cache>, [u64; N]) {
     let builder = hotset::Cache::builder()
         .hasher(Identity)
-        .policy(hotset::Policy::Clock)
-        .max_weight(100)
+        .policy(policy)
+        .max_weight(max_weight)
         .weigher(|_: &u64, _: &Canary| 1)
         .expected_entries(2);
     let cache: Arc<Cache> = Arc::new(builder.build().expect("a bound, and a weigher"));
@@ -166,4 +175,19 @@ fn shrunk_and_grown_under_a_reader() {
     });
     race(&cache, [reader, other]);
     assert_eq!(settle(&cache), sorted([a, b, d]));
+}
+
+/// M3, M5: who leaves for a lower bound is found in the queue and written down as gone, in arrays that are as large
+/// as the table was. For these alone it walks, and they go back under its hands. (The two meet from when the segment
+/// is gone to when the victim is.)
+fn victim_while_it_shrinks() {
+    let (cache, [_, _, c]) = grown_of(Policy::Adaptive, 3);
+    drop(cache.remove(&c));
+    let lower = job(|cache: &Cache| {
+        at_once_from(Step::BeforeRetire, || cache.set_max_weight(1).expect("entries are weighed"));
+    });
+    let shrink = job(|cache: &Cache| at_once_until(Step::TakenBack, || cache.maintain()));
+    race(&cache, [lower, shrink]);
+    cache.maintain();
+    assert!(settle(&cache).len() == 1 && cache.weight() == 1);
 }

@@ -5,21 +5,23 @@ use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 
 use crate::barrier;
-use crate::reclaim::Block;
 use crate::reclaim::owner::Owner;
 use crate::reclaim::record::{Record, Records};
+use crate::reclaim::{Block, Domain};
 use crate::seed::{Seed, planted};
 use crate::sync::{Ordering, publish_hazard};
 use crate::thread_id;
 
 /// How a read is protected: by the thread's hazard or by a pin.
-pub(crate) trait Protect<N> {
+pub(crate) trait Protect<N: Block> {
+    /// What threads keep in the domain.
+    type Local: Default;
     /// Whether a pointer that was read from a slot is safe to follow without reading it again.
     const STABLE: bool;
     /// Protects `block`, which must then be seen in its slot again unless `STABLE`.
     fn protect(&self, block: *mut N);
-    /// Calls `f` on a walk.
-    fn walking<R>(&self, f: impl FnOnce(Walk<'_>) -> R) -> R;
+    /// Calls `f` on a walk in the domain, which is the one that this is of.
+    fn walking<R>(&self, domain: &Domain<N, Self::Local>, f: impl FnOnce(Walk<'_>) -> R) -> R;
 }
 
 /// The sign that the thread walks for at least `'w`, so that what is freed by [eras](Owner::unseen), segments of a
@@ -36,6 +38,15 @@ impl Walk<'_> {
     #[inline(always)]
     pub(crate) unsafe fn new() -> Self {
         Self { _lasts: PhantomData, _not_send: PhantomData }
+    }
+}
+
+#[cfg(test)]
+impl Walk<'_> {
+    /// For tests in which nothing is freed.
+    pub(crate) fn unneeded() -> Self {
+        // SAFETY: what is not freed can be looked at.
+        unsafe { Self::new() }
     }
 }
 
@@ -86,20 +97,22 @@ impl<N: Block, L: Default> Shelter for Walker<'_, N, L> {
 
 /// The thread's hazard: protects the block named last. Free again when dropped.
 pub(crate) struct Hazard<'d, N: Block, L: Default> {
-    owner: Owner<'d, N, L>,
+    record: &'d Record<N, L>,
+    _not_send: PhantomData<*mut ()>,
 }
 
 impl<N: Block, L: Default> Protect<N> for Hazard<'_, N, L> {
+    type Local = L;
     const STABLE: bool = false;
 
     #[inline(always)]
     fn protect(&self, block: *mut N) {
-        publish_hazard(&self.owner.record.hazard, block);
+        publish_hazard(&self.record.hazard, block);
     }
 
     #[inline(always)]
-    fn walking<R>(&self, f: impl FnOnce(Walk<'_>) -> R) -> R {
-        f(self.owner.pin_segments().walk())
+    fn walking<R>(&self, domain: &Domain<N, L>, f: impl FnOnce(Walk<'_>) -> R) -> R {
+        f(domain.owner_of(self.record).pin_segments().walk())
     }
 }
 
@@ -108,7 +121,7 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
     #[inline(always)]
     pub(crate) fn hazard(self) -> Hazard<'d, N, L> {
         debug_assert!(self.is_quiet());
-        Hazard { owner: self }
+        Hazard { record: self.record, _not_send: PhantomData }
     }
 
     /// A walk that begins now.
@@ -150,7 +163,7 @@ impl<N: Block, L: Default> Drop for Hazard<'_, N, L> {
     fn drop(&mut self) {
         // ORDERING: Release. Partner: the Acquire load in `Protections::read`: what was read
         // under the hazard happens before the block is freed.
-        self.owner.record.hazard.store(ptr::null_mut(), Ordering::Release);
+        self.record.hazard.store(ptr::null_mut(), Ordering::Release);
     }
 }
 
@@ -192,13 +205,14 @@ impl<'d, N: Block, L: Default> Pin<'d, N, L> {
 }
 
 impl<N: Block, L: Default> Protect<N> for Pin<'_, N, L> {
+    type Local = L;
     const STABLE: bool = true;
 
     #[inline(always)]
     fn protect(&self, _: *mut N) {}
 
     #[inline(always)]
-    fn walking<R>(&self, f: impl FnOnce(Walk<'_>) -> R) -> R {
+    fn walking<R>(&self, _: &Domain<N, L>, f: impl FnOnce(Walk<'_>) -> R) -> R {
         f(self.walk())
     }
 }

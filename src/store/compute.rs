@@ -164,7 +164,7 @@ impl<K: Eq, V> Store<K, V> {
                 let Some(place) = claim.finalise(Word::ready(fresh.as_ptr())) else {
                     return Put::Changed(fresh);
                 };
-                self.move_in(owner, (hash, place), room, weight);
+                self.move_in(owner, (hash, place), room, weight, &shield.walker);
                 fresh.published();
                 Put::In(None)
             }
@@ -196,7 +196,7 @@ impl<K: Eq, V> Store<K, V> {
             if !found.place.exchange(found.word, Word::ready(fresh.as_ptr())) {
                 return Put::Changed(fresh); // the room goes back
             }
-            self.move_in(owner, (hash, found.place), room, weight);
+            self.move_in(owner, (hash, found.place), room, weight, walker);
             fresh.published();
             return Put::In(Some(taken));
         }

@@ -89,7 +89,13 @@ impl<K, V> Store<K, V> {
             if let Some(place) = claim.finalise(Word::ready(fresh.as_ptr())) {
                 room.occupy();
                 let position = &owner.local().position;
-                self.table.enter_as(hash, place, standing, arrival.weight, position);
+                self.table.enter_as(
+                    hash,
+                    place,
+                    (standing, arrival.weight),
+                    position,
+                    &shield.walker,
+                );
                 fresh.published();
                 owner.local().inserts.bump();
                 return true;

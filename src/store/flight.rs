@@ -512,7 +512,7 @@ impl<K, V> Concluded<'_, K, V> {
             node.enter();
             let entered = place.exchange(flight.word(), Word::ready(flight.node.as_ptr()));
             if entered {
-                store.move_in(owner, (hash, place), room, weight);
+                store.move_in(owner, (hash, place), room, weight, &walker);
                 if !planted(Seed::SlotStaysSignedOn) {
                     // SAFETY: the slot's share was there all the time, hence is counted. It is the
                     // entry's from now on; our own share keeps the node.

@@ -121,6 +121,7 @@ impl<'d, K, V> Shield<'d, K, V> {
 }
 
 impl<K, V> Protect<Node<K, V>> for Shield<'_, K, V> {
+    type Local = Local;
     const STABLE: bool = false;
 
     #[inline]
@@ -131,7 +132,7 @@ impl<K, V> Protect<Node<K, V>> for Shield<'_, K, V> {
     }
 
     #[inline]
-    fn walking<R>(&self, f: impl FnOnce(Walk<'_>) -> R) -> R {
+    fn walking<R>(&self, _: &NodeDomain<K, V>, f: impl FnOnce(Walk<'_>) -> R) -> R {
         f(self.walk())
     }
 }
@@ -278,6 +279,7 @@ impl<K, V> Store<K, V> {
             // (`Eq`) runs.
             leaving.settle();
             let shield = Shield::new(owner);
+            self.table.fetch_beyond(hash, &shield);
             let (node, cause) = match self.acquire(owner, hash, fresh.key(), &shield) {
                 Acquired::Occupied(found) if found.word.is_ready() => {
                     let walker = &shield.walker;
@@ -298,7 +300,7 @@ impl<K, V> Store<K, V> {
                     if !flight.place.exchange(flight.word, Word::ready(fresh.as_ptr())) {
                         continue;
                     }
-                    self.move_in(owner, (hash, flight.place), room, weight);
+                    self.move_in(owner, (hash, flight.place), room, weight, &shield.walker);
                     fresh.published();
                     (flight.node, None)
                 }
@@ -306,7 +308,7 @@ impl<K, V> Store<K, V> {
                     let room = self.reserve(&mut leaving, hash, weight, &shield.walker);
                     let Some(room) = room else { break };
                     let Some(place) = claim.finalise(Word::ready(fresh.as_ptr())) else { continue };
-                    self.move_in(owner, (hash, place), room, weight);
+                    self.move_in(owner, (hash, place), room, weight, &shield.walker);
                     fresh.published();
                     owner.local().inserts.bump();
                     return Written::New;

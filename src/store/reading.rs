@@ -102,10 +102,10 @@ impl<K, V> Store<K, V> {
     ) -> Option<NonNull<Node<K, V>>>
     where
         Q: Equivalent<K> + ?Sized,
-        P: Protect<Node<K, V>>,
+        P: Protect<Node<K, V>, Local = Local>,
     {
         // Two arms, each with its own test: so a hit is not asked a second time whether it is one.
-        match self.table.find(hash, key, guard, trace != Trace::Peek) {
+        match self.table.find(hash, key, guard, trace != Trace::Peek, &self.domain) {
             Some(node) => {
                 if self.watches {
                     if !self.timed {

@@ -97,9 +97,10 @@ impl<K, V> Store<K, V> {
         (hash, place): (Hashed, Place<'_, K, V>),
         (room, class): (Reserved<'_>, Class),
         weight: u64,
+        walker: &NodeWalker<'_, K, V>,
     ) {
         room.occupy();
-        self.table.enter(hash, place, (class, weight), &owner.local().position);
+        self.table.enter(hash, place, (class, weight), &owner.local().position, walker);
     }
 
     /// Puts a new value of a key in the place of the entry that was found, and whose address cannot have come
@@ -261,7 +262,7 @@ impl<K, V> Store<K, V> {
         // Of the two bounds that which is reached says how much there is for the classes to share.
         let bound = if room.is_some() { weights.max() } else { weights.used() };
         let demand = Demand { hash, weight, bound, entries };
-        let mut newcomer = self.table.judge(demand, &owner.local().position);
+        let mut newcomer = self.table.judge(demand, &owner.local().position, walker);
         loop {
             if self.is_too_heavy(weight) {
                 return None; // the bound was lowered
@@ -339,11 +340,11 @@ impl<K, V> Store<K, V> {
 
     pub(crate) fn set_max_entries(&self, max: usize) {
         self.budget.set_max(max);
+        let owner = self.domain.owner();
         if self.weighing.is_none() {
-            self.table.set_bound(max);
+            self.table.set_bound(max, &owner.walker());
             self.domain.set_slack(self.fixed_slack.unwrap_or_else(|| slack_for(max, None)));
         }
-        let owner = self.domain.owner();
         while self.budget.is_over() {
             self.evict_for_bound(owner, |weight| {
                 if let Some(weighing) = &self.weighing {

@@ -23,12 +23,13 @@ use crate::clock;
 use crate::hash::Hashed;
 use crate::node::{Node, NodeWalker};
 use crate::pause::{Step, reach};
-use crate::reclaim::{Protect, Shelter};
+use crate::reclaim::{Protect, Shelter, Walk};
 use crate::seed::{Seed, planted};
 use crate::sync::prefetch;
 use crate::table::bucket::Bucket;
 use crate::table::ghost::Ghosts;
-use crate::table::probation::{Handful, Probation};
+use crate::table::larger::Larger;
+use crate::table::probation::{Handful, Probation, Ring};
 use crate::table::sweep::{Patience, Position};
 use crate::table::tags::{Lane, SLOTS};
 use crate::table::{Place, Table};
@@ -49,11 +50,9 @@ fn parts(number: u32) -> (usize, usize) {
 /// What `Policy::Adaptive` knows beside the clock words.
 pub(crate) struct Classes {
     pub(super) queue: Probation,
+    known: Larger<Known>,
     /// How long the queue should be: in entries, or in weight.
     pub(super) quota: CachePadded<WideHint>,
-    /// Who left from probation, and who from the main class.
-    early: Ghosts,
-    late: Ghosts,
     /// What follows from the bound for ages; the range of the quota follows in the rare case.
     memory: WideHint,
     margin: WideHint,
@@ -62,16 +61,39 @@ pub(crate) struct Classes {
     bound: WideHint,
 }
 
+/// What is as large as the table: who waits on probation, who has left from there, and who from the main class.
+pub(super) struct Known {
+    ring: Ring,
+    early: Ghosts,
+    late: Ghosts,
+}
+
+impl Known {
+    fn new(entries: usize, limits: &Limits, weighed: bool) -> Self {
+        Self {
+            ring: Ring::new(adaptive::longest_queue(entries), weighed),
+            early: Ghosts::new(limits.memory),
+            late: Ghosts::new(limits.margin),
+        }
+    }
+
+    /// Fetches what `recall` will look at.
+    #[inline(always)]
+    fn fetch(&self, place: u32) {
+        self.early.fetch(place);
+        self.late.fetch(place);
+    }
+}
+
 impl Classes {
     /// For a table that was built for `entries` entries, or for this weight of them.
     pub(crate) fn new(entries: usize, max_weight: Option<u64>) -> Self {
         let bound = max_weight.unwrap_or(entries as u64);
         let limits = Limits::new(entries, bound);
         Self {
-            queue: Probation::new(adaptive::longest_queue(entries), max_weight.is_some()),
+            queue: Probation::new(max_weight.is_some()),
+            known: Larger::new(Known::new(entries, &limits, max_weight.is_some())),
             quota: CachePadded::new(WideHint::new(limits.first_quota())),
-            early: Ghosts::new(limits.memory),
-            late: Ghosts::new(limits.margin),
             memory: WideHint::new(limits.memory as u64),
             margin: WideHint::new(limits.margin as u64),
             entries: WideHint::new(entries as u64),
@@ -82,11 +104,40 @@ impl Classes {
     /// Makes room for what is to be known where there are as many entries, if that are far more than there
     /// is room for.
     #[cold]
-    pub(super) fn make_room(&self, entries: usize) {
+    pub(super) fn make_room(&self, entries: usize, shelter: &impl Shelter) {
         let limits = Limits::new(entries, entries as u64);
-        self.early.make_room(limits.memory);
-        self.late.make_room(limits.margin);
-        self.queue.make_room(adaptive::longest_queue(entries));
+        let longest = adaptive::longest_queue(entries);
+        self.known.replace(shelter, |known| {
+            let small = known.ring.is_small_for(longest)
+                || known.early.is_small_for(limits.memory)
+                || known.late.is_small_for(limits.margin);
+            small.then(|| Known {
+                ring: self.queue.enlarged(&known.ring, longest),
+                early: known.early.enlarged(limits.memory),
+                late: known.late.enlarged(limits.margin),
+            })
+        });
+    }
+
+    /// The room that was made goes back, and with it who is remembered. Whether there was any.
+    pub(super) fn take_back(&self, walk: Walk<'_>, stamp: impl FnOnce() -> u32) -> bool {
+        let carry = |known: &Known, first: &Known| {
+            // What the first has is of the time when it was replaced.
+            self.queue.carry(&known.ring, &first.ring);
+            first.early.clear();
+            first.late.clear();
+        };
+        self.known.take_back(walk, carry, stamp)
+    }
+
+    /// Frees what was taken back and nobody can see any more. Whether that is all.
+    pub(super) fn free<U: Fn(u32) -> bool>(&self, unseen: impl FnOnce() -> U) -> bool {
+        self.known.free(unseen)
+    }
+
+    #[inline(always)]
+    pub(super) fn known<'w>(&'w self, shelter: &'w impl Shelter) -> &'w Known {
+        self.known.get(shelter)
     }
 
     /// How long the queue should be.
@@ -97,21 +148,27 @@ impl Classes {
 
     /// How many wait, or what they weigh.
     #[inline]
-    pub(super) fn waiting(&self, hand: &Handful) -> u64 {
-        self.queue.waiting(hand, self.quota())
+    pub(super) fn waiting(&self, known: &Known, hand: &Handful) -> u64 {
+        self.queue.waiting(hand, self.quota(), &known.ring)
     }
 
     /// Whether more wait than should.
     #[inline]
-    pub(super) fn is_too_long(&self, hand: &Handful) -> bool {
-        self.waiting(hand) > self.quota()
+    pub(super) fn is_too_long(&self, known: &Known, hand: &Handful) -> bool {
+        self.waiting(known, hand) > self.quota()
+    }
+
+    /// Fetches what `recall` will look at, where no shelter is needed for it.
+    #[inline(always)]
+    pub(crate) fn fetch_first(&self, place: u32) {
+        if let Some(known) = self.known.first() {
+            known.fetch(place);
+        }
     }
 
     /// Fetches what `recall` will look at.
-    #[inline(always)]
-    pub(crate) fn fetch(&self, place: u32) {
-        self.early.fetch(place);
-        self.late.fetch(place);
+    pub(crate) fn fetch(&self, place: u32, shelter: &impl Shelter) {
+        self.known(shelter).fetch(place);
     }
 
     /// The cache is for `entries` entries now, of which the quota is a part, or of a weight.
@@ -136,12 +193,12 @@ impl Classes {
 
     /// Whether the key with this place came back in time, and what that says of the quota.
     #[inline]
-    pub(super) fn recall(&self, place: u32) -> (bool, Option<Evidence>) {
+    pub(super) fn recall(&self, known: &Known, place: u32) -> (bool, Option<Evidence>) {
         let (memory, margin) = (self.memory.get() as usize, self.margin.get() as usize);
-        if let Some(age) = self.early.take(place) {
+        if let Some(age) = known.early.take(place) {
             return (age < memory, (age < margin).then_some(Evidence::TooShort));
         }
-        let late = self.late.take(place).filter(|&age| age < margin);
+        let late = known.late.take(place).filter(|&age| age < margin);
         (false, late.map(|_| Evidence::TooLong))
     }
 
@@ -165,34 +222,35 @@ impl<K, V> Table<K, V> {
         let Some(classes) = &self.classes else {
             return Some((self.evict(position, Patience::TwoTurns, walker)?, Class::Main));
         };
-        let (remembered, evidence) = classes.recall(hash.place());
+        let known = classes.known(walker);
+        let (remembered, evidence) = classes.recall(known, hash.place());
         if let Some(evidence) = evidence {
             classes.move_quota(evidence, entries as u64, 1);
             position.heed(evidence);
         }
         let hand = &position.newcomers;
-        let (waiting, quota) = (classes.waiting(hand), classes.quota());
+        let (waiting, quota) = (classes.waiting(known, hand), classes.quota());
         if remembered {
             // A queue that is too long gives up one of its own for whom it put out too early.
-            let over = (waiting > quota).then(|| self.evict_early(classes, hand, walker));
+            let over = (waiting > quota).then(|| self.evict_early((classes, known), hand, walker));
             let victim = over
                 .flatten()
-                .or_else(|| self.evict_main(classes, position, Patience::Passes, walker));
+                .or_else(|| self.evict_main(known, position, Patience::Passes, walker));
             if let Some(node) = victim {
                 return Some((node, Class::Main));
             }
         } else if position.trials().include(hash.place(), hand.arrivals()) {
-            if let Some(node) = self.evict_for_trial(classes, position, entries, walker) {
+            if let Some(node) = self.evict_for_trial(known, position, entries, walker) {
                 return Some((node, Class::Main));
             }
         } else if waiting < quota
-            && let Some(node) = self.evict_main(classes, position, Patience::Buckets, walker)
+            && let Some(node) = self.evict_main(known, position, Patience::Buckets, walker)
         {
             return Some((node, Class::Probation));
         }
-        let node = self.evict_early(classes, hand, walker).or_else(|| {
-            self.evict_main(classes, position, Patience::Buckets, walker)
-                .or_else(|| self.evict_main(classes, position, Patience::TwoTurns, walker))
+        let node = self.evict_early((classes, known), hand, walker).or_else(|| {
+            self.evict_main(known, position, Patience::Buckets, walker)
+                .or_else(|| self.evict_main(known, position, Patience::TwoTurns, walker))
         })?;
         Some((node, Class::Probation))
     }
@@ -206,12 +264,12 @@ impl<K, V> Table<K, V> {
         let Some(classes) = &self.classes else {
             return self.evict(position, Patience::TwoTurns, walker);
         };
-        let hand = &position.newcomers;
-        let over = classes.is_too_long(hand);
-        over.then(|| self.evict_early(classes, hand, walker))
+        let (known, hand) = (classes.known(walker), &position.newcomers);
+        let over = classes.is_too_long(known, hand);
+        over.then(|| self.evict_early((classes, known), hand, walker))
             .flatten()
-            .or_else(|| self.evict_main(classes, position, Patience::TwoTurns, walker))
-            .or_else(|| self.evict_early(classes, hand, walker))
+            .or_else(|| self.evict_main(known, position, Patience::TwoTurns, walker))
+            .or_else(|| self.evict_early((classes, known), hand, walker))
     }
 
     /// In which class a newcomer comes while there is room: with it, `used` of `bound` are.
@@ -229,6 +287,7 @@ impl<K, V> Table<K, V> {
         place: Place<'_, K, V>,
         (class, weight): (Class, u64),
         position: &Position,
+        walker: &NodeWalker<'_, K, V>,
     ) {
         reach(Step::Entering);
         let Some(classes) = &self.classes else { return place.touch() };
@@ -236,11 +295,11 @@ impl<K, V> Table<K, V> {
             return place.bucket.chill(place.lane(), false);
         }
         // Without a place in the queue it is the hand's from the start.
-        let hand = &position.newcomers;
-        let number = self.number(hash, place).filter(|_| classes.queue.has_room(hand));
+        let (known, hand) = (classes.known(walker), &position.newcomers);
+        let number = self.number(hash, place).filter(|_| classes.queue.has_room(hand, &known.ring));
         place.bucket.chill(place.lane(), number.is_some());
         if let Some(number) = number {
-            classes.queue.push(hand, classes.quota(), number, weight);
+            classes.queue.push(hand, classes.quota(), (number, weight), &known.ring);
         }
     }
 
@@ -248,17 +307,17 @@ impl<K, V> Table<K, V> {
     #[inline]
     pub(super) fn evict_early(
         &self,
-        classes: &Classes,
+        (classes, known): (&Classes, &Known),
         hand: &Handful,
         walker: &NodeWalker<'_, K, V>,
     ) -> Option<NonNull<Node<K, V>>> {
         let quota = classes.quota();
         let mut promoted = 0;
         for _ in 0..adaptive::STALE {
-            let number = classes.queue.pop(hand, quota)?;
+            let number = classes.queue.pop(hand, quota, &known.ring)?;
             let Some((bucket, lane)) = self.at_number(number, walker) else { continue };
             reach(Step::Popped);
-            self.fetch_ahead(classes, hand, walker);
+            self.fetch_ahead((classes, known), hand, walker);
             let (word, clock) = (bucket.slot(lane).load(), bucket.clock());
             // Else the number is stale.
             if word.is_ready() && clock::is_new(clock, lane) {
@@ -270,7 +329,7 @@ impl<K, V> Table<K, V> {
                 {
                     let node = self.evicted(bucket, node);
                     // SAFETY: the exchange that emptied the slot gave us its share of the node.
-                    classes.early.add(unsafe { node.as_ref() }.place());
+                    known.early.add(unsafe { node.as_ref() }.place());
                     return Some(node);
                 }
             }
@@ -280,11 +339,19 @@ impl<K, V> Table<K, V> {
 
     /// Fetches what the next evictions from the queue will look at.
     #[inline]
-    fn fetch_ahead(&self, classes: &Classes, hand: &Handful, walker: &NodeWalker<'_, K, V>) {
-        if let Some((bucket, _)) = self.at_number(classes.queue.peek(hand, 3), walker) {
+    fn fetch_ahead(
+        &self,
+        (classes, known): (&Classes, &Known),
+        hand: &Handful,
+        walker: &NodeWalker<'_, K, V>,
+    ) {
+        if let Some((bucket, _)) = self.at_number(classes.queue.peek(hand, 3, &known.ring), walker)
+        {
             prefetch(bucket);
         }
-        if let Some((bucket, lane)) = self.at_number(classes.queue.peek(hand, 0), walker) {
+        if let Some((bucket, lane)) =
+            self.at_number(classes.queue.peek(hand, 0, &known.ring), walker)
+        {
             prefetch(bucket.slot(lane).load().node());
         }
     }
@@ -293,19 +360,19 @@ impl<K, V> Table<K, V> {
     #[inline]
     pub(super) fn evict_main(
         &self,
-        classes: &Classes,
+        known: &Known,
         position: &Position,
         patience: Patience,
         walker: &NodeWalker<'_, K, V>,
     ) -> Option<NonNull<Node<K, V>>> {
-        self.evict_main_within(classes, position, patience, &mut 0, walker)
+        self.evict_main_within(known, position, patience, &mut 0, walker)
     }
 
     /// The same, with the number of entries in use that it has passed over already.
     #[inline]
     pub(super) fn evict_main_within(
         &self,
-        classes: &Classes,
+        known: &Known,
         position: &Position,
         patience: Patience,
         passes: &mut u32,
@@ -313,7 +380,7 @@ impl<K, V> Table<K, V> {
     ) -> Option<NonNull<Node<K, V>>> {
         let node = self.evict_within(position, patience, passes, walker)?;
         // SAFETY: unlinking gave us the slot's share of the node.
-        classes.late.add(unsafe { node.as_ref() }.place());
+        known.late.add(unsafe { node.as_ref() }.place());
         Some(node)
     }
 
@@ -321,14 +388,14 @@ impl<K, V> Table<K, V> {
     #[cold]
     fn evict_for_trial(
         &self,
-        classes: &Classes,
+        known: &Known,
         position: &Position,
         entries: usize,
         walker: &NodeWalker<'_, K, V>,
     ) -> Option<NonNull<Node<K, V>>> {
         let mut passes = 0;
         let patience = Patience::Passes;
-        let node = self.evict_main_within(classes, position, patience, &mut passes, walker);
+        let node = self.evict_main_within(known, position, patience, &mut passes, walker);
         position.tried(node.is_some(), passes, entries);
         node
     }
@@ -371,7 +438,7 @@ impl<K, V> Table<K, V> {
         walker: &NodeWalker<'_, K, V>,
     ) -> Vec<(usize, usize)> {
         let Some(classes) = &self.classes else { return Vec::new() };
-        let numbers = classes.queue.iter(&position.newcomers);
+        let numbers = classes.queue.iter(&position.newcomers, &classes.known(walker).ring);
         let cold = |&number: &u32| {
             self.at_number(number, walker).is_some_and(|(bucket, lane)| {
                 let clock = bucket.clock();

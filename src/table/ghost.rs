@@ -12,7 +12,6 @@
 use crate::advice::WideHint;
 use crate::hash;
 use crate::sync::prefetch;
-use crate::table::larger::Larger;
 use crate::table::memory::Array;
 
 const WORDS: usize = 4;
@@ -28,7 +27,7 @@ pub(super) struct Row([WideHint; WORDS]);
 
 /// A memory of keys. See the module.
 pub(crate) struct Ghosts {
-    rows: Larger<Array<Row>>,
+    rows: Array<Row>,
 }
 
 /// The row of the key with this place.
@@ -46,30 +45,48 @@ fn rows_for(keys: usize) -> usize {
 impl Ghosts {
     /// A memory of at least `keys` keys.
     pub(crate) fn new(keys: usize) -> Self {
-        Self { rows: Larger::new(Array::zeroed(rows_for(keys))) }
+        Self { rows: Array::zeroed(rows_for(keys)) }
     }
 
-    /// Makes room for as many, if that is more than half as many again as there is room for. Who left so
-    /// far is forgotten: which row of many a key belongs to is not known of a fingerprint, and a cache that
+    /// Whether as many keys are more than half as many again as there is room for.
+    pub(crate) fn is_small_for(&self, keys: usize) -> bool {
+        rows_for(keys) / 3 > self.rows.len() / 2
+    }
+
+    /// One for as many, if that is far more; else one of the same size, with the same in it. Who left is not
+    /// taken into a larger one: which row of many a key belongs to is not known of a fingerprint, and a cache that
     /// has grown has many who come before anybody leaves again.
-    pub(crate) fn make_room(&self, keys: usize) {
-        self.rows.replace(|old| {
-            let rows = rows_for(keys);
-            (rows / 3 > old.len() / 2).then(|| Array::zeroed(rows))
-        });
+    pub(crate) fn enlarged(&self, keys: usize) -> Self {
+        if self.is_small_for(keys) {
+            return Self::new(keys);
+        }
+        let same = Self { rows: Array::zeroed(self.rows.len()) };
+        for (old, new) in self.words().zip(same.words()).filter(|(old, _)| old.get() != 0) {
+            new.set(old.get());
+        }
+        same
+    }
+
+    /// Forgets all.
+    pub(crate) fn clear(&self) {
+        self.words().for_each(|word| word.set(0));
+    }
+
+    fn words(&self) -> impl Iterator<Item = &WideHint> {
+        self.rows.iter().flat_map(|row| &row.0)
     }
 
     /// Fetches what the key with this place is looked up in.
     #[inline(always)]
     pub(crate) fn fetch(&self, place: u32) {
-        prefetch(row_of(self.rows.get(), place));
+        prefetch(row_of(&self.rows, place));
     }
 
     /// Remembers the key with this place.
     #[inline]
     pub(crate) fn add(&self, place: u32) {
         let mut carried = fingerprint(place);
-        for word in &row_of(self.rows.get(), place).0 {
+        for word in &row_of(&self.rows, place).0 {
             let old = word.get();
             word.set(old << 16 | carried);
             carried = old >> 48;
@@ -78,9 +95,9 @@ impl Ghosts {
 
     /// Forgets the key with this place; if it was remembered, tells for how many keys that have left
     /// since then, about.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take(&self, place: u32) -> Option<usize> {
-        let rows = self.rows.get();
+        let rows = &self.rows;
         let row = row_of(rows, place);
         let wanted = fingerprint(place) * ONES;
         let equal = |word: &WideHint| equal_lanes(word.get() ^ wanted);
@@ -147,15 +164,15 @@ mod tests {
     #[test]
     fn room_is_made_for_far_more_only() {
         let ghosts = Ghosts::new(10 * PER_ROW);
-        let rows = || ghosts.rows.get().len();
-        ghosts.make_room(15 * PER_ROW);
-        assert_eq!(rows(), 10);
         ghosts.add(7);
-        ghosts.make_room(20 * PER_ROW);
-        assert_eq!((rows(), ghosts.take(7)), (20, None));
+        assert!(!ghosts.is_small_for(15 * PER_ROW) && ghosts.is_small_for(20 * PER_ROW));
+        let same = ghosts.enlarged(15 * PER_ROW);
+        assert_eq!((same.rows.len(), same.take(7), ghosts.take(7)), (10, Some(0), Some(0)));
         ghosts.add(7);
-        ghosts.add(8);
-        ghosts.make_room(PER_ROW);
-        assert_eq!((rows(), ghosts.take(7)), (20, Some(20)));
+        let larger = ghosts.enlarged(20 * PER_ROW);
+        assert_eq!((larger.rows.len(), larger.take(7)), (20, None));
+        larger.add(8);
+        larger.clear();
+        assert_eq!(larger.take(8), None);
     }
 }

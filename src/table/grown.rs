@@ -44,16 +44,21 @@
 //! is crowded in one place and not loaded, since hundreds of keys share one hash, gets a small one: such
 //! keys cannot blow it up.
 
+use std::ptr::NonNull;
+use std::sync::Arc;
+
 use equivalent::Equivalent;
 
 use crate::barrier;
 use crate::hash::Hashed;
-use crate::node::{Node, NodeOwner};
+use crate::node::{Node, NodeDomain, NodeOwner};
+
 use crate::pause::{Step, reach};
 use crate::reclaim::{Protect, Shelter, Walk};
 use crate::seed::{Seed, planted};
 use crate::slot::Word;
-use crate::sync::{MODEL, Ordering};
+use crate::stats::Local;
+use crate::sync::{MODEL, Ordering, prefetch};
 use crate::table::bucket::Bucket;
 use crate::table::claim::claim_in;
 use crate::table::segment::{self, Segment, Shard};
@@ -105,6 +110,36 @@ pub(crate) struct Lasting(Option<(u32, u64)>);
 pub(super) struct Withdrawn;
 
 impl<K, V> Table<K, V> {
+    /// `find` of a key some of whose home went into appended segments.
+    #[inline(never)]
+    pub(super) fn find_beyond<Q, P>(
+        &self,
+        hash: Hashed,
+        key: &Q,
+        guard: &P,
+        (touch, home): (bool, Tags),
+        domain: &Arc<NodeDomain<K, V>>,
+    ) -> Option<NonNull<Node<K, V>>>
+    where
+        Q: Equivalent<K> + ?Sized,
+        P: Protect<Node<K, V>, Local = Local>,
+    {
+        let shard = self.shard(hash.place());
+        if shard.has_appended() {
+            let found = guard.walking(domain, |walk| {
+                let found = search_appended::<true, _, _, _, _, _>(shard, hash, key, guard, &walk)?;
+                Some(found.met(touch))
+            });
+            if found.is_some() {
+                return found;
+            }
+        }
+        if home.passed() == 0 || planted(Seed::NewestOnly) {
+            return None;
+        }
+        Some(self.search_displaced::<true, _, _>(hash, key, guard)?.met(touch))
+    }
+
     /// What of a place outlasts the walk on which it was found.
     pub(crate) fn lasting(&self, place: Place<'_, K, V>) -> Lasting {
         Lasting(self.arena_index(place.bucket).map(|index| (index as u32, place.at)))
@@ -299,32 +334,36 @@ impl<K, V> Table<K, V> {
         let eighth = shard.buckets().len() / 8;
         let double = if last.ordinal() > 0 { last.buckets().len() * 2 } else { 0 };
         let spare = eighth.max(double.min(DOUBLING_BUCKETS)).max(MIN_BUCKETS);
-        let wanted = if self.is_loaded(rows, sizes.entries) {
-            if let Some(classes) = &self.classes {
-                classes.make_room(sizes.wanted);
-            }
-            buckets_for(sizes.wanted.div_ceil(self.shards.len()))
-        } else {
-            0
-        };
+        let loaded = self.is_loaded(rows, sizes.entries);
+        let wanted = if loaded { buckets_for(sizes.wanted.div_ceil(self.shards.len())) } else { 0 };
         let len = wanted.saturating_sub(rows).max(spare).min(segment::MAX_BUCKETS);
         shard.append(last, len);
         reach(Step::Grown);
+        // After that: who takes back what was made here looks after that whether the table has grown (`shrink`).
+        if let Some(classes) = self.classes.as_ref().filter(|_| loaded) {
+            classes.make_room(sizes.wanted, shelter);
+        }
         true
     }
 
     /// Takes back the appended segments that are empty, as long as none behind them is in use, and frees those
     /// that nobody can see.
     pub(crate) fn shrink(&self, owner: NodeOwner<'_, K, V>) {
-        self.free_outgrown(owner);
         // As long as somebody is seen to walk who keeps what was taken back, no more is: so that somebody who stops
         // does not keep all that a cache has grown by, again and again.
-        if !self.outgrown.is_empty() || !self.shards.iter().any(|shard| shard.has_appended()) {
+        if !self.free_outgrown(owner) || !self.has_grown() {
             return;
         }
         let walker = owner.walker();
         for shard in &self.shards {
-            self.outgrown.take_from(shard, walker.walk(), || owner.stamp());
+            shard.shrink(&self.outgrown, walker.walk(), || owner.stamp());
+        }
+        if let Some(classes) = self.classes.as_ref().filter(|_| !self.has_grown())
+            && classes.take_back(walker.walk(), || owner.stamp())
+            && self.has_grown()
+        {
+            // Who has just made the table grow made room here after that, which may be what was taken.
+            classes.make_room(self.count_rows(&walker) * self.shards.len() * SLOTS / 2, &walker);
         }
         // ORDERING: Relaxed. The fence orders what matters.
         self.rows.store(self.count_rows(&walker), Ordering::Relaxed);
@@ -338,10 +377,32 @@ impl<K, V> Table<K, V> {
         self.free_outgrown(owner);
     }
 
-    /// Frees what was taken back and nobody can see any more.
-    fn free_outgrown(&self, owner: NodeOwner<'_, K, V>) {
-        if !self.outgrown.is_empty() {
-            self.outgrown.free(|| owner.unseen());
+    fn has_grown(&self) -> bool {
+        self.shards.iter().any(|shard| shard.has_appended())
+    }
+
+    /// Frees what was taken back and nobody can see any more. Whether that is all.
+    fn free_outgrown(&self, owner: NodeOwner<'_, K, V>) -> bool {
+        self.outgrown.free(|| owner.unseen());
+        let known = self.classes.as_ref().is_none_or(|it| it.free(|| owner.unseen()));
+        known && self.outgrown.is_empty()
+    }
+
+    /// Fetches what a write of a key with this hash will look at in a table that has grown.
+    #[inline]
+    pub(crate) fn fetch_beyond(&self, hash: Hashed, shelter: &impl Shelter) {
+        if self.grows.get() != 0 {
+            self.fetch_newest(hash, shelter);
+        }
+    }
+
+    #[inline(never)]
+    fn fetch_newest(&self, hash: Hashed, shelter: &impl Shelter) {
+        if let Some(newest) = self.shard(hash.place()).newest(shelter) {
+            prefetch(newest.home_bucket(hash.place()));
+            if let Some(classes) = &self.classes {
+                classes.fetch(hash.place(), shelter);
+            }
         }
     }
 

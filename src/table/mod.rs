@@ -15,6 +15,7 @@ mod ghost;
 mod grown;
 mod larger;
 mod memory;
+mod outgrown;
 pub(crate) mod probation;
 mod segment;
 mod standing;
@@ -23,6 +24,7 @@ pub(crate) mod tags;
 mod weighed;
 
 use std::ptr::NonNull;
+use std::sync::Arc;
 
 use crossbeam_utils::CachePadded;
 use equivalent::Equivalent;
@@ -31,17 +33,19 @@ use crate::advice::Hint;
 use crate::barrier;
 use crate::config::Policy;
 use crate::hash::{self, Hashed};
-use crate::node::Node;
+use crate::node::{Node, NodeDomain};
 use crate::reclaim::{Protect, Shelter};
 use crate::seed::{Seed, planted};
 use crate::slot::{Slot, State, Word};
+use crate::stats::Local;
 use crate::sync::{AtomicUsize, MODEL, prefetch};
 use bucket::Bucket;
 use classes::Classes;
 use grown::search_appended;
 pub(crate) use grown::{Lasting, Sizes};
 use memory::Array;
-use segment::{Outgrown, Segment, Shard};
+use outgrown::Outgrown;
+use segment::{Segment, Shard};
 use tags::{Lane, SLOTS, Tags};
 pub(crate) use weighed::Demand;
 
@@ -65,7 +69,7 @@ pub(crate) struct Table<K, V> {
     /// Their buckets are in the arena, so they go before it.
     shards: Shards<K, V>,
     /// Appended segments that were taken back.
-    outgrown: Outgrown<Node<K, V>>,
+    outgrown: Outgrown<Segment<Node<K, V>>>,
     /// The first segments of all shards, one after the other.
     arena: Array<Bucket<Node<K, V>>>,
     /// The number of shards, a power of two, less one.
@@ -203,14 +207,14 @@ impl<K, V> Table<K, V> {
     }
 
     /// The bound is `entries` now.
-    pub(crate) fn set_bound(&self, entries: usize) {
+    pub(crate) fn set_bound(&self, entries: usize, shelter: &impl Shelter) {
         let slots = self.arena.len() * SLOTS;
         if self.is_loaded(self.shards[0].rows_in_all(), entries) {
             barrier::prepare();
             self.grows.set(1);
         }
         if let Some(classes) = &self.classes {
-            classes.make_room(entries.min(slots)); // for more when the table grows
+            classes.make_room(entries.min(slots), shelter); // for more when the table grows
             classes.set_bound(entries, entries as u64);
         }
     }
@@ -255,7 +259,7 @@ impl<K, V> Table<K, V> {
     pub(crate) fn fetch_for_write(&self, hash: Hashed) {
         prefetch(self.home_bucket(hash.place()));
         if let Some(classes) = &self.classes {
-            classes.fetch(hash.place());
+            classes.fetch_first(hash.place());
         }
     }
 
@@ -299,10 +303,11 @@ impl<K, V> Table<K, V> {
         key: &Q,
         guard: &P,
         touch: bool,
+        domain: &Arc<NodeDomain<K, V>>,
     ) -> Option<NonNull<Node<K, V>>>
     where
         Q: Equivalent<K> + ?Sized,
-        P: Protect<Node<K, V>>,
+        P: Protect<Node<K, V>, Local = Local>,
     {
         // Most keys are at home, so the home bucket is looked at in line.
         let home = self.home_bucket(hash.place());
@@ -318,7 +323,7 @@ impl<K, V> Table<K, V> {
         if tags.is_end() {
             return None;
         }
-        self.find_displaced(hash, key, guard, (touch, tags))
+        self.find_displaced(hash, key, guard, (touch, tags), domain)
     }
 
     /// `find` beyond the home bucket.
@@ -330,42 +335,14 @@ impl<K, V> Table<K, V> {
         key: &Q,
         guard: &P,
         (touch, home): (bool, Tags),
+        domain: &Arc<NodeDomain<K, V>>,
     ) -> Option<NonNull<Node<K, V>>>
     where
         Q: Equivalent<K> + ?Sized,
-        P: Protect<Node<K, V>>,
+        P: Protect<Node<K, V>, Local = Local>,
     {
         if home.beyond() {
-            return self.find_beyond(hash, key, guard, (touch, home));
-        }
-        Some(self.search_displaced::<true, _, _>(hash, key, guard)?.met(touch))
-    }
-
-    /// `find` of a key some of whose home went into appended segments.
-    #[inline(never)]
-    fn find_beyond<Q, P>(
-        &self,
-        hash: Hashed,
-        key: &Q,
-        guard: &P,
-        (touch, home): (bool, Tags),
-    ) -> Option<NonNull<Node<K, V>>>
-    where
-        Q: Equivalent<K> + ?Sized,
-        P: Protect<Node<K, V>>,
-    {
-        let shard = self.shard(hash.place());
-        if shard.has_appended() {
-            let found = guard.walking(|walk| {
-                let found = search_appended::<true, _, _, _, _, _>(shard, hash, key, guard, &walk)?;
-                Some(found.met(touch))
-            });
-            if found.is_some() {
-                return found;
-            }
-        }
-        if home.passed() == 0 || planted(Seed::NewestOnly) {
-            return None;
+            return self.find_beyond(hash, key, guard, (touch, home), domain);
         }
         Some(self.search_displaced::<true, _, _>(hash, key, guard)?.met(touch))
     }

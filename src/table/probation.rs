@@ -20,14 +20,14 @@
 //! | a handful | its thread | what it has in hand, and what it knows of the others |
 //! | `weights` | who writes the number; who takes it out, by swap | the weight that came with it, 0 once it has gone |
 //! | `waiting` | both, by addition | the sum of `weights` |
-//! | `ring` | who makes room for more (`larger`) | `places`, `weights` and `waiting`; tickets are good for any of them |
 //!
 //! Who takes some out puts in what it has by the same exchange.
 //!
 //! `weights` and `waiting` exist where entries are weighed; there a thread puts its numbers in one by one. What a swap
 //! gives is taken from the sum, whoever finds it, so that the sum is right again once everybody has gone on.
 //!
-//! A larger ring takes over what is in the old one, with a sum of its own. What is written into the old one
+//! `places`, `weights` and `waiting` are as large as the table, and a larger ring may replace them, or the first one a larger
+//! (`classes`, `larger`); tickets are good for any of them. A larger ring takes over what is in the old one, with a sum of its own. What is written into the old one
 //! after that is lost: a newcomer's number, or that a weight has gone, which the new ring finds when that
 //! place comes round again.
 
@@ -38,7 +38,6 @@ use crossbeam_utils::CachePadded;
 use crate::advice::{Hint, WideHint};
 use crate::counter::OwnedWord;
 use crate::pause::{Step, reach};
-use crate::table::larger::Larger;
 use crate::table::memory::Array;
 
 /// Numbers that a thread has in hand at most, of either kind: those of one cache line.
@@ -53,14 +52,13 @@ const MANY: u64 = 128;
 /// The newcomers of a cache.
 pub(crate) struct Probation {
     ends: CachePadded<WideHint>,
-    ring: Larger<Ring>,
     /// How many threads have a handful.
     threads: Hint,
     is_weighed: bool,
 }
 
 /// Where the numbers are.
-struct Ring {
+pub(crate) struct Ring {
     /// A power of two of them, 2^31 at most.
     places: Array<Hint>,
     /// As many, where entries are weighed; else none.
@@ -69,7 +67,12 @@ struct Ring {
 }
 
 impl Ring {
-    fn new(places: usize, weighed: bool) -> Self {
+    /// For at least so many numbers.
+    pub(crate) fn new(entries: usize, weighed: bool) -> Self {
+        Self::of(places_for(entries), weighed)
+    }
+
+    fn of(places: usize, weighed: bool) -> Self {
         Self {
             places: Array::zeroed(places),
             weights: if weighed { Array::zeroed(places) } else { Array::from(Box::default()) },
@@ -77,20 +80,30 @@ impl Ring {
         }
     }
 
+    /// Whether there is no room for as many.
+    pub(crate) fn is_small_for(&self, entries: usize) -> bool {
+        places_for(entries) > self.places.len()
+    }
+
     /// A larger one with what is in this one, whose tickets up to `tail` were drawn.
     fn enlarged(&self, places: usize, tail: u32) -> Self {
-        let larger = Self::new(places, !self.weights.is_empty());
-        for back in 1..=self.places.len() as u32 {
+        let larger = Self::of(places, !self.weights.is_empty());
+        self.carry(&larger, tail, self.places.len() as u32);
+        larger
+    }
+
+    /// Writes what it has of the last `count` tickets before `tail` into `other`, which has nothing of these.
+    fn carry(&self, other: &Self, tail: u32, count: u32) {
+        for back in 1..=count {
             let ticket = tail.wrapping_sub(back);
             let number = self.place(ticket).get();
             if number != 0 {
-                larger.place(ticket).set(number); // else it need not be touched
+                other.place(ticket).set(number); // else it need not be touched
             }
             if let Some(weight) = self.weight(ticket).map(WideHint::get).filter(|&w| w != 0) {
-                larger.weigh(ticket, weight);
+                other.weigh(ticket, weight);
             }
         }
-        larger
     }
 
     #[inline(always)]
@@ -200,23 +213,27 @@ impl Ends {
 
 impl Probation {
     /// A queue with room for `entries` numbers at least (2^31 at most: more are refused).
-    pub(crate) fn new(entries: usize, weighed: bool) -> Self {
-        let ring = Ring::new(places_for(entries), weighed);
-        Self {
-            ends: CachePadded::default(),
-            ring: Larger::new(ring),
-            threads: Hint::default(),
-            is_weighed: weighed,
-        }
+    pub(crate) fn new(weighed: bool) -> Self {
+        Self { ends: CachePadded::default(), threads: Hint::default(), is_weighed: weighed }
     }
 
-    /// Makes room for as many numbers, if there is less, and takes with it what waits. Tickets stay good.
-    pub(crate) fn make_room(&self, entries: usize) {
-        self.ring.replace(|ring| {
-            let places = places_for(entries);
-            let ends = Ends::of(self.ends.get());
-            (places > ring.places.len()).then(|| ring.enlarged(places, ends.tail))
-        });
+    /// Makes of `ring` one for as many numbers. Tickets stay good.
+    pub(crate) fn enlarged(&self, ring: &Ring, entries: usize) -> Ring {
+        ring.enlarged(places_for(entries).max(ring.places.len()), Ends::of(self.ends.get()).tail)
+    }
+
+    /// Takes what waits in `ring` into one that is smaller, and has of what it had what was there when it was
+    /// replaced. The eldest go for whom there is no room.
+    pub(crate) fn carry(&self, ring: &Ring, smaller: &Ring) {
+        let mut ends = Ends::of(self.ends.get());
+        let most = smaller.places.len() as u32;
+        while ends.len() > most {
+            let after = ends.moved(ends.len() - most, 0);
+            self.ends.exchange(ends.word(), after.word());
+            ends = Ends::of(self.ends.get());
+        }
+        (0..most).for_each(|ticket| smaller.put(ticket, 0, 0));
+        ring.carry(smaller, ends.tail, ends.len());
     }
 
     /// How many numbers this thread may have in hand where about `quota` are to wait in all.
@@ -236,10 +253,10 @@ impl Probation {
     /// with all that wait, stale ones included. What the thread has seen of the ring may be old; where there
     /// seem to be fewer than `quota`, it looks again.
     #[inline]
-    pub(crate) fn waiting(&self, hand: &Handful, quota: u64) -> u64 {
+    pub(crate) fn waiting(&self, hand: &Handful, quota: u64, ring: &Ring) -> u64 {
         if self.is_weighed {
             // While somebody has taken a weight out that was not yet added, the sum is below zero.
-            return (self.ring.get().waiting.get() as i64).max(0) as u64;
+            return (ring.waiting.get() as i64).max(0) as u64;
         }
         if hand.waiting.get() < quota {
             hand.see(Ends::of(self.ends.get()));
@@ -249,16 +266,22 @@ impl Probation {
 
     /// Whether there is room for one more.
     #[inline]
-    pub(crate) fn has_room(&self, hand: &Handful) -> bool {
-        hand.waiting.get() < self.ring.get().places.len() as u64
+    pub(crate) fn has_room(&self, hand: &Handful, ring: &Ring) -> bool {
+        hand.waiting.get() < ring.places.len() as u64
     }
 
     /// Puts the number of a newcomer of this weight in, of a queue of `quota` numbers or so.
     #[inline]
-    pub(crate) fn push(&self, hand: &Handful, quota: u64, number: u32, weight: u64) {
+    pub(crate) fn push(
+        &self,
+        hand: &Handful,
+        quota: u64,
+        (number, weight): (u32, u64),
+        ring: &Ring,
+    ) {
         // Nothing to put in yet, if this is its first.
         if hand.coming.get() >= hand.most.get() {
-            self.exchange(hand, quota, false);
+            self.exchange(hand, quota, false, ring);
         }
         let coming = hand.coming.get() as usize;
         hand.numbers[coming % MOST_IN_HAND].set(u64::from(number));
@@ -266,20 +289,19 @@ impl Probation {
         hand.weight.set(weight);
         hand.count();
         if hand.most.get() == 1 {
-            self.exchange(hand, quota, false);
+            self.exchange(hand, quota, false, ring);
         }
     }
 
     /// Takes the number out that came first.
     #[inline]
-    pub(crate) fn pop(&self, hand: &Handful, quota: u64) -> Option<u32> {
-        if hand.next.get() == hand.end.get() && !self.exchange(hand, quota, true) {
+    pub(crate) fn pop(&self, hand: &Handful, quota: u64, ring: &Ring) -> Option<u32> {
+        if hand.next.get() == hand.end.get() && !self.exchange(hand, quota, true, ring) {
             return None;
         }
         let next = hand.next.get() as u32;
         hand.next.set(u64::from(next.wrapping_add(1)));
         hand.waiting.set(hand.waiting.get() - 1);
-        let ring = self.ring.get();
         ring.weigh(next, 0);
         Some(ring.place(next).get())
     }
@@ -287,11 +309,10 @@ impl Probation {
     /// Puts in what the thread has in hand, and takes a handful out if it `leaves`, where none are in hand.
     /// Whether there was one.
     #[inline(never)]
-    fn exchange(&self, hand: &Handful, quota: u64, leaves: bool) -> bool {
+    fn exchange(&self, hand: &Handful, quota: u64, leaves: bool, ring: &Ring) -> bool {
         hand.most.set(self.in_hand(hand, quota));
         let most = if leaves { hand.most.get() as u32 } else { 0 };
         let coming = hand.coming.get() as u32;
-        let ring = self.ring.get();
         loop {
             let ends = Ends::of(self.ends.get());
             // For what has no room the hand of the clock will do.
@@ -318,18 +339,21 @@ impl Probation {
 
     /// The number that is `ahead` behind the next one, about.
     #[inline]
-    pub(crate) fn peek(&self, hand: &Handful, ahead: u32) -> u32 {
-        self.ring.get().place((hand.next.get() as u32).wrapping_add(ahead)).get()
+    pub(crate) fn peek(&self, hand: &Handful, ahead: u32, ring: &Ring) -> u32 {
+        ring.place((hand.next.get() as u32).wrapping_add(ahead)).get()
     }
 
     /// All numbers, first in first, as this thread would take them out.
-    pub(crate) fn iter(&self, hand: &Handful) -> impl Iterator<Item = u32> {
+    pub(crate) fn iter<'w>(
+        &'w self,
+        hand: &'w Handful,
+        ring: &'w Ring,
+    ) -> impl Iterator<Item = u32> + 'w {
         let ends = Ends::of(self.ends.get());
         let next = hand.next.get() as u32;
         let leaving = (0..hand.leaving()).map(move |at| next.wrapping_add(at));
         let waiting = (0..ends.len()).map(move |at| ends.head.wrapping_add(at));
         let coming = hand.numbers.iter().take(hand.coming.get() as usize);
-        let ring = self.ring.get();
         let tickets = leaving.chain(waiting).map(|ticket| ring.place(ticket).get());
         tickets.chain(coming.map(|number| number.get() as u32))
     }
@@ -344,54 +368,85 @@ mod tests {
     proptest! {
         #[test]
         fn with_one_thread_it_is_one_queue(weighed in any::<bool>(), quota in 1_u64..400, ops in prop::collection::vec(0_u8..50, 0..400)) {
-            let (queue, hand) = (Probation::new(64, weighed), Handful::default());
-            let mut room = 64;
+            let (queue, hand) = (Probation::new(weighed), Handful::default());
+            let (mut ring, mut room) = (Ring::new(64, weighed), 64);
             let start = Ends { head: u32::MAX - 9, tail: u32::MAX - 9 }.word();
             prop_assert!(queue.ends.exchange(0, start));
             let mut model = VecDeque::new();
             for (number, op) in ops.into_iter().enumerate() {
                 if op == 0 && number > 0 {
                     room *= 2;
-                    queue.make_room(room - 1);
-                    queue.make_room(7);
+                    assert!(ring.is_small_for(room - 1) && !ring.is_small_for(room / 2));
+                    ring = queue.enlarged(&ring, room - 1);
+                    ring = queue.enlarged(&ring, 7);
                 } else if op < 30 {
-                    prop_assert_eq!(queue.has_room(&hand), model.len() < room);
-                    if queue.has_room(&hand) {
-                        queue.push(&hand, quota, number as u32, 7);
+                    prop_assert_eq!(queue.has_room(&hand, &ring), model.len() < room);
+                    if queue.has_room(&hand, &ring) {
+                        queue.push(&hand, quota, (number as u32, 7), &ring);
                         model.push_back(number as u32);
                     }
                 } else {
-                    prop_assert_eq!(queue.pop(&hand, quota), model.pop_front());
+                    prop_assert_eq!(queue.pop(&hand, quota, &ring), model.pop_front());
                 }
                 prop_assert_eq!(hand.waiting.get(), model.len() as u64);
                 let each = if weighed { 7 } else { 1 };
-                prop_assert_eq!(queue.waiting(&hand, quota), each * model.len() as u64);
-                prop_assert!(queue.iter(&hand).eq(model.iter().copied()));
+                prop_assert_eq!(queue.waiting(&hand, quota, &ring), each * model.len() as u64);
+                prop_assert!(queue.iter(&hand, &ring).eq(model.iter().copied()));
+            }
+        }
+    }
+
+    #[test]
+    fn what_fits_comes_along_into_a_smaller_one() {
+        for weighed in [false, true] {
+            let (queue, hand) = (Probation::new(weighed), Handful::default());
+            let first = Ring::new(16, weighed);
+            let put = |ring: &Ring, numbers: std::ops::Range<u32>| {
+                numbers.for_each(|n| queue.push(&hand, 64, (n, 3), ring));
+            };
+            let all = |ring: &Ring| queue.iter(&hand, ring).collect::<Vec<_>>();
+            put(&first, 0..9);
+            let larger = queue.enlarged(&first, 64);
+            put(&larger, 9..40);
+            let shown = all(&larger);
+            assert_eq!(shown, Vec::from_iter(0..40));
+            queue.carry(&larger, &first);
+            // The last sixteen of the ring, and what is in hand.
+            let in_hand = hand.coming.get() as usize;
+            assert_eq!(all(&first), shown[40 - 16 - in_hand..]);
+            if weighed {
+                assert_eq!(queue.waiting(&hand, 64, &first), 3 * 16);
+            }
+            while queue.pop(&hand, 64, &first).is_some() {}
+            put(&first, 100..110);
+            assert_eq!(all(&first), Vec::from_iter(100..110));
+            if weighed {
+                assert_eq!(queue.waiting(&hand, 64, &first), 30);
             }
         }
     }
 
     #[test]
     fn arrivals_are_counted() {
-        let (queue, hand) = (Probation::new(64, false), Handful::default());
+        let (queue, hand, ring) = (Probation::new(false), Handful::default(), Ring::new(64, false));
         for n in 0..200 {
             assert_eq!(hand.arrivals(), n);
-            queue.push(&hand, 320, n, 1);
-            assert_eq!(queue.pop(&hand, 320), Some(n));
+            queue.push(&hand, 320, (n, 1), &ring);
+            assert_eq!(queue.pop(&hand, 320, &ring), Some(n));
         }
     }
 
     #[test]
     fn threads_take_out_what_they_put_in() {
         for weighed in [false, true] {
-            let queue = Probation::new(256, weighed);
+            let (queue, ring) = (Probation::new(weighed), Ring::new(256, weighed));
             let work = |from: u32| {
-                let queue = &queue;
+                let (queue, ring) = (&queue, &ring);
                 move || {
                     let (hand, mut taken) = (Handful::default(), 0);
                     for n in from..from + 10_000 {
-                        queue.push(&hand, 64, n, 7);
-                        taken += u64::from(queue.pop(&hand, 64).is_some());
+                        queue.push(&hand, 64, (n, 7), ring);
+                        taken += u64::from(queue.pop(&hand, 64, ring).is_some());
                     }
                     taken + u64::from(hand.leaving()) + hand.coming.get()
                 }
@@ -402,7 +457,6 @@ mod tests {
             });
             let left = u64::from(Ends::of(queue.ends.get()).len());
             assert_eq!(sum + left, 20_000);
-            let ring = queue.ring.get();
             let weights = ring.weights.iter().map(WideHint::get).sum::<u64>();
             assert!(ring.waiting.get() == weights && weights <= 7 * (left + 2));
         }

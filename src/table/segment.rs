@@ -16,24 +16,23 @@
 //! other. What comes into a slot otherwise comes for what is there. Whoever stops while a segment is closed stops
 //! nobody: newcomers find no room in it, and append another (unless that is the last that a shard may have).
 //!
-//! A segment that was taken back is stamped with an era, as retired blocks are, and freed when no pin is as
-//! old (`reclaim`); until then it is on the list `Outgrown`.
+//! A segment that was taken back is freed when nobody can see it any more (`outgrown`).
 
-use std::cell::Cell;
 use std::ops::Deref;
 use std::ptr::{self, NonNull};
 
 use crate::barrier;
 use crate::hash;
 use crate::pause::{Step, reach};
-use crate::reclaim::{Shelter, Walk, push, take_list};
+use crate::reclaim::{Shelter, Walk};
 use crate::seed::{Seed, planted};
-use crate::sync::{AtomicPtr, AtomicU32, AtomicUsize, Made, Ordering};
+use crate::sync::{AtomicPtr, AtomicU32, Made, Ordering};
 use crate::table::PROBE;
 use crate::table::bucket::Bucket;
 use crate::table::memory::Array;
 #[cfg(not(all(hotset_loom, feature = "loom")))]
 use crate::table::memory::Zeroed;
+use crate::table::outgrown::{Leftover, Outgrown, Outgrows};
 
 /// An array of buckets. Never moves.
 ///
@@ -58,9 +57,7 @@ pub(crate) struct Segment<N> {
     older: *const Segment<N>,
     /// 1 while it is to be empty, and for good once it was taken back.
     closed: AtomicU32,
-    /// When it was taken back, and the next one on that list.
-    stamp: Cell<u32>,
-    next: AtomicPtr<Segment<N>>,
+    leftover: Leftover<Segment<N>>,
     made: Made,
 }
 
@@ -88,8 +85,7 @@ impl<N> Segment<N> {
             rows: 0,
             older: ptr::null(),
             closed: AtomicU32::new(0),
-            stamp: Cell::new(0),
-            next: AtomicPtr::new(ptr::null_mut()),
+            leftover: Leftover::new(),
             made: Made::new(),
         }
     }
@@ -110,8 +106,7 @@ impl<N> Segment<N> {
             rows: last.rows_in_all(),
             older,
             closed: AtomicU32::new(0),
-            stamp: Cell::new(0),
-            next: AtomicPtr::new(ptr::null_mut()),
+            leftover: Leftover::new(),
             made: Made::new(),
         }
     }
@@ -306,6 +301,21 @@ impl<N> Shard<N> {
         }
     }
 
+    /// Takes segments back as long as the newest is empty, with the stamps that `stamp` gives.
+    pub(crate) fn shrink(
+        &self,
+        outgrown: &Outgrown<Segment<N>>,
+        walk: Walk<'_>,
+        stamp: impl Fn() -> u32,
+    ) {
+        loop {
+            let early = planted(Seed::StampFirst).then(&stamp);
+            let Some(segment) = self.take_back(walk) else { return };
+            // SAFETY: a leaked box (`append`) off the shard's list, and on none other.
+            unsafe { outgrown.keep(segment, early.unwrap_or_else(&stamp)) };
+        }
+    }
+
     /// Takes the newest segment back, if it is empty. It is the caller's then, but for those who still walk.
     fn take_back(&self, walk: Walk<'_>) -> Option<NonNull<Segment<N>>> {
         let newest = self.newest(&walk)?;
@@ -329,6 +339,12 @@ impl<N> Shard<N> {
     }
 }
 
+impl<N> Outgrows for Segment<N> {
+    fn leftover(&self) -> &Leftover<Self> {
+        &self.leftover
+    }
+}
+
 impl<N> Segment<N> {
     /// What `newest` says if this is the last one.
     fn address(&self) -> *mut Self {
@@ -342,77 +358,6 @@ pub(crate) fn walk_to<'w, N>(arena: &[Bucket<N>], bucket: &'w Bucket<N>) -> Opti
     // SAFETY: a bucket of a table that is not in its arena is one of an appended segment, and references to these
     // come from `Shard::newest` and `Shard::appended` alone, whose walk lasts as long as they do.
     outside.then(|| unsafe { Walk::new() })
-}
-
-/// Segments that were taken back, until nobody can see them any more.
-///
-/// | word | arrow | who | by |
-/// |---|---|---|---|
-/// | list | push | who has taken one back, or must leave one here | exchange, Release |
-/// | list | taken as a whole | who frees what can be freed | swap, Acquire |
-pub(crate) struct Outgrown<N> {
-    list: AtomicPtr<Segment<N>>,
-    /// How many were taken back and are not freed: on the list, or in somebody's hands.
-    kept: AtomicUsize,
-}
-
-impl<N> Outgrown<N> {
-    pub(crate) fn new() -> Self {
-        Self { list: AtomicPtr::new(ptr::null_mut()), kept: AtomicUsize::new(0) }
-    }
-
-    /// Whether all are freed.
-    pub(crate) fn is_empty(&self) -> bool {
-        // ORDERING: Relaxed. A count.
-        self.kept.load(Ordering::Relaxed) == 0
-    }
-
-    /// Takes back segments of `shard` as long as the newest is empty, with the stamps that `stamp` gives.
-    pub(crate) fn take_from(&self, shard: &Shard<N>, walk: Walk<'_>, stamp: impl Fn() -> u32) {
-        loop {
-            let early = planted(Seed::StampFirst).then(&stamp);
-            let Some(segment) = shard.take_back(walk) else { return };
-            // ORDERING: Relaxed. A count.
-            self.kept.fetch_add(1, Ordering::Relaxed);
-            // SAFETY: off its shard's list, and on none other: its stamp is ours, and it stays until it is freed.
-            unsafe { segment.as_ref() }.stamp.set(early.unwrap_or_else(&stamp));
-            self.add(segment);
-        }
-    }
-
-    fn add(&self, segment: NonNull<Segment<N>>) {
-        push(&self.list, segment, segment, |segment| &segment.next, 0);
-    }
-
-    /// Frees those that nobody can see any more, which `unseen` says of stamps that were made before it came.
-    pub(crate) fn free<U: Fn(u32) -> bool>(&self, unseen: impl FnOnce() -> U) {
-        let mut cursor = take_list(&self.list);
-        if cursor.is_null() {
-            return;
-        }
-        // After the list was taken: all on it were unlinked before.
-        let unseen = unseen();
-        while let Some(segment) = NonNull::new(cursor) {
-            // SAFETY: boxes on the list live, and those that were taken from it are ours.
-            let it = unsafe { segment.as_ref() };
-            // ORDERING: Relaxed. The chain is private.
-            cursor = it.next.load(Ordering::Relaxed);
-            if unseen(it.stamp.get()) {
-                // SAFETY: made by `Box::into_raw` in `append`; off all lists, and nobody walks who could have seen it.
-                drop(unsafe { Box::from_raw(segment.as_ptr()) });
-                // ORDERING: Relaxed. A count.
-                self.kept.fetch_sub(1, Ordering::Relaxed);
-            } else {
-                self.add(segment);
-            }
-        }
-    }
-}
-
-impl<N> Drop for Outgrown<N> {
-    fn drop(&mut self) {
-        self.free(|| |_| true); // nobody else is left
-    }
 }
 
 /// LOOM: the end of a segment is a write, which must come after all looks.
@@ -515,7 +460,7 @@ mod tests {
         let slot = &second.buckets()[2].slots[1];
         assert!(slot.claim(claim) && slot.finalise(claim, word));
         let outgrown = Outgrown::new();
-        outgrown.take_from(&shard, walk, || 7);
+        shard.shrink(&outgrown, walk, || 7);
         assert_eq!(ordinals(), [2, 1]);
         assert!(second.is_open() && !outgrown.is_empty());
         outgrown.free(|| |stamp| stamp != 7);
@@ -523,7 +468,7 @@ mod tests {
         outgrown.free(|| |stamp| stamp == 7);
         assert!(outgrown.is_empty());
         assert!(slot.unlink(word));
-        outgrown.take_from(&shard, walk, || 8);
+        shard.shrink(&outgrown, walk, || 8);
         assert_eq!((ordinals(), shard.last(&walk).ordinal()), (vec![], 0));
     }
 

@@ -3,6 +3,7 @@
 use crate::adaptive::Class;
 use crate::dump::Standing;
 use crate::hash::Hashed;
+use crate::node::NodeWalker;
 use crate::table::sweep::Position;
 use crate::table::{Place, Table};
 
@@ -17,12 +18,12 @@ impl<K, V> Table<K, V> {
         &self,
         hash: Hashed,
         place: Place<'_, K, V>,
-        standing: Standing,
-        weight: u64,
+        (standing, weight): (Standing, u64),
         position: &Position,
+        walker: &NodeWalker<'_, K, V>,
     ) {
         let class = if standing.on_probation { Class::Probation } else { Class::Main };
-        self.enter(hash, place, (class, weight), position);
+        self.enter(hash, place, (class, weight), position, walker);
         place.bucket.credit(place.lane(), standing.uses, self.classes.is_none());
     }
 }

@@ -45,13 +45,18 @@ impl Newcomer {
 
 impl<K, V> Table<K, V> {
     /// Says in which class a newcomer comes, if that class can make room for it.
-    pub(crate) fn judge(&self, demand: Demand, position: &Position) -> Newcomer {
+    pub(crate) fn judge(
+        &self,
+        demand: Demand,
+        position: &Position,
+        walker: &NodeWalker<'_, K, V>,
+    ) -> Newcomer {
         let Demand { hash, weight, bound, entries } = demand;
         let mut newcomer =
             Newcomer { class: Class::Main, remembered: false, tried: None, passes: 0 };
         let Some(classes) = &self.classes else { return newcomer };
         classes.follow(entries, bound);
-        let (remembered, evidence) = classes.recall(hash.place());
+        let (remembered, evidence) = classes.recall(classes.known(walker), hash.place());
         if let Some(evidence) = evidence {
             classes.move_quota(evidence, bound, weight);
             position.heed(evidence);
@@ -78,13 +83,14 @@ impl<K, V> Table<K, V> {
         let Some(classes) = &self.classes else {
             return self.evict(position, Patience::TwoTurns, walker);
         };
-        let hand = &position.newcomers;
-        let early = || self.evict_early(classes, hand, walker);
+        let (known, hand) = (classes.known(walker), &position.newcomers);
+        let early = || self.evict_early((classes, known), hand, walker);
         if newcomer.class == Class::Main {
-            let over = (newcomer.remembered && classes.is_too_long(hand)).then(early).flatten();
+            let over =
+                (newcomer.remembered && classes.is_too_long(known, hand)).then(early).flatten();
             let victim = over.or_else(|| {
                 let passes = &mut newcomer.passes;
-                self.evict_main_within(classes, position, Patience::Passes, passes, walker)
+                self.evict_main_within(known, position, Patience::Passes, passes, walker)
             });
             // What it costs to make room for a trial is judged by the first who leaves for it, or does not.
             if let Some(entries) = newcomer.tried.take() {
@@ -95,12 +101,12 @@ impl<K, V> Table<K, V> {
             }
             newcomer.class = Class::Probation;
         }
-        let short = classes.waiting(hand) < classes.quota();
+        let short = classes.waiting(known, hand) < classes.quota();
         let first = if short { None } else { early() };
         first
-            .or_else(|| self.evict_main(classes, position, Patience::Buckets, walker))
+            .or_else(|| self.evict_main(known, position, Patience::Buckets, walker))
             .or_else(|| if short { early() } else { None })
-            .or_else(|| self.evict_main(classes, position, Patience::TwoTurns, walker))
+            .or_else(|| self.evict_main(known, position, Patience::TwoTurns, walker))
     }
 
     /// Unlinks one entry to make room for the heavier value of another, whose node is `own`; that one, if
@@ -123,11 +129,13 @@ impl<K, V> Table<K, V> {
         let Some(classes) = &self.classes else {
             return self.evict(position, Patience::TwoTurns, walker);
         };
-        let hand = &position.newcomers;
-        let over = classes.is_too_long(hand).then(|| self.evict_early(classes, hand, walker));
+        let (known, hand) = (classes.known(walker), &position.newcomers);
+        let over = classes
+            .is_too_long(known, hand)
+            .then(|| self.evict_early((classes, known), hand, walker));
         over.flatten()
-            .or_else(|| self.evict_main(classes, position, Patience::Buckets, walker))
-            .or_else(|| self.evict_early(classes, hand, walker))
-            .or_else(|| self.evict_main(classes, position, Patience::TwoTurns, walker))
+            .or_else(|| self.evict_main(known, position, Patience::Buckets, walker))
+            .or_else(|| self.evict_early((classes, known), hand, walker))
+            .or_else(|| self.evict_main(known, position, Patience::TwoTurns, walker))
     }
 }
