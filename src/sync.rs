@@ -77,6 +77,12 @@ pub(crate) use std::{
 /// interesting path is met within a few steps.
 pub(crate) const MODEL: bool = cfg!(all(hotset_loom, feature = "loom"));
 
+/// How many threads can run at a time, as it was when it was first asked for.
+pub(crate) fn cores() -> usize {
+    static CORES: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
+    *CORES.get_or_init(|| std::thread::available_parallelism().map_or(1, |n| n.get()))
+}
+
 /// Makes `value` visible in `cell` before any later `SeqCst` load of this thread.
 ///
 /// ORDERING: `SeqCst` swap. Partner: the `fence(SeqCst)` of `Owner::protections`. A reader swaps and

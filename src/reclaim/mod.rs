@@ -288,12 +288,12 @@ const PATIENCE: usize = if MODEL { 0 } else { 8 };
 /// sees each use of a block after its end. The slabs' own models say so for themselves.
 const SINGLE: bool = MODEL || cfg!(hotset_single);
 /// Blocks that a thread keeps for reuse.
-const FREE_BLOCKS: usize = if MODEL {
+const FREE_BLOCKS: u32 = if MODEL {
     1
 } else if SINGLE {
     0
 } else {
-    2 * BATCH
+    2 * BATCH as u32
 };
 
 impl<N: Block, L: Default> Drop for Domain<N, L> {

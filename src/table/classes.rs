@@ -25,11 +25,12 @@ use crate::node::{Node, NodeWalker};
 use crate::pause::{Step, reach};
 use crate::reclaim::{Protect, Shelter, Walk};
 use crate::seed::{Seed, planted};
-use crate::sync::prefetch;
+use crate::sync::{MODEL, cores, prefetch};
 use crate::table::bucket::Bucket;
 use crate::table::ghost::Ghosts;
+use crate::table::handful::Handful;
 use crate::table::larger::Larger;
-use crate::table::probation::{Handful, Probation, Ring};
+use crate::table::probation::{Probation, Ring};
 use crate::table::sweep::{Patience, Position};
 use crate::table::tags::{Lane, SLOTS};
 use crate::table::{Place, Table};
@@ -45,6 +46,12 @@ const APPENDED: u32 = 1 << 31;
 fn parts(number: u32) -> (usize, usize) {
     let number = number & !APPENDED;
     ((number >> SLOT_BITS) as usize, (number & ((1 << SLOT_BITS) - 1)) as usize)
+}
+
+/// How many threads are so few that each keeps its newcomers to itself: none of them waits for a processor with
+/// newcomers in hand. Whoever filled the cache may be one more. None are where tests look for what threads share.
+fn few_threads() -> u32 {
+    if MODEL || cfg!(hotset_pause) { 0 } else { cores() as u32 + 1 }
 }
 
 /// What `Policy::Adaptive` knows beside the clock words.
@@ -91,7 +98,7 @@ impl Classes {
         let bound = max_weight.unwrap_or(entries as u64);
         let limits = Limits::new(entries, bound);
         Self {
-            queue: Probation::new(max_weight.is_some()),
+            queue: Probation::new(max_weight.is_some(), few_threads()),
             known: Larger::new(Known::new(entries, &limits, max_weight.is_some())),
             quota: CachePadded::new(WideHint::new(limits.first_quota())),
             memory: WideHint::new(limits.memory as u64),
@@ -345,13 +352,11 @@ impl<K, V> Table<K, V> {
         hand: &Handful,
         walker: &NodeWalker<'_, K, V>,
     ) {
-        if let Some((bucket, _)) = self.at_number(classes.queue.peek(hand, 3, &known.ring), walker)
-        {
+        let [next, later] = classes.queue.peek(hand, [0, 3], &known.ring);
+        if let Some((bucket, _)) = self.at_number(later, walker) {
             prefetch(bucket);
         }
-        if let Some((bucket, lane)) =
-            self.at_number(classes.queue.peek(hand, 0, &known.ring), walker)
-        {
+        if let Some((bucket, lane)) = self.at_number(next, walker) {
             prefetch(bucket.slot(lane).load().node());
         }
     }

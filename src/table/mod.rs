@@ -13,6 +13,7 @@ pub(crate) mod claim;
 mod classes;
 mod ghost;
 mod grown;
+pub(crate) mod handful;
 mod larger;
 mod memory;
 mod outgrown;
@@ -38,7 +39,7 @@ use crate::reclaim::{Protect, Shelter};
 use crate::seed::{Seed, planted};
 use crate::slot::{Slot, State, Word};
 use crate::stats::Local;
-use crate::sync::{AtomicUsize, MODEL, prefetch};
+use crate::sync::{AtomicUsize, MODEL, cores, prefetch};
 use bucket::Bucket;
 use classes::Classes;
 use grown::search_appended;
@@ -569,7 +570,6 @@ fn shards_for(entries: usize) -> usize {
     if MODEL {
         return 1;
     }
-    let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
-    let most = (4 * cores).min(entries / SHARD_ENTRIES).clamp(1, MAX_SHARDS);
+    let most = (4 * cores()).min(entries / SHARD_ENTRIES).clamp(1, MAX_SHARDS);
     1 << most.ilog2()
 }

@@ -1,9 +1,17 @@
 //! Who came last? The queue of the newcomers, first in, first out.
 //!
-//! A ring of slot numbers with two counts of tickets, and for each thread a handful: numbers that it has
-//! taken out at once and has not yet looked at, and numbers of its newcomers that it has not yet put in.
-//! So the ends are written once for as many newcomers as a handful holds, and whole lines of the ring are
-//! filled and read by one thread; with one thread the order is that of one queue.
+//! A ring of slot numbers with two counts of tickets, and for each thread a handful (`handful`): numbers that it
+//! has taken out at once and has not yet looked at, and numbers of its newcomers that it has not yet put in.
+//! With one thread the order is that of one queue. There are two modes, and each thread finds out for itself, when
+//! it has nothing left to look at or no room for one more, which one there is:
+//!
+//! - *Shared*: what it has in hand is a small part of what is to wait. The ends are written once for as many
+//!   newcomers as a handful holds, and whole lines of the ring are filled and read by one thread.
+//! - *Kept*: where few threads have a handful and the share of each fits in it, each keeps its newcomers to itself, as a
+//!   queue of its own, and takes for granted that the others do: what it has in hand counts so many times, as often
+//!   as all threads together have newcomers for one of its own. So no word of the queue is written, and only now and
+//!   then do they tell one another how many came. If it has far more than its share, since others rest, it puts them in;
+//!   what is in the ring leaves first.
 //!
 //! It is advice, and lossy on purpose: a number says where a newcomer was put, and whoever takes it out
 //! looks at the slot to see whether there still is one. So an entry that leaves otherwise is not taken out
@@ -18,10 +26,12 @@
 //! | `ends`, high half | who takes some out, by exchange | tickets drawn for leaving; never beyond the low half |
 //! | `places` | the one who drew the ticket for coming | a slot's number |
 //! | a handful | its thread | what it has in hand, and what it knows of the others |
+//! | `threads` | a thread that has its first newcomer, by addition | how many have a handful |
+//! | `arrivals` | who keeps its newcomers, now and then, by addition | how many came, as far as it was told |
 //! | `weights` | who writes the number; who takes it out, by swap | the weight that came with it, 0 once it has gone |
 //! | `waiting` | both, by addition | the sum of `weights` |
 //!
-//! Who takes some out puts in what it has by the same exchange.
+//! Who takes some out puts in what it has by the same exchange, but what it keeps.
 //!
 //! `weights` and `waiting` exist where entries are weighed; there a thread puts its numbers in one by one. What a swap
 //! gives is taken from the sum, whoever finds it, so that the sum is right again once everybody has gone on.
@@ -36,12 +46,12 @@
 use crossbeam_utils::CachePadded;
 
 use crate::advice::{Hint, WideHint};
-use crate::counter::OwnedWord;
 use crate::pause::{Step, reach};
+use crate::table::handful::{Handful, MOST_KEPT};
 use crate::table::memory::Array;
 
-/// Numbers that a thread has in hand at most, of either kind: those of one cache line.
-const MOST_IN_HAND: usize = 16;
+/// Numbers that a thread has in hand at most, of either kind, where the queue is shared: those of one cache line.
+const MOST_IN_HAND: u64 = 16;
 /// All threads together have so small a part of what is to wait in hand, at most, of either kind; twice as much where
 /// many wait. Where a thread's share is less than two, it has one number to look at and none to put in: nobody's
 /// newcomer is hidden from the others for long.
@@ -54,6 +64,10 @@ pub(crate) struct Probation {
     ends: CachePadded<WideHint>,
     /// How many threads have a handful.
     threads: Hint,
+    /// How many newcomers came, of which those who keep theirs tell.
+    arrivals: CachePadded<Hint>,
+    /// So many threads at most keep their newcomers to themselves.
+    few: u32,
     is_weighed: bool,
 }
 
@@ -137,56 +151,11 @@ fn places_for(entries: usize) -> usize {
     entries.clamp(1, 1 << 31).next_power_of_two()
 }
 
-/// What a thread has in hand of the queue.
-#[derive(Debug, Default)]
-pub(crate) struct Handful {
-    /// The tickets that it drew for leaving and whose numbers it has not yet looked at: `next .. end`.
-    next: OwnedWord,
-    end: OwnedWord,
-    /// The numbers of `coming` newcomers that are not yet in the ring, the eldest first.
-    coming: OwnedWord,
-    numbers: [OwnedWord; MOST_IN_HAND],
-    /// The weight of the last of them.
-    weight: OwnedWord,
-    /// How many wait, in hand or in the ring, and how many came so far, as far as the thread knows.
-    waiting: OwnedWord,
-    arrivals: OwnedWord,
-    /// How many it may have in hand, as it was when it last looked; 0 before the first time, and while the
-    /// thread is not counted.
-    most: OwnedWord,
-}
-
-impl Handful {
-    fn leaving(&self) -> u32 {
-        (self.end.get() as u32).wrapping_sub(self.next.get() as u32)
-    }
-
-    /// How many newcomers came so far, as far as this thread knows; it wraps.
-    #[inline]
-    pub(crate) fn arrivals(&self) -> u32 {
-        self.arrivals.get() as u32
-    }
-
-    /// Takes in what `ends` are.
-    fn see(&self, ends: Ends) {
-        let coming = self.coming.get();
-        self.waiting.set(u64::from(ends.len()) + u64::from(self.leaving()) + coming);
-        self.arrivals.set(u64::from(ends.tail.wrapping_add(coming as u32)));
-    }
-
-    /// One more has come.
-    #[inline(always)]
-    fn count(&self) {
-        self.waiting.set(self.waiting.get() + 1);
-        self.arrivals.set(self.arrivals.get() + 1);
-    }
-}
-
 /// The two counts, which wrap.
 #[derive(Clone, Copy)]
-struct Ends {
+pub(super) struct Ends {
     head: u32,
-    tail: u32,
+    pub(super) tail: u32,
 }
 
 impl Ends {
@@ -201,7 +170,7 @@ impl Ends {
     }
 
     #[inline(always)]
-    fn len(self) -> u32 {
+    pub(super) fn len(self) -> u32 {
         self.tail.wrapping_sub(self.head)
     }
 
@@ -212,9 +181,15 @@ impl Ends {
 }
 
 impl Probation {
-    /// A queue with room for `entries` numbers at least (2^31 at most: more are refused).
-    pub(crate) fn new(weighed: bool) -> Self {
-        Self { ends: CachePadded::default(), threads: Hint::default(), is_weighed: weighed }
+    /// An empty queue. Up to `few` threads may keep their newcomers to themselves.
+    pub(crate) fn new(weighed: bool, few: u32) -> Self {
+        Self {
+            ends: CachePadded::default(),
+            threads: Hint::default(),
+            arrivals: CachePadded::default(),
+            few,
+            is_weighed: weighed,
+        }
     }
 
     /// Makes of `ring` one for as many numbers. Tickets stay good.
@@ -236,17 +211,26 @@ impl Probation {
         ring.carry(smaller, ends.tail, ends.len());
     }
 
-    /// How many numbers this thread may have in hand where about `quota` are to wait in all.
-    fn in_hand(&self, hand: &Handful, quota: u64) -> u64 {
-        if self.is_weighed {
-            return 1;
-        }
+    /// Decides whether the thread keeps its newcomers, where about `quota` are to wait in all, and how many numbers it
+    /// takes out of the ring at once.
+    fn decide(&self, hand: &Handful, quota: u64) -> (bool, u32) {
         if hand.most.get() == 0 {
             self.threads.add(1);
         }
-        let threads = u64::from(self.threads.get()).max(1);
+        let threads = if self.is_weighed { u32::MAX } else { self.threads.get().max(1) };
+        let share = quota / u64::from(threads);
         let part = if quota < MANY { PART_IN_HAND } else { PART_IN_HAND / 2 };
-        (quota / (part * threads)).clamp(1, MOST_IN_HAND as u64)
+        let handful = |share: u64| (share / part).clamp(1, MOST_IN_HAND) as u32;
+        if threads > self.few || !(1..=MOST_KEPT as u64).contains(&share) {
+            hand.most.set(handful(share));
+            hand.times.set(1);
+            return (false, handful(share));
+        }
+        let times = hand.times_of(threads, &self.arrivals);
+        // Some more than its share, for what it knows of the others is old.
+        hand.most.set((share + share / 2) as u32 + 2);
+        hand.times.set(times);
+        (true, handful(quota / u64::from(times)))
     }
 
     /// How many wait, in this thread's hand or in the ring; where entries are weighed, the weight that came
@@ -280,14 +264,14 @@ impl Probation {
         ring: &Ring,
     ) {
         // Nothing to put in yet, if this is its first.
-        if hand.coming.get() >= hand.most.get() {
+        if hand.came.get() == hand.full.get() {
             self.exchange(hand, quota, false, ring);
         }
-        let coming = hand.coming.get() as usize;
-        hand.numbers[coming % MOST_IN_HAND].set(u64::from(number));
-        hand.coming.set(coming as u64 + 1);
+        let came = hand.came.get();
+        hand.number(came).set(number);
+        hand.came.set(came.wrapping_add(1));
         hand.weight.set(weight);
-        hand.count();
+        hand.waiting.set(hand.waiting.get() + u64::from(hand.times.get()));
         if hand.most.get() == 1 {
             self.exchange(hand, quota, false, ring);
         }
@@ -299,63 +283,80 @@ impl Probation {
         if hand.next.get() == hand.end.get() && !self.exchange(hand, quota, true, ring) {
             return None;
         }
-        let next = hand.next.get() as u32;
-        hand.next.set(u64::from(next.wrapping_add(1)));
-        hand.waiting.set(hand.waiting.get() - 1);
-        ring.weigh(next, 0);
-        Some(ring.place(next).get())
+        let (next, [number]) = (hand.next.get(), self.peek(hand, [0], ring));
+        hand.next.set(next.wrapping_add(1));
+        hand.waiting.set(hand.waiting.get() - u64::from(hand.times.get()));
+        if self.is_weighed {
+            ring.weigh(next, 0);
+        }
+        Some(number)
     }
 
-    /// Puts in what the thread has in hand, and takes a handful out if it `leaves`, where none are in hand.
-    /// Whether there was one.
+    /// Puts in what is coming in hand, and takes a handful out if it `leaves`, where none are in hand. Whether
+    /// there was one. Who keeps its newcomers puts them in only if there is no room in hand.
     #[inline(never)]
     fn exchange(&self, hand: &Handful, quota: u64, leaves: bool, ring: &Ring) -> bool {
-        hand.most.set(self.in_hand(hand, quota));
-        let most = if leaves { hand.most.get() as u32 } else { 0 };
-        let coming = hand.coming.get() as u32;
-        loop {
+        let (keeps, handful) = self.decide(hand, quota);
+        let coming = hand.coming();
+        let fits = coming + u32::from(!leaves) <= hand.room();
+        let put = if keeps && fits { 0 } else { coming };
+        let most = if leaves { handful } else { 0 };
+        let (ends, after, come) = loop {
             let ends = Ends::of(self.ends.get());
             // For what has no room the hand of the clock will do.
-            let come = coming.min((ring.places.len() as u32).saturating_sub(ends.len()));
-            let leave = most.min(ends.len() + come);
-            let after = ends.moved(leave, come);
-            if !self.ends.exchange(ends.word(), after.word()) {
-                continue;
+            let come = put.min((ring.places.len() as u32).saturating_sub(ends.len()));
+            let after = ends.moved(most.min(ends.len() + come), come);
+            // What nobody changes is not written.
+            if after.word() == ends.word() || self.ends.exchange(ends.word(), after.word()) {
+                break (ends, after, come);
             }
-            reach(Step::Drawn);
-            for (at, number) in hand.numbers[..come as usize].iter().enumerate() {
-                let ticket = ends.tail.wrapping_add(at as u32);
-                ring.put(ticket, number.get() as u32, hand.weight.get());
-            }
-            hand.coming.set(0);
-            if leaves {
-                hand.next.set(u64::from(ends.head));
-                hand.end.set(u64::from(after.head));
-            }
-            hand.see(after);
-            return leave > 0;
+        };
+        reach(Step::Drawn);
+        for at in 0..come {
+            let number = hand.number(hand.first.get().wrapping_add(at)).get();
+            ring.put(ends.tail.wrapping_add(at), number, hand.weight.get());
         }
+        if put > 0 {
+            hand.has_put();
+        }
+        if leaves {
+            hand.own.set(0);
+            hand.next.set(ends.head);
+            hand.end.set(after.head);
+            if hand.leaving() == 0 {
+                hand.turn();
+            }
+        }
+        hand.full.set(hand.first.get().wrapping_add(hand.room()));
+        hand.see(after);
+        hand.leaving() > 0
     }
 
-    /// The number that is `ahead` behind the next one, about.
+    /// The numbers that are so far behind the next one, about.
     #[inline]
-    pub(crate) fn peek(&self, hand: &Handful, ahead: u32, ring: &Ring) -> u32 {
-        ring.place((hand.next.get() as u32).wrapping_add(ahead)).get()
+    pub(crate) fn peek<const N: usize>(
+        &self,
+        hand: &Handful,
+        ahead: [u32; N],
+        ring: &Ring,
+    ) -> [u32; N] {
+        let (next, places) =
+            (hand.next.get(), if hand.own.get() != 0 { hand.numbers() } else { &ring.places });
+        ahead.map(|ahead| places[next.wrapping_add(ahead) as usize & (places.len() - 1)].get())
     }
 
     /// All numbers, first in first, as this thread would take them out.
-    pub(crate) fn iter<'w>(
-        &'w self,
-        hand: &'w Handful,
-        ring: &'w Ring,
-    ) -> impl Iterator<Item = u32> + 'w {
+    pub(crate) fn iter<'q>(
+        &'q self,
+        hand: &'q Handful,
+        ring: &'q Ring,
+    ) -> impl Iterator<Item = u32> {
         let ends = Ends::of(self.ends.get());
-        let next = hand.next.get() as u32;
-        let leaving = (0..hand.leaving()).map(move |at| next.wrapping_add(at));
-        let waiting = (0..ends.len()).map(move |at| ends.head.wrapping_add(at));
-        let coming = hand.numbers.iter().take(hand.coming.get() as usize);
-        let tickets = leaving.chain(waiting).map(|ticket| ring.place(ticket).get());
-        tickets.chain(coming.map(|number| number.get() as u32))
+        let tickets = |from: u32, len| (0..len).map(move |at| from.wrapping_add(at));
+        let leaving = tickets(0, hand.leaving()).flat_map(|ahead| self.peek(hand, [ahead], ring));
+        let waiting = tickets(ends.head, ends.len()).map(|at| ring.place(at).get());
+        let coming = tickets(hand.first.get(), hand.coming()).map(|at| hand.number(at).get());
+        leaving.chain(waiting).chain(coming)
     }
 }
 
@@ -365,28 +366,59 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::VecDeque;
 
+    /// Quotas around those at which one thread or two keep their newcomers, and have other numbers in hand.
+    fn quotas() -> impl Strategy<Value = u64> {
+        prop_oneof![1_u64..4, 7_u64..9, 30_u64..35, 62_u64..68, 126_u64..130, 1_u64..400]
+    }
+
+    #[derive(Clone, Debug)]
+    enum Op {
+        Push,
+        Pop,
+        MakeRoom,
+        Quota(u64),
+    }
+
+    /// As many as so many threads do, with quotas that change.
+    fn ops(threads: usize) -> impl Strategy<Value = Vec<(usize, Op)>> {
+        let op = prop_oneof![
+            12 => Just(Op::Push),
+            8 => Just(Op::Pop),
+            1 => Just(Op::MakeRoom),
+            2 => quotas().prop_map(Op::Quota),
+        ];
+        prop::collection::vec((0..threads, op), 0..400)
+    }
+
     proptest! {
         #[test]
-        fn with_one_thread_it_is_one_queue(weighed in any::<bool>(), quota in 1_u64..400, ops in prop::collection::vec(0_u8..50, 0..400)) {
-            let (queue, hand) = (Probation::new(weighed), Handful::default());
+        fn with_one_thread_it_is_one_queue(weighed in any::<bool>(), few in 0_u32..2, first in quotas(), ops in ops(1)) {
+            let (queue, hand) = (Probation::new(weighed, few), Handful::default());
             let (mut ring, mut room) = (Ring::new(64, weighed), 64);
-            let start = Ends { head: u32::MAX - 9, tail: u32::MAX - 9 }.word();
+            let (mut quota, mut came) = (first, u32::MAX - 9);
+            let start = Ends { head: came, tail: came }.word();
             prop_assert!(queue.ends.exchange(0, start));
             let mut model = VecDeque::new();
-            for (number, op) in ops.into_iter().enumerate() {
-                if op == 0 && number > 0 {
-                    room *= 2;
-                    assert!(ring.is_small_for(room - 1) && !ring.is_small_for(room / 2));
-                    ring = queue.enlarged(&ring, room - 1);
-                    ring = queue.enlarged(&ring, 7);
-                } else if op < 30 {
-                    prop_assert_eq!(queue.has_room(&hand, &ring), model.len() < room);
-                    if queue.has_room(&hand, &ring) {
-                        queue.push(&hand, quota, (number as u32, 7), &ring);
-                        model.push_back(number as u32);
+            for (number, (_, op)) in ops.into_iter().enumerate() {
+                match op {
+                    Op::MakeRoom if room < 1 << 12 => {
+                        room *= 2;
+                        assert!(ring.is_small_for(room - 1) && !ring.is_small_for(room / 2));
+                        ring = queue.enlarged(&ring, room - 1);
+                        ring = queue.enlarged(&ring, 7);
                     }
-                } else {
-                    prop_assert_eq!(queue.pop(&hand, quota, &ring), model.pop_front());
+                    Op::MakeRoom => {}
+                    Op::Quota(to) => quota = to,
+                    Op::Push => {
+                        prop_assert_eq!(queue.has_room(&hand, &ring), model.len() < room);
+                        if queue.has_room(&hand, &ring) {
+                            queue.push(&hand, quota, (number as u32, 7), &ring);
+                            model.push_back(number as u32);
+                            came = came.wrapping_add(1);
+                            prop_assert_eq!(hand.arrivals(), came);
+                        }
+                    }
+                    Op::Pop => prop_assert_eq!(queue.pop(&hand, quota, &ring), model.pop_front()),
                 }
                 prop_assert_eq!(hand.waiting.get(), model.len() as u64);
                 let each = if weighed { 7 } else { 1 };
@@ -394,12 +426,70 @@ mod tests {
                 prop_assert!(queue.iter(&hand, &ring).eq(model.iter().copied()));
             }
         }
+
+        #[test]
+        fn of_two_threads_nothing_is_lost_or_doubled(few in 0_u32..4, first in quotas(), ops in ops(2)) {
+            let (queue, hands) = (Probation::new(false, few), [(); 2].map(|()| Handful::default()));
+            let mut ring = Ring::new(512, false);
+            let (mut quota, mut pushed, mut taken) = (first, 0, Vec::new());
+            for (thread, op) in ops {
+                let hand = &hands[thread];
+                match op {
+                    Op::MakeRoom => ring = queue.enlarged(&ring, 1024),
+                    Op::Quota(to) => quota = to,
+                    Op::Push => {
+                        queue.push(hand, quota, (pushed, 1), &ring);
+                        pushed += 1;
+                    }
+                    Op::Pop => taken.extend(queue.pop(hand, quota, &ring)),
+                }
+                prop_assert!(hand.own.get() == 0 || hand.leaving() + hand.coming() <= 32);
+            }
+            // Where the queue is shared again, each takes out what it has in hand, and what there is else.
+            for hand in hands.iter().chain(&hands) {
+                while let Some(number) = queue.pop(hand, 1, &ring) {
+                    taken.push(number);
+                }
+            }
+            taken.sort_unstable();
+            prop_assert!(taken.into_iter().eq(0..pushed));
+        }
+    }
+
+    #[test]
+    fn few_threads_write_no_word_of_the_ring_and_tell_what_comes() {
+        let (queue, ring) = (Probation::new(false, 2), Ring::new(512, false));
+        let hands = [(); 2].map(|()| Handful::default());
+        let turn = |hand: &Handful, n| {
+            while queue.waiting(hand, 24, &ring) >= 24 {
+                assert!(queue.pop(hand, 24, &ring).is_some());
+            }
+            queue.push(hand, 24, (n, 1), &ring);
+        };
+        let both = |n| hands.iter().for_each(|hand| turn(hand, n));
+        (0..2000).for_each(both);
+        let ends = queue.ends.get();
+        (2000..3000).for_each(both);
+        // Each has a half of them, and takes for granted that the other has.
+        assert!(hands.iter().all(|hand| queue.iter(hand, &ring).eq(2988..3000)));
+        assert_eq!(queue.ends.get(), ends);
+        // While one rests the other comes to have as many as there should be in all; more than it is to keep
+        // are in the ring.
+        (3000..5000).for_each(|n| turn(&hands[1], n));
+        assert!(queue.iter(&hands[1], &ring).eq(4976..5000));
+        assert!((2988..3000).all(|n| queue.iter(&hands[0], &ring).any(|number| number == n)));
+        // With a third they are too many: what one has in hand comes to the others.
+        queue.push(&Handful::default(), 24, (5000, 1), &ring);
+        while queue.pop(&hands[1], 24, &ring).is_some() {}
+        (5001..5004).for_each(|n| turn(&hands[1], n));
+        let in_ring = queue.iter(&Handful::default(), &ring).collect::<Vec<_>>();
+        assert_eq!(in_ring, [5001, 5002]);
     }
 
     #[test]
     fn what_fits_comes_along_into_a_smaller_one() {
         for weighed in [false, true] {
-            let (queue, hand) = (Probation::new(weighed), Handful::default());
+            let (queue, hand) = (Probation::new(weighed, 0), Handful::default());
             let first = Ring::new(16, weighed);
             let put = |ring: &Ring, numbers: std::ops::Range<u32>| {
                 numbers.for_each(|n| queue.push(&hand, 64, (n, 3), ring));
@@ -412,7 +502,7 @@ mod tests {
             assert_eq!(shown, Vec::from_iter(0..40));
             queue.carry(&larger, &first);
             // The last sixteen of the ring, and what is in hand.
-            let in_hand = hand.coming.get() as usize;
+            let in_hand = hand.coming() as usize;
             assert_eq!(all(&first), shown[40 - 16 - in_hand..]);
             if weighed {
                 assert_eq!(queue.waiting(&hand, 64, &first), 3 * 16);
@@ -428,7 +518,8 @@ mod tests {
 
     #[test]
     fn arrivals_are_counted() {
-        let (queue, hand, ring) = (Probation::new(false), Handful::default(), Ring::new(64, false));
+        let (queue, hand, ring) =
+            (Probation::new(false, 1), Handful::default(), Ring::new(64, false));
         for n in 0..200 {
             assert_eq!(hand.arrivals(), n);
             queue.push(&hand, 320, (n, 1), &ring);
@@ -438,17 +529,17 @@ mod tests {
 
     #[test]
     fn threads_take_out_what_they_put_in() {
-        for weighed in [false, true] {
-            let (queue, ring) = (Probation::new(weighed), Ring::new(256, weighed));
+        for (weighed, few) in [(false, 0), (true, 0), (false, 2)] {
+            let (queue, ring) = (Probation::new(weighed, few), Ring::new(256, weighed));
             let work = |from: u32| {
                 let (queue, ring) = (&queue, &ring);
                 move || {
                     let (hand, mut taken) = (Handful::default(), 0);
                     for n in from..from + 10_000 {
-                        queue.push(&hand, 64, (n, 7), ring);
-                        taken += u64::from(queue.pop(&hand, 64, ring).is_some());
+                        queue.push(&hand, 32, (n, 7), ring);
+                        taken += u64::from(queue.pop(&hand, 32, ring).is_some());
                     }
-                    taken + u64::from(hand.leaving()) + hand.coming.get()
+                    taken + u64::from(hand.leaving() + hand.coming())
                 }
             };
             let sum = std::thread::scope(|scope| {
@@ -459,6 +550,7 @@ mod tests {
             assert_eq!(sum + left, 20_000);
             let weights = ring.weights.iter().map(WideHint::get).sum::<u64>();
             assert!(ring.waiting.get() == weights && weights <= 7 * (left + 2));
+            assert_eq!(few > 0, queue.ends.get() == 0);
         }
     }
 }

@@ -24,7 +24,7 @@ use crate::reclaim::Shelter;
 use crate::slot::{State, Word};
 use crate::sync::{MODEL, Ordering, prefetch};
 use crate::table::bucket::Bucket;
-use crate::table::probation::Handful;
+use crate::table::handful::Handful;
 use crate::table::segment::Segment;
 use crate::table::tags::{Lane, MOST_PASSED, SLOTS};
 use crate::table::{Place, Table, probe};

@@ -571,6 +571,28 @@ fn nobody_is_refused_because_the_queue_is_full() {
 }
 
 #[test]
+fn what_who_rests_has_in_hand_is_adopted() {
+    const BOUND: u64 = 1000;
+    let cache = small(BOUND as usize);
+    ratio(&cache, 0..3 * BOUND);
+    let on_probation = |key: &u64| cache.adaptive_class(key).is_some_and(|(new, _)| new);
+    let in_hand: Vec<u64> = (0..3 * BOUND).filter(on_probation).collect();
+    assert!((10..=32).contains(&in_hand.len()), "{} newcomers", in_hand.len());
+    assert_eq!(cache.coldest_first()[..in_hand.len()], in_hand);
+    // Who goes on is another thread, while this one is there and has them in hand. It asks for keys that have
+    // left not long ago, so that the hand goes round.
+    let goes_on = |turns: u64| {
+        let keys = (0..turns * BOUND).map(|n| (1 << 50) + n % (BOUND * 6 / 5));
+        std::thread::scope(|scope| scope.spawn(|| ratio(&cache, keys)).join().unwrap());
+    };
+    goes_on(2);
+    assert!(in_hand.iter().all(on_probation), "nobody takes them out of another's hand");
+    goes_on(60);
+    assert!(!in_hand.iter().any(on_probation));
+    assert!(!in_hand.iter().any(|key| cache.contains_key(key)));
+}
+
+#[test]
 fn an_only_entry_is_the_last_that_came() {
     let cache = small(1);
     for n in 0..1000 {

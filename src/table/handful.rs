@@ -1,0 +1,130 @@
+//! What does a thread have in hand of the queue of newcomers? (`probation`)
+//!
+//! | ticket | of | its number is in |
+//! |---|---|---|
+//! | `next .. end`, leaving | the ring, which it has drawn; its own, if `own` | the ring; `numbers` |
+//! | `first .. came`, coming | its own | `numbers` |
+//!
+//! Its own are those of newcomers that were never in the ring: what is put in gives its tickets back. Where
+//! nothing is left to look at and the ring has nothing, what was coming is leaving.
+
+#![forbid(unsafe_code)]
+
+use crate::advice::Hint;
+use crate::counter::OwnedWord;
+use crate::table::probation::Ends;
+
+/// Newcomers that a thread keeps to itself at most.
+pub(super) const MOST_KEPT: usize = 32;
+/// After so many of its own a thread that keeps them tells how many have come, and after so many it hears how
+/// many others have: not sooner, since they tell of so many at a time.
+const TELLING: u32 = 64;
+const HEARING: u32 = 512;
+
+/// What a thread has in hand of the queue.
+#[derive(Debug, Default)]
+pub(crate) struct Handful {
+    pub(super) next: Hint,
+    pub(super) end: Hint,
+    pub(super) own: Hint,
+    pub(super) first: Hint,
+    pub(super) came: Hint,
+    /// So far `came` may go until it has to look again.
+    pub(super) full: Hint,
+    /// A ring of its own tickets' numbers.
+    numbers: [Hint; MOST_KEPT],
+    /// The weight of the last of them.
+    pub(super) weight: OwnedWord,
+    /// How many wait, in hand or in the ring, and how many were ever in the ring, as far as the thread knows.
+    pub(super) waiting: OwnedWord,
+    entered: Hint,
+    /// How many may be coming, as it was when it last looked; 0 before the first time, and while the
+    /// thread is not counted.
+    pub(super) most: Hint,
+    /// What it has in hand counts so many times where it reckons how many wait: for what others keep as well.
+    pub(super) times: Hint,
+    /// How many of its newcomers were put into the ring, and how many came of which it has told.
+    put: Hint,
+    told: Hint,
+    /// How many times as many had come in all when it last heard of them, or 0; and how many of its own and of all
+    /// had come by then.
+    known: Hint,
+    since: Hint,
+    heard: Hint,
+}
+
+impl Handful {
+    #[inline(always)]
+    pub(super) fn leaving(&self) -> u32 {
+        self.end.get().wrapping_sub(self.next.get())
+    }
+
+    #[inline(always)]
+    pub(super) fn coming(&self) -> u32 {
+        self.came.get().wrapping_sub(self.first.get())
+    }
+
+    /// The place of a ticket of its own.
+    #[inline(always)]
+    pub(super) fn number(&self, ticket: u32) -> &Hint {
+        &self.numbers[ticket as usize % MOST_KEPT]
+    }
+
+    /// Where tickets of its own have their numbers.
+    #[inline(always)]
+    pub(super) fn numbers(&self) -> &[Hint] {
+        &self.numbers
+    }
+
+    /// How many newcomers came so far, as far as this thread knows; it wraps.
+    #[inline]
+    pub(crate) fn arrivals(&self) -> u32 {
+        self.entered.get().wrapping_add(self.came.get())
+    }
+
+    /// Takes in what `ends` are.
+    pub(super) fn see(&self, ends: Ends) {
+        let in_hand = u64::from(self.leaving() + self.coming());
+        self.waiting.set(u64::from(ends.len()) + in_hand * u64::from(self.times.get()));
+        self.entered.set(ends.tail);
+    }
+
+    /// What was coming is in the ring.
+    pub(super) fn has_put(&self) {
+        self.put.set(self.put.get().wrapping_add(self.coming()));
+        self.came.set(self.first.get());
+    }
+
+    /// What was coming is leaving, and was never in the ring.
+    pub(super) fn turn(&self) {
+        self.own.set(1);
+        self.next.set(self.first.get());
+        self.end.set(self.came.get());
+        self.first.set(self.came.get());
+    }
+
+    /// How many may be coming: no more than there are places for beside what leaves.
+    pub(super) fn room(&self) -> u32 {
+        self.most.get().min(MOST_KEPT as u32 - self.leaving() * self.own.get())
+    }
+
+    /// How many times as many newcomers as this thread's come in all, where so many `threads` keep theirs and tell
+    /// their `arrivals`: not as many times as there are threads if some of them rest.
+    pub(super) fn times_of(&self, threads: u32, arrivals: &Hint) -> u32 {
+        let own = self.came.get().wrapping_add(self.put.get());
+        let untold = own.wrapping_sub(self.told.get());
+        if untold >= TELLING {
+            arrivals.add(untold);
+            self.told.set(own);
+            let mine = own.wrapping_sub(self.since.get());
+            if mine >= HEARING {
+                let (all, heard) = (arrivals.get(), self.heard.get());
+                let times = (all.wrapping_sub(heard).saturating_add(mine / 2)) / mine;
+                self.known.set(times.max(1));
+                self.since.set(own);
+                self.heard.set(all);
+            }
+        }
+        if self.known.get() == 0 { threads } else { self.known.get().min(threads) }
+    }
+}
