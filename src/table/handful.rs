@@ -20,6 +20,8 @@ pub(super) const MOST_KEPT: usize = 32;
 /// many others have: not sooner, since they tell of so many at a time.
 const TELLING: u32 = 64;
 const HEARING: u32 = 512;
+/// For so many of its own a thread keeps them that has lost a race.
+const KEEPING: u32 = 1024;
 
 /// What a thread has in hand of the queue.
 #[derive(Debug, Default)]
@@ -51,6 +53,8 @@ pub(crate) struct Handful {
     known: Hint,
     since: Hint,
     heard: Hint,
+    /// How many of its own will have come when the last race that it lost is long ago.
+    until: Hint,
 }
 
 impl Handful {
@@ -108,10 +112,26 @@ impl Handful {
         self.most.get().min(MOST_KEPT as u32 - self.leaving() * self.own.get())
     }
 
+    /// How many newcomers of its own came.
+    fn came_in_all(&self) -> u32 {
+        self.came.get().wrapping_add(self.put.get())
+    }
+
+    /// The thread has lost a race for the ends: others are at work at the same time.
+    #[cold]
+    pub(super) fn race(&self) {
+        self.until.set(self.came_in_all().wrapping_add(KEEPING));
+    }
+
+    /// Whether that was not long ago.
+    pub(super) fn has_raced(&self) -> bool {
+        self.until.get().wrapping_sub(self.came_in_all()).wrapping_sub(1) < KEEPING
+    }
+
     /// How many times as many newcomers as this thread's come in all, where so many `threads` keep theirs and tell
     /// their `arrivals`: not as many times as there are threads if some of them rest.
     pub(super) fn times_of(&self, threads: u32, arrivals: &Hint) -> u32 {
-        let own = self.came.get().wrapping_add(self.put.get());
+        let own = self.came_in_all();
         let untold = own.wrapping_sub(self.told.get());
         if untold >= TELLING {
             arrivals.add(untold);
