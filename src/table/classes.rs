@@ -321,10 +321,10 @@ impl<K, V> Table<K, V> {
         let quota = classes.quota();
         let mut promoted = 0;
         for _ in 0..adaptive::STALE {
-            let number = classes.queue.pop(hand, quota, &known.ring)?;
+            let [number, next, later] = classes.queue.pop(hand, quota, &known.ring)?;
             let Some((bucket, lane)) = self.at_number(number, walker) else { continue };
             reach(Step::Popped);
-            self.fetch_ahead((classes, known), hand, walker);
+            self.fetch_ahead([next, later], walker);
             let (word, clock) = (bucket.slot(lane).load(), bucket.clock());
             // Else the number is stale.
             if word.is_ready() && clock::is_new(clock, lane) {
@@ -346,13 +346,7 @@ impl<K, V> Table<K, V> {
 
     /// Fetches what the next evictions from the queue will look at.
     #[inline]
-    fn fetch_ahead(
-        &self,
-        (classes, known): (&Classes, &Known),
-        hand: &Handful,
-        walker: &NodeWalker<'_, K, V>,
-    ) {
-        let [next, later] = classes.queue.peek(hand, [0, 3], &known.ring);
+    fn fetch_ahead(&self, [next, later]: [u32; 2], walker: &NodeWalker<'_, K, V>) {
         if let Some((bucket, _)) = self.at_number(later, walker) {
             prefetch(bucket);
         }

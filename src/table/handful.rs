@@ -35,8 +35,6 @@ pub(crate) struct Handful {
     pub(super) full: Hint,
     /// A ring of its own tickets' numbers.
     numbers: [Hint; MOST_KEPT],
-    /// The weight of the last of them.
-    pub(super) weight: OwnedWord,
     /// How many wait, in hand or in the ring, and how many were ever in the ring, as far as the thread knows.
     pub(super) waiting: OwnedWord,
     entered: Hint,

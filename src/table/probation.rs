@@ -7,11 +7,11 @@
 //!
 //! - *Shared*: what it has in hand is a small part of what is to wait. The ends are written once for as many
 //!   newcomers as a handful holds, and whole lines of the ring are filled and read by one thread.
-//! - *Kept*: where few threads have a handful and the share of each fits in it, one that has lost a race for the ends not
-//!   long ago, or is the only one, keeps its newcomers to itself, as a queue of its own, and takes for granted that the others do: what it has in hand counts so many times, as often
-//!   as all threads together have newcomers for one of its own. So no word of the queue is written, and only now and
-//!   then do they tell one another how many came. If it has far more than its share, since others rest, it puts them in;
-//!   what is in the ring leaves first.
+//! - *Kept*: where few threads have a handful and the share of each fits in it, one that has lost a race for the ends
+//!   not long ago, or is the only one, keeps its newcomers to itself, as a queue of its own, and takes for granted that
+//!   the others do: what it has in hand counts so many times, as often as all threads together have newcomers for one
+//!   of its own. So no word of the queue is written, and only now and then do they tell one another how many came. If
+//!   it has far more than its share, since others rest, it puts them in; what is in the ring leaves first.
 //!
 //! It is advice, and lossy on purpose: a number says where a newcomer was put, and whoever takes it out
 //! looks at the slot to see whether there still is one. So an entry that leaves otherwise is not taken out
@@ -266,37 +266,43 @@ impl Probation {
     ) {
         // Nothing to put in yet, if this is its first.
         if hand.came.get() == hand.full.get() {
-            self.exchange(hand, quota, false, ring);
+            self.exchange(hand, quota, (false, weight), ring);
         }
         let came = hand.came.get();
         hand.number(came).set(number);
         hand.came.set(came.wrapping_add(1));
-        hand.weight.set(weight);
         hand.waiting.set(hand.waiting.get() + u64::from(hand.times.get()));
         if hand.most.get() == 1 {
-            self.exchange(hand, quota, false, ring);
+            self.exchange(hand, quota, (false, weight), ring);
         }
     }
 
-    /// Takes the number out that came first.
+    /// Takes the number out that came first, and tells those that are one and four behind it, about.
     #[inline]
-    pub(crate) fn pop(&self, hand: &Handful, quota: u64, ring: &Ring) -> Option<u32> {
-        if hand.next.get() == hand.end.get() && !self.exchange(hand, quota, true, ring) {
+    pub(crate) fn pop(&self, hand: &Handful, quota: u64, ring: &Ring) -> Option<[u32; 3]> {
+        if hand.next.get() == hand.end.get() && !self.exchange(hand, quota, (true, 0), ring) {
             return None;
         }
-        let (next, [number]) = (hand.next.get(), self.peek(hand, [0], ring));
+        let (next, numbers) = (hand.next.get(), peek(hand, [0, 1, 4], ring));
         hand.next.set(next.wrapping_add(1));
         hand.waiting.set(hand.waiting.get() - u64::from(hand.times.get()));
         if self.is_weighed {
             ring.weigh(next, 0);
         }
-        Some(number)
+        Some(numbers)
     }
 
     /// Puts in what is coming in hand, and takes a handful out if it `leaves`, where none are in hand. Whether
-    /// there was one. Who keeps its newcomers puts them in only if there is no room in hand.
+    /// there was one. Who keeps its newcomers puts them in only if there is no room in hand. Where entries are weighed
+    /// there is one newcomer at most to put in, of this weight.
     #[inline(never)]
-    fn exchange(&self, hand: &Handful, quota: u64, leaves: bool, ring: &Ring) -> bool {
+    fn exchange(
+        &self,
+        hand: &Handful,
+        quota: u64,
+        (leaves, weight): (bool, u64),
+        ring: &Ring,
+    ) -> bool {
         let (keeps, handful) = self.decide(hand, quota);
         let coming = hand.coming();
         let fits = coming + u32::from(!leaves) <= hand.room();
@@ -316,7 +322,7 @@ impl Probation {
         reach(Step::Drawn);
         for at in 0..come {
             let number = hand.number(hand.first.get().wrapping_add(at)).get();
-            ring.put(ends.tail.wrapping_add(at), number, hand.weight.get());
+            ring.put(ends.tail.wrapping_add(at), number, weight);
         }
         if put > 0 {
             hand.has_put();
@@ -334,19 +340,6 @@ impl Probation {
         hand.leaving() > 0
     }
 
-    /// The numbers that are so far behind the next one, about.
-    #[inline]
-    pub(crate) fn peek<const N: usize>(
-        &self,
-        hand: &Handful,
-        ahead: [u32; N],
-        ring: &Ring,
-    ) -> [u32; N] {
-        let (next, places) =
-            (hand.next.get(), if hand.own.get() != 0 { hand.numbers() } else { &ring.places });
-        ahead.map(|ahead| places[next.wrapping_add(ahead) as usize & (places.len() - 1)].get())
-    }
-
     /// All numbers, first in first, as this thread would take them out.
     pub(crate) fn iter<'q>(
         &'q self,
@@ -355,11 +348,19 @@ impl Probation {
     ) -> impl Iterator<Item = u32> {
         let ends = Ends::of(self.ends.get());
         let tickets = |from: u32, len| (0..len).map(move |at| from.wrapping_add(at));
-        let leaving = tickets(0, hand.leaving()).flat_map(|ahead| self.peek(hand, [ahead], ring));
+        let leaving = tickets(0, hand.leaving()).flat_map(|ahead| peek(hand, [ahead], ring));
         let waiting = tickets(ends.head, ends.len()).map(|at| ring.place(at).get());
         let coming = tickets(hand.first.get(), hand.coming()).map(|at| hand.number(at).get());
         leaving.chain(waiting).chain(coming)
     }
+}
+
+/// The numbers that are so far behind the next one, about.
+#[inline]
+fn peek<const N: usize>(hand: &Handful, ahead: [u32; N], ring: &Ring) -> [u32; N] {
+    let (next, places) =
+        (hand.next.get(), if hand.own.get() != 0 { hand.numbers() } else { &ring.places });
+    ahead.map(|ahead| places[next.wrapping_add(ahead) as usize & (places.len() - 1)].get())
 }
 
 #[cfg(test)]
@@ -423,7 +424,7 @@ mod tests {
                             prop_assert_eq!(hand.arrivals(), came);
                         }
                     }
-                    Op::Pop => prop_assert_eq!(queue.pop(&hand, quota, &ring), model.pop_front()),
+                    Op::Pop => prop_assert_eq!(queue.pop(&hand, quota, &ring).map(|[first, ..]| first), model.pop_front()),
                 }
                 prop_assert_eq!(hand.waiting.get(), model.len() as u64);
                 let each = if weighed { 7 } else { 1 };
@@ -447,13 +448,13 @@ mod tests {
                         queue.push(hand, quota, (pushed, 1), &ring);
                         pushed += 1;
                     }
-                    Op::Pop => taken.extend(queue.pop(hand, quota, &ring)),
+                    Op::Pop => taken.extend(queue.pop(hand, quota, &ring).map(|[first, ..]| first)),
                 }
                 prop_assert!(hand.own.get() == 0 || hand.leaving() + hand.coming() <= 32);
             }
             // Where the queue is shared again, each takes out what it has in hand, and what there is else.
             for hand in hands.iter().chain(&hands) {
-                while let Some(number) = queue.pop(hand, 1, &ring) {
+                while let Some([number, ..]) = queue.pop(hand, 1, &ring) {
                     taken.push(number);
                 }
             }
@@ -532,7 +533,7 @@ mod tests {
         for n in 0..200 {
             assert_eq!(hand.arrivals(), n);
             queue.push(&hand, 320, (n, 1), &ring);
-            assert_eq!(queue.pop(&hand, 320, &ring), Some(n));
+            assert_eq!(queue.pop(&hand, 320, &ring).map(|[first, ..]| first), Some(n));
         }
     }
 
