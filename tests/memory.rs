@@ -178,6 +178,72 @@ fn memory_follows_the_entries() {
     } else {
         eprintln!("not told how much memory is resident: not checked that a table is not touched");
     }
+
+    #[cfg(hotset_pause)]
+    too_late::room_made_when_its_segment_is_gone();
+}
+
+/// In the build with pause points: `RUSTFLAGS="--cfg hotset_pause" cargo test --test memory`.
+#[cfg(hotset_pause)]
+mod too_late {
+    use std::cell::Cell;
+    use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+    use std::thread;
+
+    use hotset::__pause::{Step, set_hook};
+
+    use super::{LIVE, Relaxed, WEIGHT, builder};
+
+    static STOPPED: AtomicBool = AtomicBool::new(false);
+    static RELEASED: AtomicBool = AtomicBool::new(false);
+
+    thread_local! {
+        static VICTIM: Cell<bool> = const { Cell::new(false) };
+    }
+
+    /// Stops the victim once.
+    fn reached(step: Step) {
+        if step == Step::Grown && VICTIM.replace(false) {
+            STOPPED.store(true, SeqCst);
+            while !RELEASED.load(SeqCst) {
+                thread::yield_now();
+            }
+        }
+    }
+
+    /// Who makes the table grow is stopped before it makes room for what is to be known of so many, and `clear` comes
+    /// meanwhile: the room is given back all the same, later.
+    pub(crate) fn room_made_when_its_segment_is_gone() {
+        const SO_FAR: u64 = 12_000;
+        let cache = builder(1_000_000 * WEIGHT).build().unwrap();
+        cache.insert(0, 0);
+        cache.clear();
+        let empty = LIVE.load(Relaxed);
+        (0..SO_FAR).for_each(|key| drop(cache.insert(key, key)));
+        set_hook(reached);
+        thread::scope(|scope| {
+            let cache = &cache;
+            scope.spawn(move || {
+                VICTIM.set(true);
+                let mut keys = SO_FAR..1_000_000;
+                while !STOPPED.load(SeqCst) {
+                    let key = keys.next().expect("the table has grown by now");
+                    cache.insert(key, key);
+                }
+            });
+            while !STOPPED.load(SeqCst) {
+                thread::yield_now();
+            }
+            cache.clear();
+            RELEASED.store(true, SeqCst);
+        });
+        let made = LIVE.load(Relaxed) - empty;
+        assert!(made > 10 << 20, "{made} bytes of room were made");
+        cache.clear();
+        cache.maintain();
+        let left = LIVE.load(Relaxed) - empty;
+        assert!(left < 64 << 10, "{left} bytes are left");
+    }
 }
 
 /// Bytes of this process that are in memory, where the system tells it.

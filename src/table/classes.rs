@@ -126,6 +126,12 @@ impl Classes {
         });
     }
 
+    /// Whether there is more room than for so many entries.
+    pub(super) fn has_outgrown(&self, entries: usize, shelter: &impl Shelter) -> bool {
+        let memory = Limits::new(entries, entries as u64).memory;
+        self.known.first().is_none() && self.known(shelter).early.is_large_for(memory)
+    }
+
     /// The room that was made goes back, and with it who is remembered. Whether there was any.
     pub(super) fn take_back(&self, walk: Walk<'_>, stamp: impl FnOnce() -> u32) -> bool {
         let carry = |known: &Known, first: &Known| {

@@ -53,6 +53,11 @@ impl Ghosts {
         rows_for(keys) / 3 > self.rows.len() / 2
     }
 
+    /// Whether there is room for more than so many keys.
+    pub(crate) fn is_large_for(&self, keys: usize) -> bool {
+        self.rows.len() > rows_for(keys)
+    }
+
     /// One for as many, if that is far more; else one of the same size, with the same in it. Who left is not
     /// taken into a larger one: which row of many a key belongs to is not known of a fingerprint, and a cache that
     /// has grown has many who come before anybody leaves again.

@@ -58,7 +58,7 @@ use crate::reclaim::{Protect, Shelter, Walk};
 use crate::seed::{Seed, planted};
 use crate::slot::Word;
 use crate::stats::Local;
-use crate::sync::{MODEL, Ordering, prefetch};
+use crate::sync::{MODEL, Ordering, fence, prefetch};
 use crate::table::bucket::Bucket;
 use crate::table::claim::claim_in;
 use crate::table::segment::{self, Segment, Shard};
@@ -339,8 +339,10 @@ impl<K, V> Table<K, V> {
         let len = wanted.saturating_sub(rows).max(spare).min(segment::MAX_BUCKETS);
         shard.append(last, len);
         reach(Step::Grown);
-        // After that: who takes back what was made here looks after that whether the table has grown (`shrink`).
         if let Some(classes) = self.classes.as_ref().filter(|_| loaded) {
+            // ORDERING: SeqCst. Partner: the fence in `shrink`. Who takes back the room that is made, or was there, looks
+            // after that whether the table has grown.
+            fence(Ordering::SeqCst);
             classes.make_room(sizes.wanted, shelter);
         }
         true
@@ -351,19 +353,26 @@ impl<K, V> Table<K, V> {
     pub(crate) fn shrink(&self, owner: NodeOwner<'_, K, V>) {
         // As long as somebody is seen to walk who keeps what was taken back, no more is: so that somebody who stops
         // does not keep all that a cache has grown by, again and again.
-        if !self.free_outgrown(owner) || !self.has_grown() {
+        let walker = owner.walker();
+        // Who makes room for what is known, having appended a segment that is gone by then, leaves it to the next.
+        let slots = self.arena().len() * SLOTS;
+        let has_room = || self.classes.as_ref().is_some_and(|it| it.has_outgrown(slots, &walker));
+        if !self.free_outgrown(owner) || !(self.has_grown() || has_room()) {
             return;
         }
-        let walker = owner.walker();
         for shard in &self.shards {
             shard.shrink(&self.outgrown, walker.walk(), || owner.stamp());
         }
         if let Some(classes) = self.classes.as_ref().filter(|_| !self.has_grown())
             && classes.take_back(walker.walk(), || owner.stamp())
-            && self.has_grown()
         {
-            // Who has just made the table grow made room here after that, which may be what was taken.
-            classes.make_room(self.count_rows(&walker) * self.shards.len() * SLOTS / 2, &walker);
+            // ORDERING: SeqCst. Partner: the fence in `extend`. Who has just made the table grow finds that the room is
+            // gone, or is found here to have done so.
+            fence(Ordering::SeqCst);
+            if self.has_grown() {
+                let slots = self.count_rows(&walker) * self.shards.len() * SLOTS;
+                classes.make_room(slots / 2, &walker);
+            }
         }
         // ORDERING: Relaxed. The fence orders what matters.
         self.rows.store(self.count_rows(&walker), Ordering::Relaxed);

@@ -218,7 +218,7 @@ impl Probation {
             self.threads.add(1);
         }
         let threads = if self.is_weighed { u32::MAX } else { self.threads.get().max(1) };
-        let share = quota / u64::from(threads);
+        let share = if self.is_weighed { 1 } else { quota / u64::from(threads) };
         let part = if quota < MANY { PART_IN_HAND } else { PART_IN_HAND / 2 };
         let handful = |share: u64| (share / part).clamp(1, MOST_IN_HAND) as u32;
         let meets = threads == 1 || hand.has_raced();
@@ -241,7 +241,9 @@ impl Probation {
     pub(crate) fn waiting(&self, hand: &Handful, quota: u64, ring: &Ring) -> u64 {
         if self.is_weighed {
             // While somebody has taken a weight out that was not yet added, the sum is below zero.
-            return (ring.waiting.get() as i64).max(0) as u64;
+            let sum = (ring.waiting.get() as i64).max(0) as u64;
+            // Where there is no room for more, there are too many, however light or stale they are.
+            return if self.has_room(hand, ring) { sum } else { sum.max(quota.saturating_add(1)) };
         }
         if hand.waiting.get() < quota {
             hand.see(Ends::of(self.ends.get()));
@@ -252,7 +254,11 @@ impl Probation {
     /// Whether there is room for one more.
     #[inline]
     pub(crate) fn has_room(&self, hand: &Handful, ring: &Ring) -> bool {
-        hand.waiting.get() < ring.places.len() as u64
+        let places = ring.places.len() as u64;
+        if hand.waiting.get() >= places {
+            hand.see(Ends::of(self.ends.get())); // it may have seen a larger one
+        }
+        hand.waiting.get() < places
     }
 
     /// Puts the number of a newcomer of this weight in, of a queue of `quota` numbers or so.
@@ -428,7 +434,11 @@ mod tests {
                 }
                 prop_assert_eq!(hand.waiting.get(), model.len() as u64);
                 let each = if weighed { 7 } else { 1 };
-                prop_assert_eq!(queue.waiting(&hand, quota, &ring), each * model.len() as u64);
+                let mut waiting = each * model.len() as u64;
+                if weighed && model.len() == room {
+                    waiting = waiting.max(quota + 1); // too many, whatever they weigh
+                }
+                prop_assert_eq!(queue.waiting(&hand, quota, &ring), waiting);
                 prop_assert!(queue.iter(&hand, &ring).eq(model.iter().copied()));
             }
         }
@@ -515,7 +525,10 @@ mod tests {
             let in_hand = hand.coming() as usize;
             assert_eq!(all(&first), shown[40 - 16 - in_hand..]);
             if weighed {
-                assert_eq!(queue.waiting(&hand, 64, &first), 3 * 16);
+                // It is full, and one more than should wait, although they weigh less.
+                assert_eq!(queue.waiting(&hand, 64, &first), 65);
+                assert!(queue.pop(&hand, 64, &first).is_some());
+                assert_eq!(queue.waiting(&hand, 64, &first), 3 * 15);
             }
             while queue.pop(&hand, 64, &first).is_some() {}
             put(&first, 100..110);
@@ -523,6 +536,19 @@ mod tests {
             if weighed {
                 assert_eq!(queue.waiting(&hand, 64, &first), 30);
             }
+        }
+    }
+
+    #[test]
+    fn each_goes_into_the_ring_with_its_weight_however_large_the_quota_is() {
+        let (queue, hand, ring) =
+            (Probation::new(true, 4), Handful::default(), Ring::new(64, true));
+        let mut sum = 0;
+        for n in 0..40 {
+            let weight = u64::from(n + 1) << 30;
+            queue.push(&hand, 1 << 40, (n, weight), &ring);
+            sum += weight;
+            assert_eq!(queue.waiting(&hand, 1 << 40, &ring), sum);
         }
     }
 

@@ -221,6 +221,24 @@ fn a_decision_is_taken_whose_slot_is_no_more() {
 }
 
 #[test]
+fn newcomers_are_on_probation_when_it_is_small_again() {
+    // Many that are light, and after that few heavy ones, for whom what waited in the queue is too light to matter.
+    let cache = Cache::builder().max_weight(1_000_000).weigher(|_, weight: &u64| *weight);
+    let cache = cache.expected_entries(100).build().unwrap();
+    (0..250_000_u64).for_each(|key| drop(cache.insert(key, 5)));
+    assert_eq!(cache.len(), 200_000);
+    shrink(&cache);
+    let newcomers = 300_000..303_000_u64;
+    let mut on_probation = 0;
+    for key in newcomers.clone() {
+        cache.insert(key, 10_000);
+        on_probation += usize::from(cache.adaptive_class(&key).is_some_and(|(new, _)| new));
+    }
+    assert!(on_probation > newcomers.count() / 10 * 9, "{on_probation} on probation");
+    check(&cache);
+}
+
+#[test]
 fn while_many_come_and_go() {
     for policy in POLICIES {
         let ledger = Ledger::new();
