@@ -126,14 +126,18 @@ impl<K, V, S> Builder<K, V, S> {
     /// How many entries the table is built for. At least 1, and at most `max_entries`, which is what
     /// it is built for otherwise; 16,384 if only weight is bounded.
     ///
-    /// It is no bound: the table grows when there are a quarter more, without stopping anybody, by two
-    /// or three steps, of which the last is for as many as `max_weight` has room for if entries go on to
+    /// It is no bound: the table grows when there are a quarter more, without stopping anybody, by one
+    /// to three steps, of which the last is for as many as `max_weight` has room for if entries go on to
     /// weigh what they did. Entries stay where they are, so a hit then looks at a line more, and a miss and
     /// an insert of a new key at a line or two for each step. A table that was built for the right number
     /// is faster, and a number that is too large costs memory only: some 30 bytes each, which are reserved,
-    /// and touched as entries come. One that
-    /// grows takes at most thirty-two times as much table as if it had been made for the entries that there
-    /// were when it grew, and gives that back when it is empty (see [`clear`](Cache::clear)).
+    /// and touched as entries come. One that grows takes at most thirty-two times as much table as if it had been
+    /// made for the entries that there were when it grew, or sixty-four times if that is all that it will need and not
+    /// more than for a million; and it gives that back when it is empty (see [`clear`](Cache::clear)).
+    ///
+    /// The first cache of a process that may grow (one bounded by weight, or whose bound is raised) asks Linux
+    /// for `membarrier`, by which look-ups in tables that have grown do without a fence; where other threads run already
+    /// that may take some milliseconds, in `build`.
     ///
     /// # Examples
     ///

@@ -229,7 +229,7 @@ impl Probation {
         }
         let times = hand.times_of(threads, &self.arrivals);
         // Some more than its share, for what it knows of the others is old.
-        hand.most.set((share + share / 2) as u32 + 2);
+        hand.most.set(((2 * share) as u32 + 6).min(MOST_KEPT as u32));
         hand.times.set(times);
         (true, handful(quota / u64::from(times)))
     }
