@@ -228,10 +228,11 @@ impl Probation {
             return (false, handful(share));
         }
         let times = hand.times_of(threads, &self.arrivals);
-        // Some more than its share, for what it knows of the others is old.
+        // Some more than its share, for what it knows of the others is old. And as many at once of those in the ring,
+        // which are there since the queue was shared, or longer: else all would meet there for each.
         hand.most.set(((2 * share) as u32 + 6).min(MOST_KEPT as u32));
         hand.times.set(times);
-        (true, handful(quota / u64::from(times)))
+        (true, hand.most.get().min(MOST_IN_HAND as u32))
     }
 
     /// How many wait, in this thread's hand or in the ring; where entries are weighed, the weight that came
