@@ -137,7 +137,8 @@ impl<K, V, S> Builder<K, V, S> {
     ///
     /// The first cache of a process that may grow (one bounded by weight, or whose bound is raised) asks Linux
     /// for `membarrier`, by which look-ups in tables that have grown do without a fence; where other threads run already
-    /// that may take some milliseconds, in `build`.
+    /// that may take some milliseconds, in `build`. Where that system call is refused, or there is none, they fence. A
+    /// sandbox that kills who makes an unknown call has to allow it.
     ///
     /// # Examples
     ///
