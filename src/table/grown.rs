@@ -351,12 +351,12 @@ impl<K, V> Table<K, V> {
     /// Takes back the appended segments that are empty, as long as none behind them is in use, and frees those
     /// that nobody can see.
     pub(crate) fn shrink(&self, owner: NodeOwner<'_, K, V>) {
-        // As long as somebody is seen to walk who keeps what was taken back, no more is: so that somebody who stops
-        // does not keep all that a cache has grown by, again and again.
         let walker = owner.walker();
         // Who makes room for what is known, having appended a segment that is gone by then, leaves it to the next.
         let slots = self.arena().len() * SLOTS;
         let has_room = || self.classes.as_ref().is_some_and(|it| it.has_outgrown(slots, &walker));
+        // As long as somebody is seen to walk who keeps what was taken back, no more is: so that somebody who stops
+        // does not keep all that a cache has grown by, again and again.
         if !self.free_outgrown(owner) || !(self.has_grown() || has_room()) {
             return;
         }

@@ -36,10 +36,10 @@
 //! `weights` and `waiting` exist where entries are weighed; there a thread puts its numbers in one by one. What a swap
 //! gives is taken from the sum, whoever finds it, so that the sum is right again once everybody has gone on.
 //!
-//! `places`, `weights` and `waiting` are as large as the table, and a larger ring may replace them, or the first one a larger
-//! (`classes`, `larger`); tickets are good for any of them. A larger ring takes over what is in the old one, with a sum of its own. What is written into the old one
-//! after that is lost: a newcomer's number, or that a weight has gone, which the new ring finds when that
-//! place comes round again.
+//! `places`, `weights` and `waiting` are as large as the table, and a larger ring may replace them, or the first one a
+//! larger (`classes`, `larger`); tickets are good for any of them. A larger ring takes over what is in the old one, with a
+//! sum of its own. What is written into the old one after that is lost: a newcomer's number, or that a weight has gone,
+//! which the new ring finds when that place comes round again.
 
 #![forbid(unsafe_code)]
 
@@ -214,24 +214,27 @@ impl Probation {
     /// Decides whether the thread keeps its newcomers, where about `quota` are to wait in all, and how many numbers it
     /// takes out of the ring at once.
     fn decide(&self, hand: &Handful, quota: u64) -> (bool, u32) {
+        hand.times.set(1);
+        if self.is_weighed {
+            hand.most.set(1);
+            return (false, 1);
+        }
         if hand.most.get() == 0 {
             self.threads.add(1);
         }
-        let threads = if self.is_weighed { u32::MAX } else { self.threads.get().max(1) };
-        let share = if self.is_weighed { 1 } else { quota / u64::from(threads) };
-        let part = if quota < MANY { PART_IN_HAND } else { PART_IN_HAND / 2 };
-        let handful = |share: u64| (share / part).clamp(1, MOST_IN_HAND) as u32;
+        let threads = self.threads.get().max(1);
+        let share = quota / u64::from(threads);
         let meets = threads == 1 || hand.has_raced();
         if !meets || threads > self.few || !(1..=MOST_KEPT as u64).contains(&share) {
-            hand.most.set(handful(share));
-            hand.times.set(1);
-            return (false, handful(share));
+            let part = if quota < MANY { PART_IN_HAND } else { PART_IN_HAND / 2 };
+            let handful = (share / part).clamp(1, MOST_IN_HAND) as u32;
+            hand.most.set(handful);
+            return (false, handful);
         }
-        let times = hand.times_of(threads, &self.arrivals);
+        hand.times.set(hand.times_of(threads, &self.arrivals));
         // Some more than its share, for what it knows of the others is old. And as many at once of those in the ring,
         // which are there since the queue was shared, or longer: else all would meet there for each.
         hand.most.set(((2 * share) as u32 + 6).min(MOST_KEPT as u32));
-        hand.times.set(times);
         (true, hand.most.get().min(MOST_IN_HAND as u32))
     }
 
