@@ -288,11 +288,11 @@ impl<K, V, S> Cache<K, V, S> {
 
     /// Drops the values of all entries that have left and that no reader holds, and gives memory back to the
     /// allocator: slabs of 1 to 4 KiB in which nothing is used, if those are most of all, as after
-    /// [`clear`](Self::clear). Up to some two hundred entries' room, which may lie in as many slabs, stays with
-    /// each other thread that has written.
+    /// [`clear`](Self::clear). Up to two hundred entries' room, in as many slabs maybe, stays with each other thread.
     ///
     /// Writes do this in small batches by themselves; call it for a time of your choice, or when no writes follow.
-    /// Does not wait for readers. Takes time in proportion to what has left, to threads, and to slabs with room.
+    /// Does not wait for readers. Takes time in proportion to what has left, to threads, and to slabs with room; where
+    /// weighed entries have outgrown their table, up to a millisecond more, once or a few times: look-ups are cheaper then.
     pub fn maintain(&self) {
         self.store.maintain();
     }

@@ -17,6 +17,11 @@ pub fn tag_of<S: std::hash::BuildHasher, Q: std::hash::Hash + ?Sized>(hasher: &S
     crate::hash::Hashed::new(hasher, key).tag()
 }
 
+/// The home of a key in the first segment that its shard appends, if that has so many buckets.
+pub fn next_home<S: std::hash::BuildHasher>(hasher: &S, key: u64, buckets: u32) -> usize {
+    crate::table::next_home(crate::hash::Hashed::new(hasher, &key).place(), buckets)
+}
+
 /// A block with a payload, for models of reclamation alone.
 #[repr(C, align(8))]
 pub struct Cell<T> {

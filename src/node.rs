@@ -196,7 +196,7 @@ impl<K, V> Node<K, V> {
         unsafe { &(*self.payload.get()).value }
     }
 
-    /// Where the key's home is. Only while the node is not retired.
+    /// Where the key's home is. Only while the node is not retired, which protection alone does not prevent.
     #[inline]
     pub(crate) fn place(&self) -> u32 {
         // ORDERING: Relaxed. Written before the node was shared, seen through the slot's Acquire.

@@ -47,6 +47,8 @@ pub enum Step {
     Growing,
     /// A further segment is in place.
     Grown,
+    /// Older buckets are surveyed for a segment; that they are is not yet written down.
+    Surveyed,
     /// An appended segment that was empty is closed; it was not looked at again.
     Closed,
     /// An appended segment is off its shard's list; it is not yet on that of those to be freed.
@@ -65,7 +67,7 @@ pub enum Step {
 
 /// All steps, for tests that go through them.
 #[cfg(hotset_pause)]
-pub const STEPS: [Step; 24] = [
+pub const STEPS: [Step; 25] = [
     Step::Claimed,
     Step::Tagged,
     Step::Announced,
@@ -83,6 +85,7 @@ pub const STEPS: [Step; 24] = [
     Step::RefreshLoaded,
     Step::Growing,
     Step::Grown,
+    Step::Surveyed,
     Step::Closed,
     Step::TakenBack,
     Step::Recounted,

@@ -67,6 +67,14 @@ pub enum Seed {
     SilentBeyond,
     /// A home bucket that says so already is not written again, so the claim is not announced.
     UnsaidBeyond,
+    /// Who surveys takes what a node says for its key's place, retired or not.
+    StampForPlace,
+    /// Who puts a key into an older segment does not tell the newer ones.
+    Unmarked,
+    /// A segment is known, and then the marks are made.
+    KnownTooSoon,
+    /// Who puts a key into an older segment looks for newer ones without a fence.
+    NoTellFence,
     /// An array is replaced by a larger one by a load and a store.
     TornGrowth,
     /// Who uses an array that has replaced another does not walk.

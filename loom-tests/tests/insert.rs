@@ -16,7 +16,7 @@ use hotset_loom_tests::{
 
 suite! {
     sound: two_inserters, two_displaced_inserters, home_against_displaced,
-        two_inserters_need_a_segment, insert_against_remove, claims_of_other_keys, late_tag,
+        two_inserters_need_a_segment, insert_against_remove, claims_of_other_keys, late_tag, two_inserters_beyond,
         loader_against_insert, replace_against_remove;
     wide: inserters_and_a_remover, two_inserters_into_a_full_cache;
     widest:;
@@ -28,6 +28,7 @@ suite! {
         stale_snapshot = StaleSnapshot in two_inserters => "a key has two entries",
         stale_snapshot_displaced =
             StaleSnapshot in two_displaced_inserters => "a key has two entries",
+        unsaid_beyond = UnsaidBeyond in two_inserters_beyond => "a key has two entries",
         abort_unseen = AbortUnseen in late_tag => "is in the table and is not found",
 }
 
@@ -117,6 +118,18 @@ fn two_inserters_need_a_segment() {
     cache.set_max_entries(4).expect("a bound in range");
     race(&cache, [insert(x), insert(x)]);
     assert_eq!(settle(&cache), [a, b, x]);
+}
+
+/// M1: the home bucket has said before that keys went beyond, and says so again. (Where entries are weighed there is a
+/// fence beside: `weights` has the same.)
+fn two_inserters_beyond() {
+    let cache = cache(2);
+    let [a, b, c, x] = keys(&cache, 0);
+    fill(&cache, [a, b]);
+    cache.set_max_entries(8).expect("a bound in range");
+    fill(&cache, [c]);
+    race(&cache, [insert(x), insert(x)]);
+    assert_eq!(settle(&cache), [a, b, c, x]);
 }
 
 /// M1, M3: a slot empties under the inserter's eyes.

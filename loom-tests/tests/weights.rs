@@ -24,10 +24,9 @@ suite! {
     campaign: two_heavy_ones;
     seeded:
         newest_only = NewestOnly in reader_while_it_grows => "is missed",
-        unsaid_beyond = UnsaidBeyond in two_inserters_beyond => "a key has two entries",
         silent_beyond = SilentBeyond in reader_while_it_grows => "is missed",
         no_rescan_grown = NoRescan in two_inserters_while_it_grows => "a key has two entries",
-        torn_weight = TornWeight in two_newcomers => "at one time",
+        torn_weight = TornWeight in two_newcomers => "counted",
         torn_weight_late = TornWeight in two_meet_for_room => "counted",
         room_before_slot = RoomBeforeSlot in remove_makes_room => "at one time",
         heavier_first = HeavierFirst in heavier_against_newcomer => "at one time",

@@ -59,6 +59,8 @@ pub(crate) use slab::{Share as ShareOfSlabs, Slabs};
 
 /// In a published pin: the low 32 bits are an era.
 const PINNED: u64 = 1 << 32;
+/// And in that of a walk, that it is a look-up's.
+const LOOKING: u64 = 1 << 33;
 /// Eras after which a pin is so old that none may begin; half of what distances can tell.
 const AGES: u32 = 1 << 30;
 /// Eras between two looks at the oldest pin. A divisor of 2^32.
@@ -193,7 +195,7 @@ impl<N: Block, L: Default> Domain<N, L> {
                     return self.era.fetch_add(0, Ordering::AcqRel);
                 }
             }
-            // ORDERING: AcqRel. Partner: the Acquire load in `publish_pin`. Release: a pin that reads
+            // ORDERING: AcqRel. Partner: the Acquire load in `publish`. Release: a pin that reads
             // the new era sees the unlinking of what the old one is stamped on.
             match self.era.compare_exchange_weak(
                 era,

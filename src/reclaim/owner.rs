@@ -3,18 +3,15 @@
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
 
-use crate::barrier;
 use crate::pause::{Step, reach};
 use crate::reclaim::block;
-use crate::reclaim::protect::{Cover, Pin, Protections, Reach, older};
+use crate::reclaim::protect::{Cover, Protections, older};
 use crate::reclaim::record::Record;
 use crate::reclaim::{
-    AGES, BATCH, Block, CREDIT, Domain, FREE_BLOCKS, Kind, PATIENCE, PINNED, RETIRED, STAMPED,
-    push, tagged, take_list, untagged,
+    BATCH, Block, CREDIT, Domain, FREE_BLOCKS, Kind, PATIENCE, RETIRED, STAMPED, push, tagged,
+    take_list, untagged,
 };
-use crate::seed::{Seed, planted};
-use crate::sync::{AtomicPtr, MODEL, Ordering, fence, yield_now};
-use crate::thread_id;
+use crate::sync::{AtomicPtr, Ordering, fence, yield_now};
 
 /// The running thread's access to a domain: made anew for each operation, never sent.
 pub(crate) struct Owner<'d, N: Block, L: Default> {
@@ -45,61 +42,6 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
     pub(crate) fn is_quiet(self) -> bool {
         // ORDERING: Relaxed. A thread reads its own word.
         self.record.hazard.load(Ordering::Relaxed).is_null()
-    }
-
-    /// Pins the domain for this thread. Nests: inner pins cost no fence.
-    pub(crate) fn pin(self) -> Pin<'d, N, L> {
-        self.pin_as(Reach::Entries)
-    }
-
-    /// Pins the domain for an operation inside user code that runs under the thread's hazard.
-    pub(crate) fn pin_nested(self) -> Pin<'d, N, L> {
-        self.pin_as(Reach::Blocks)
-    }
-
-    #[inline]
-    pub(super) fn pin_as(self, reach: Reach) -> Pin<'d, N, L> {
-        let pins = self.record.pins(reach);
-        self.record.set_pins(reach, pins + 1);
-        let pin = Pin { owner: self, reach };
-        if pins == 0 {
-            // A walk is its operation's own, as the hazard is.
-            if reach != Reach::Segments {
-                thread_id::pinned();
-            }
-            self.publish_pin(reach);
-        }
-        pin
-    }
-
-    #[inline]
-    pub(super) fn publish_pin(self, reach: Reach) {
-        let word = self.record.pin_word(reach);
-        loop {
-            // ORDERING: Acquire. Partner: the AcqRel exchange in `next_era`. A pin that reads era e+1
-            // sees every unlinking that was stamped e or less, hence cannot meet those blocks.
-            let era = self.domain.era.load(Ordering::Acquire);
-            // ORDERING: Release. Partner: the Acquire load in `Protections::read`, which may see this
-            // value and never the 0 that ended the thread's previous pin.
-            word.store(PINNED | u64::from(era), Ordering::Release);
-            if planted(Seed::NoPinFence) {
-            } else if reach == Reach::Segments {
-                // Segments are freed seldom. Partner: the heavy one in `unseen`.
-                barrier::light();
-            } else {
-                // ORDERING: SeqCst. Partner: the fence in `protections`: either the collector sees this
-                // pin, or every slot that is read from here on shows what that collector's blocks had
-                // been unlinked from.
-                fence(Ordering::SeqCst);
-            }
-            // A thread that was stopped between the first two lines for ages starts again, lest its
-            // era looks like one to come.
-            // LOOM: no model comes near that, and the load would double its states.
-            // ORDERING: Relaxed. Nothing follows but another turn.
-            if MODEL || self.domain.era.load(Ordering::Relaxed).wrapping_sub(era) < AGES {
-                return;
-            }
-        }
     }
 
     // ---- blocks -----------------------------------------------------------------------------
@@ -425,8 +367,7 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
     /// What readers hold that could see a block which was unlinked before this call: where a list or a
     /// queue is taken first, with Acquire, the unlinking of what is in it is before the fence.
     fn protections(self) -> Protections<N> {
-        // ORDERING: SeqCst fence. Partners: `publish_hazard` and the fence of `publish_pin`, see the
-        // module.
+        // ORDERING: SeqCst fence. Partners: `publish_hazard` and the fence of `publish`, see the module.
         fence(Ordering::SeqCst);
         Protections::read(&self.domain.records)
     }
@@ -470,7 +411,7 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
 
     /// Frees each block of the private chain `list` that nobody can see; pushes the others back.
     ///
-    /// The list must have been taken before this is called, hence before the fence below.
+    /// The list must have been taken before, hence before the fence below.
     fn sweep(self, list: *mut N) {
         if list.is_null() {
             return;
@@ -562,8 +503,8 @@ impl<N: Block> Chain<N> {
     fn push(&mut self, block: NonNull<N>, stamp: u32) {
         // SAFETY: the block is ours.
         let node = unsafe { block.as_ref() };
-        // ORDERING: Relaxed, both. The chain is private; `publish` makes it known.
-        node.stamp().store(stamp, Ordering::Relaxed);
+        // ORDERING: Release. Partner: the fence of who reads a place (`table`). Relaxed, the link: the chain is private.
+        node.stamp().store(stamp, Ordering::Release);
         node.link().store(tagged(self.first, RETIRED | STAMPED), Ordering::Relaxed);
         self.first = block.as_ptr();
         self.last = self.last.or(Some(block));
@@ -588,11 +529,12 @@ fn stamp<N: Block, L: Default>(domain: &Domain<N, L>, list: *mut N) {
     while let Some(block) = NonNull::new(cursor) {
         // SAFETY: the chain is private to the collector.
         let block = unsafe { block.as_ref() };
-        // ORDERING: Relaxed loads and stores in this loop: the chain is private.
+        // ORDERING: Relaxed. The chain is private.
         let link = block.link().load(Ordering::Relaxed);
         if link.addr() & STAMPED == 0 {
             let era = *era.get_or_insert_with(|| domain.next_era());
-            block.stamp().store(era, Ordering::Relaxed);
+            // ORDERING: Release, as in `Chain::push`.
+            block.stamp().store(era, Ordering::Release);
         }
         cursor = untagged(link);
     }

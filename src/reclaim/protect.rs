@@ -7,9 +7,9 @@ use std::ptr::{self, NonNull};
 use crate::barrier;
 use crate::reclaim::owner::Owner;
 use crate::reclaim::record::{Record, Records};
-use crate::reclaim::{Block, Domain};
+use crate::reclaim::{AGES, Block, Domain, LOOKING, PINNED};
 use crate::seed::{Seed, planted};
-use crate::sync::{Ordering, publish_hazard};
+use crate::sync::{AtomicU64, MODEL, Ordering, fence, publish_hazard};
 use crate::thread_id;
 
 /// How a read is protected: by the thread's hazard or by a pin.
@@ -34,7 +34,7 @@ pub(crate) struct Walk<'w> {
 
 impl Walk<'_> {
     /// # Safety
-    /// The running thread has a pin in the domain in question, of whatever reach, and keeps it for the lifetime.
+    /// The running thread has a pin in the domain in question, of whatever reach, or looks, and does so for the lifetime.
     #[inline(always)]
     pub(crate) unsafe fn new() -> Self {
         Self { _lasts: PhantomData, _not_send: PhantomData }
@@ -112,7 +112,9 @@ impl<N: Block, L: Default> Protect<N> for Hazard<'_, N, L> {
 
     #[inline(always)]
     fn walking<R>(&self, domain: &Domain<N, L>, f: impl FnOnce(Walk<'_>) -> R) -> R {
-        f(domain.owner_of(self.record).pin_segments().walk())
+        let _look = domain.owner_of(self.record).look();
+        // SAFETY: a look-up walks.
+        f(unsafe { Walk::new() })
     }
 }
 
@@ -122,6 +124,79 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
     pub(crate) fn hazard(self) -> Hazard<'d, N, L> {
         debug_assert!(self.is_quiet());
         Hazard { record: self.record, _not_send: PhantomData }
+    }
+
+    /// Pins the domain for this thread. Nests: inner pins cost no fence.
+    pub(crate) fn pin(self) -> Pin<'d, N, L> {
+        self.pin_as(Reach::Entries)
+    }
+
+    /// Pins the domain for an operation inside user code that runs under the thread's hazard.
+    pub(crate) fn pin_nested(self) -> Pin<'d, N, L> {
+        self.pin_as(Reach::Blocks)
+    }
+
+    #[inline]
+    pub(super) fn pin_as(self, reach: Reach) -> Pin<'d, N, L> {
+        let pins = self.record.pins(reach);
+        self.record.set_pins(reach, pins + 1);
+        let pin = Pin { owner: self, reach };
+        if pins == 0 && !self.record.is_looking(reach) {
+            // A walk is its operation's own, as the hazard is.
+            if reach != Reach::Segments {
+                thread_id::pinned();
+            }
+            self.publish_pin(reach);
+        }
+        pin
+    }
+
+    #[inline]
+    pub(super) fn publish_pin(self, reach: Reach) {
+        let word = self.record.pin_word(reach);
+        if reach == Reach::Segments {
+            // Segments are freed seldom. Partner: the heavy one in `unseen`.
+            self.publish(word, PINNED, barrier::light);
+        } else {
+            // ORDERING: SeqCst. Partner: the fence in `protections`: the collector sees this pin, or every slot that is
+            // read from here on shows what that collector's blocks had been unlinked from.
+            self.publish(word, PINNED, || fence(Ordering::SeqCst));
+        }
+    }
+
+    /// Writes the era to `word`, with a sign that there is one, and fences.
+    #[inline(always)]
+    pub(super) fn publish(self, word: &AtomicU64, sign: u64, fences: impl Fn()) {
+        loop {
+            // ORDERING: Acquire. Partner: the AcqRel exchange in `next_era`. A pin that reads era e+1
+            // sees every unlinking that was stamped e or less, hence cannot meet those blocks.
+            let era = self.domain.era.load(Ordering::Acquire);
+            // ORDERING: Release. Partner: the Acquire load in `Protections::read`, which may see this
+            // value and never the 0 that ended the thread's previous pin.
+            word.store(sign | u64::from(era), Ordering::Release);
+            if !planted(Seed::NoPinFence) {
+                fences();
+            }
+            // Who was stopped between the first two lines for ages starts again, lest its era looks like one to come.
+            // LOOM: no model comes near that, and the load would double its states.
+            // ORDERING: Relaxed. Nothing follows but another turn.
+            if MODEL || self.domain.era.load(Ordering::Relaxed).wrapping_sub(era) < AGES {
+                return;
+            }
+        }
+    }
+
+    /// A walk for one look-up, which ends before whatever walk surrounds it, and after those inside it. Without the
+    /// bookkeeping of a pin, since it is in the way of a hit.
+    #[inline(always)]
+    fn look(self) -> Look<'d> {
+        let walk = &self.record.walk;
+        // ORDERING: Relaxed. A thread reads its own word.
+        let before = walk.load(Ordering::Relaxed);
+        if before == 0 {
+            self.publish(walk, PINNED | LOOKING, barrier::light);
+        }
+        Look { walk, before }
     }
 
     /// A walk that begins now.
@@ -149,12 +224,27 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
     /// Tells of each stamp whether nobody who walks can still see what was unlinked before it was made. To be
     /// called when those things are at hand, hence unlinked.
     pub(crate) fn unseen(self) -> impl Fn(u32) -> bool {
-        // Partner: the fences of `publish_pin`, as in `protections`, and the light ones.
+        // Partner: the fences of `publish`, as in `protections`, and the light ones.
         let known = barrier::heavy();
         // ORDERING: Acquire. Partner: the Release store in `Pin::drop`: the walk's last look happens before what it
         // saw is freed.
         let oldest = oldest_pin(&self.domain.records, Ordering::Acquire);
         move |stamp| planted(Seed::IgnoreWalkers) || known && !sees(oldest, stamp)
+    }
+}
+
+/// The walk of a look-up. Over when dropped.
+struct Look<'d> {
+    walk: &'d AtomicU64,
+    before: u64,
+}
+
+impl Drop for Look<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        // ORDERING: Release. Partner: the Acquire load in `oldest_pin`. If another walk surrounds this one the word stays
+        // what it is.
+        self.walk.store(self.before, Ordering::Release);
     }
 }
 
@@ -222,7 +312,7 @@ impl<N: Block, L: Default> Drop for Pin<'_, N, L> {
         let (record, reach) = (self.owner.record, self.reach);
         let pins = record.pins(reach) - 1;
         record.set_pins(reach, pins);
-        if pins == 0 {
+        if pins == 0 && !record.is_looking(reach) {
             // ORDERING: Release. Partner: the Acquire load in `Protections::read`.
             record.pin_word(reach).store(0, Ordering::Release);
             if reach != Reach::Segments {
@@ -254,7 +344,7 @@ impl<N: Block> Protections<N> {
         let mut this = Self { hazards: Vec::new(), oldest_pin: 0, oldest_nested: 0 };
         for record in records.iter() {
             // ORDERING: Acquire, all. Partners: the Release stores by which a protection ends or is
-            // replaced by the next one (`Hazard::drop`, `Pin::drop`, `publish_pin`, the hazard's
+            // replaced by the next one (`Hazard::drop`, `Pin::drop`, `publish`, the hazard's
             // swap): the reader's last access happens before the free.
             let hazard = record.hazard.load(Ordering::Acquire);
             if !hazard.is_null() {
@@ -343,5 +433,37 @@ mod tests {
             prop_assert!(!sees(pin, era.wrapping_sub(age + 1)));
             prop_assert!(!sees(0, era));
         }
+    }
+
+    /// The word of the walk says the same until what began first ends, whatever is inside, also by a panic.
+    #[cfg(not(hotset_loom))]
+    #[test]
+    fn looks_and_walks_lie_in_each_other() {
+        let domain = crate::node::NodeDomain::<u8, u8>::new(1, crate::reclaim::Kind::Short);
+        let owner = domain.owner();
+        let hazard = owner.hazard();
+        // ORDERING: Relaxed. A thread reads its own word.
+        let said = || owner.record.walk.load(Ordering::Relaxed);
+        hazard.walking(&domain, |_| {
+            let outer = said();
+            assert_eq!(outer >> 32, (PINNED | LOOKING) >> 32);
+            owner.stamp();
+            let walk = owner.pin_segments();
+            hazard.walking(&domain, |_| assert_eq!(said(), outer));
+            drop((owner.pin_segments(), walk));
+            assert_eq!(said(), outer);
+        });
+        assert_eq!(said(), 0);
+        let walk = owner.pin_segments();
+        let outer = said();
+        assert_eq!(outer >> 32, PINNED >> 32);
+        owner.stamp();
+        hazard.walking(&domain, |_| drop(owner.pin_segments()));
+        assert_eq!(said(), outer);
+        drop(walk);
+        assert_eq!(said(), 0);
+        let panics = || hazard.walking(&domain, |_| std::panic::resume_unwind(Box::new(())));
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(panics)).is_err());
+        assert_eq!(said(), 0);
     }
 }

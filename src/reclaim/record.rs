@@ -8,6 +8,7 @@ use std::cell::Cell;
 use std::ptr;
 
 use crate::counter::OwnedWord;
+use crate::reclaim::LOOKING;
 use crate::reclaim::fresh::Fresh;
 use crate::reclaim::protect::Reach;
 use crate::reclaim::slab::Share;
@@ -24,7 +25,7 @@ const CHUNKS: usize = if MODEL { 4 } else { thread_id::CHUNKS };
 /// | `hazard` | owner | collectors | null, or the one block that the owner's short read uses |
 /// | `pin` | owner | collectors | 0, or `PINNED \| era`: the era in which the owner's pin began |
 /// | `nested` | owner | collectors | the same, for an operation inside another one's user code |
-/// | `walk` | owner | who frees segments | the same, for a look at what may be unlinked and freed but blocks |
+/// | `walk` | owner | who frees segments | the same, for a look at what may be unlinked and freed but blocks; with `LOOKING` if a look-up says so |
 /// | `fresh` | owner fills, anybody empties | both | unlinked blocks, see `fresh` |
 /// | `retired` | owner pushes, anybody takes all | both | those that a reader kept, or had no place in `fresh` |
 /// | `slabs` | owner fills, anybody empties | both | see `slab` |
@@ -105,6 +106,13 @@ impl<N, L: Default> Record<N, L> {
             Reach::Blocks => self.nested_pins.set(pins as u32),
             Reach::Segments => self.walks.set(pins as u32),
         }
+    }
+
+    /// Whether what a pin of this reach would say is said already, by a look-up that it is inside of.
+    #[inline]
+    pub(super) fn is_looking(&self, reach: Reach) -> bool {
+        // ORDERING: Relaxed. A thread reads its own word.
+        reach == Reach::Segments && self.walk.load(Ordering::Relaxed) & LOOKING != 0
     }
 
     /// Where pins of this reach are published.

@@ -560,6 +560,7 @@ impl<K, V> Store<K, V> {
         let owner = self.domain.owner();
         owner.settle();
         self.table.shrink(owner);
+        self.survey(owner);
     }
 
     /// To be called at the end of what may have removed many entries.

@@ -14,7 +14,21 @@ use crate::store::{Shield, Store};
 use crate::table::tags::SLOTS;
 use crate::table::{Found, Place};
 
+/// Parts of a table that `maintain` surveys at most: some thousand buckets.
+const PARTS: usize = 256;
+
 impl<K, V> Store<K, V> {
+    /// Makes some of what a table has grown by known, see `table::survey`.
+    pub(super) fn survey(&self, owner: NodeOwner<'_, K, V>) {
+        let mut left = PARTS;
+        for shard in 0..self.table.shape()[0] {
+            // Protection for each part alone: what leaves meanwhile waits for it.
+            while left > 0 && self.table.survey_shard(shard, &Shield::new(owner)) {
+                left -= 1;
+            }
+        }
+    }
+
     /// Removes the entries for which `keep` says no.
     pub(crate) fn retain(&self, mut keep: impl FnMut(&K, &V) -> bool) {
         let owner = self.domain.owner();

@@ -12,7 +12,7 @@ use crate::table::tags::{Lane, SLOTS, Tags};
 /// |---|---|---|
 /// | `tags`, a tag byte | the claimer of the slot, by exchange of the whole word | readers' Acquire; other announcers' RMW |
 /// | `tags`, overflow count | claimers that pass, one more; whoever empties a displaced slot, one less; by exchange | the same |
-/// | `tags`, beyond | claimers in an appended segment, at home in the first; by exchange, once and for all | the same |
+/// | `tags`, beyond | claimers in an appended segment, at home in the first; in an appended one see `survey`; by exchange, once and for all | the same |
 /// | `clock` | readers (used), the hand, who publishes or promotes an entry | none: advice |
 /// | `slots` | see `slot` | see `slot` |
 #[repr(C, align(64))]
@@ -87,6 +87,15 @@ impl<N> Bucket<N> {
     pub(crate) fn pass_beyond(&self) -> Tags {
         // ORDERING: AcqRel, as in `pass`, also where the word stays what it is.
         self.recount(Tags::with_beyond, Ordering::AcqRel)
+    }
+
+    /// Notes, in an appended segment, that a key whose home this is may be in an older one.
+    pub(crate) fn mark_beyond(&self) {
+        // ORDERING: Relaxed, the load. Who sees the mark and says so to others, by finalising or by surveying, lets
+        // them see it, too.
+        if !Tags(self.tags.load(Ordering::Relaxed)).beyond() {
+            self.pass_beyond();
+        }
     }
 
     /// An announcement, and nothing else: a planted bug.

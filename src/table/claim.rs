@@ -126,6 +126,7 @@ impl<K, V> Table<K, V> {
                     Place::new(home, lane, 0)
                 }
                 _ => {
+                    self.survey_some(hash, guard);
                     let newest = self.ordinal(hash, guard);
                     match self.claim_in_probe(hash, claim, &sizes, guard) {
                         Ok(Some(place)) => place,
@@ -140,6 +141,7 @@ impl<K, V> Table<K, V> {
             let Some(snapshot) = self.announce(hash, place, claim) else { continue };
             let snapshot = before.unwrap_or(snapshot);
             reach(Step::Announced);
+            self.tell_newer(hash, place, guard);
             let claimed = Claim { table: self, hash, place, word: claim };
             match self.rescan(hash, key, guard, place, snapshot, round >= PATIENCE) {
                 Rescan::Alone => return Acquired::Claimed(claimed),

@@ -32,10 +32,9 @@
 //!
 //! A search looks at home in the first segment, then, if `beyond` says so, in the appended ones, the newest
 //! first, and at last, if something passed, at the rest of its probe in the first. In each segment it ends
-//! where nothing passed, as counted there. In which order it looks does not matter: entries stay where they
-//! are, and "not there" is said only at the end of all of it. So a hit looks at one line more than in a
-//! table that was made for the right number, and a miss, or an insert of a new key, at one or two for each
-//! segment.
+//! where nothing passed, as counted there; and all of it ends at a segment that is known to be the last for the key
+//! (`survey`). In which order it looks does not matter: entries stay where they are, and "not there" is said only at
+//! the end of all of it. So hits and misses look at one line more, as a rule, than in a table that was made for the right number.
 //!
 //! How large is a new segment? A table that is *loaded*, to five eighths of its slots, gets one for as
 //! many entries as are [wanted](Sizes), half empty then. (Fuller ones would make misses dear: in each
@@ -64,7 +63,7 @@ use crate::table::claim::claim_in;
 use crate::table::segment::{self, Segment, Shard};
 use crate::table::tags::{SLOTS, Tags};
 use crate::table::{
-    Found, MAX_SEGMENTS, MIN_BUCKETS, Place, Table, buckets_for, examine_all, probe,
+    Found, MAX_SEGMENTS, MIN_BUCKETS, Place, Table, buckets_for, examine, examine_all, probe,
 };
 
 /// Segments for keys that share one hash double up to this many buckets.
@@ -110,9 +109,10 @@ pub(crate) struct Lasting(Option<(u32, u64)>);
 pub(super) struct Withdrawn;
 
 impl<K, V> Table<K, V> {
-    /// `find` of a key some of whose home went into appended segments.
-    #[inline(never)]
-    pub(super) fn find_beyond<Q, P>(
+    /// `find` of a key that is not in its home bucket in the first segment, some of whose home went into
+    /// appended ones.
+    #[inline(always)]
+    pub(super) fn find_newest<Q, P>(
         &self,
         hash: Hashed,
         key: &Q,
@@ -124,20 +124,53 @@ impl<K, V> Table<K, V> {
         Q: Equivalent<K> + ?Sized,
         P: Protect<Node<K, V>, Local = Local>,
     {
-        let shard = self.shard(hash.place());
-        if shard.has_appended() {
-            let found = guard.walking(domain, |walk| {
-                let found = search_appended::<true, _, _, _, _, _>(shard, hash, key, guard, &walk)?;
-                Some(found.met(touch))
-            });
-            if found.is_some() {
-                return found;
+        guard.walking(domain, |walk| {
+            let nowhere = home.passed() == 0;
+            let Some(newest) = self.shard(hash.place()).newest(&walk) else {
+                // What the table had grown by was taken back.
+                return if nowhere { None } else { self.find_displaced(hash, key, guard, touch) };
+            };
+            let known = newest.is_known();
+            let bucket = newest.appended_home(hash.place());
+            let tags = bucket.tags();
+            for lane in tags.matches(hash.tag()) {
+                if let Some((_, node)) = examine::<true, _, _, _, _>(bucket, lane, key, guard) {
+                    if touch {
+                        bucket.touch(lane);
+                    }
+                    return Some(node);
+                }
             }
+            // Nothing passed here, and the key is not in an older segment, or that is the first, where it is not at home.
+            let nowhere = nowhere && newest.ordinal() == 1;
+            if tags.passed() == 0 && (known && !tags.beyond() || nowhere) {
+                return None;
+            }
+            self.find_anywhere(hash, key, guard, (touch, home), walk)
+        })
+    }
+
+    /// `find` of a key that is not in the home buckets in the first and the newest segment.
+    #[inline(never)]
+    fn find_anywhere<Q, P>(
+        &self,
+        hash: Hashed,
+        key: &Q,
+        guard: &P,
+        (touch, home): (bool, Tags),
+        walk: Walk<'_>,
+    ) -> Option<NonNull<Node<K, V>>>
+    where
+        Q: Equivalent<K> + ?Sized,
+        P: Protect<Node<K, V>>,
+    {
+        let shard = self.shard(hash.place());
+        match search_appended::<true, _, _, _, _, _>(shard, hash, key, guard, &walk) {
+            Met::Found(found) => Some(found.met(touch)),
+            Met::End => None,
+            Met::Nothing if home.passed() == 0 || planted(Seed::NewestOnly) => None,
+            Met::Nothing => Some(self.search_displaced::<true, _, _>(hash, key, guard)?.met(touch)),
         }
-        if home.passed() == 0 || planted(Seed::NewestOnly) {
-            return None;
-        }
-        Some(self.search_displaced::<true, _, _>(hash, key, guard)?.met(touch))
     }
 
     /// What of a place outlasts the walk on which it was found.
@@ -407,18 +440,27 @@ impl<K, V> Table<K, V> {
 
     #[inline(never)]
     fn fetch_newest(&self, hash: Hashed, shelter: &impl Shelter) {
-        if let Some(newest) = self.shard(hash.place()).newest(shelter) {
-            prefetch(newest.home_bucket(hash.place()));
-            if let Some(classes) = &self.classes {
-                classes.fetch(hash.place(), shelter);
-            }
+        // All of them: the second scan of a newcomer looks everywhere.
+        let mut appended = self.shard(hash.place()).appended(shelter).peekable();
+        if let Some(classes) = self.classes.as_ref().filter(|_| appended.peek().is_some()) {
+            classes.fetch(hash.place(), shelter);
         }
+        appended.for_each(|segment| prefetch(segment.appended_home(hash.place())));
     }
 
     /// Buckets of the longest shard.
     pub(super) fn count_rows(&self, shelter: &impl Shelter) -> usize {
         self.shards.iter().map(|shard| shard.last(shelter).rows_in_all()).max().unwrap_or(0)
     }
+}
+
+/// What a search of appended segments came to.
+pub(super) enum Met<'t, K, V> {
+    Found(Found<'t, K, V>),
+    /// The key may be in the first segment.
+    Nothing,
+    /// It is in none.
+    End,
 }
 
 /// Searches the part of the probe of `key` that is in appended segments of its shard.
@@ -429,15 +471,28 @@ pub(super) fn search_appended<'t, const READY: bool, K, V, Q, P, S>(
     key: &Q,
     guard: &P,
     shelter: &'t S,
-) -> Option<Found<'t, K, V>>
+) -> Met<'t, K, V>
 where
     Q: Equivalent<K> + ?Sized,
     P: Protect<Node<K, V>>,
     S: Shelter,
 {
-    look_beyond(shard, hash, shelter, move |bucket, step, tags| {
-        examine_all::<READY, _, _, _, _>(bucket, step, tags, hash, key, guard)
-    })
+    let look =
+        |bucket, step, tags| examine_all::<READY, _, _, _, _>(bucket, step, tags, hash, key, guard);
+    for segment in shard.appended(shelter) {
+        let known = segment.is_known();
+        let tags = segment.appended_home(hash.place()).tags();
+        if let Some(found) = look_in(segment, hash, tags, look) {
+            return Met::Found(found);
+        }
+        if known && !tags.beyond() {
+            return Met::End;
+        }
+        if planted(Seed::NewestOnly) {
+            break;
+        }
+    }
+    Met::Nothing
 }
 
 /// What `look` finds first in the parts of a key's probe that are in appended segments. It is shown each
@@ -449,22 +504,25 @@ pub(super) fn look_beyond<'t, K, V, T>(
     shelter: &'t impl Shelter,
     look: impl Fn(&'t Bucket<Node<K, V>>, usize, Tags) -> Option<T> + Copy,
 ) -> Option<T> {
-    for segment in shard.appended(shelter) {
-        // As a rule nothing has passed: the table was enlarged for many more.
-        let bucket = segment.home_bucket(hash.place());
-        let tags = bucket.tags();
-        let mut found = look(bucket, segment.steps(), tags);
-        if found.is_none() && tags.passed() != 0 {
-            found = look_further(segment, hash, look);
-        }
-        if found.is_some() {
-            return found;
-        }
-        if planted(Seed::NewestOnly) {
-            break;
-        }
+    shard.appended(shelter).find_map(|segment| {
+        look_in(segment, hash, segment.appended_home(hash.place()).tags(), look)
+    })
+}
+
+/// What `look` finds first in the part of a key's probe that is in `segment`, whose home bucket has these tags.
+#[inline(always)]
+fn look_in<'t, K, V, T>(
+    segment: &'t Segment<Node<K, V>>,
+    hash: Hashed,
+    tags: Tags,
+    look: impl Fn(&'t Bucket<Node<K, V>>, usize, Tags) -> Option<T>,
+) -> Option<T> {
+    // As a rule nothing has passed: the table was enlarged for many more.
+    let found = look(segment.appended_home(hash.place()), segment.steps(), tags);
+    if found.is_none() && tags.passed() != 0 {
+        return look_further(segment, hash, look);
     }
-    None
+    found
 }
 
 /// What `look` finds first behind the home bucket of a key, in the part of its probe that is in `segment`.

@@ -17,9 +17,11 @@ pub(crate) mod handful;
 mod larger;
 mod memory;
 mod outgrown;
+mod place;
 pub(crate) mod probation;
 mod segment;
 mod standing;
+mod survey;
 pub(crate) mod sweep;
 pub(crate) mod tags;
 mod weighed;
@@ -39,13 +41,16 @@ use crate::reclaim::{Protect, Shelter};
 use crate::seed::{Seed, planted};
 use crate::slot::{Slot, State, Word};
 use crate::stats::Local;
-use crate::sync::{AtomicUsize, MODEL, cores, prefetch};
+use crate::sync::{AtomicUsize, MODEL, Ordering, cores, fence, prefetch};
 use bucket::Bucket;
 use classes::Classes;
-use grown::search_appended;
 pub(crate) use grown::{Lasting, Sizes};
+use grown::{Met, search_appended};
 use memory::Array;
 use outgrown::Outgrown;
+pub(crate) use place::{Found, Place};
+#[cfg(all(hotset_loom, feature = "loom"))]
+pub(crate) use segment::next_home;
 use segment::{Segment, Shard};
 use tags::{Lane, SLOTS, Tags};
 pub(crate) use weighed::Demand;
@@ -84,6 +89,8 @@ pub(crate) struct Table<K, V> {
     /// Whether more entries may come than the first segments are for, so that most may be in appended
     /// ones: 0 or 1.
     grows: Hint,
+    /// Whether that was so from the beginning, see `survey`.
+    surveys: bool,
 }
 
 // SAFETY: a table is buckets, whose words are all atomics; who may follow the pointers in them is
@@ -91,93 +98,6 @@ pub(crate) struct Table<K, V> {
 unsafe impl<K: Send + Sync, V: Send + Sync> Sync for Table<K, V> {}
 // SAFETY: as above.
 unsafe impl<K: Send + Sync, V: Send + Sync> Send for Table<K, V> {}
-
-/// A slot that was found, and how many buckets its key's probe passed before. One in an appended segment was found
-/// on a walk that lasts for `'t`.
-///
-/// Two words, so that it stays in registers also where it goes into a function and out again.
-pub(crate) struct Place<'t, K, V> {
-    bucket: &'t Bucket<Node<K, V>>,
-    /// In the order of the probe: the steps to the bucket, and the lane in it.
-    at: u64,
-}
-
-impl<K, V> Clone for Place<'_, K, V> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<K, V> Copy for Place<'_, K, V> {}
-
-impl<'t, K, V> Place<'t, K, V> {
-    #[inline(always)]
-    fn new(bucket: &'t Bucket<Node<K, V>>, lane: Lane, step: usize) -> Self {
-        Self { bucket, at: (step as u64) << 32 | u64::from(lane.top_bit()) }
-    }
-
-    #[inline(always)]
-    fn lane(&self) -> Lane {
-        Lane::of_top_bit(self.at as u32)
-    }
-
-    #[inline(always)]
-    fn step(&self) -> usize {
-        (self.at >> 32) as usize
-    }
-
-    #[inline(always)]
-    pub(crate) fn slot(&self) -> &'t Slot<Node<K, V>> {
-        self.bucket.slot(self.lane())
-    }
-
-    #[inline(always)]
-    pub(crate) fn touch(&self) {
-        self.bucket.touch(self.lane());
-    }
-
-    #[inline]
-    pub(crate) fn unlink(&self, word: Word<Node<K, V>>) -> bool {
-        self.slot().unlink(word)
-    }
-
-    /// Whether the slot says `word` now.
-    pub(crate) fn holds(&self, word: Word<Node<K, V>>) -> bool {
-        self.slot().load() == word
-    }
-
-    pub(crate) fn confirm(&self, word: Word<Node<K, V>>) -> bool {
-        self.slot().confirm(word)
-    }
-
-    #[inline]
-    pub(crate) fn renew(&self, from: Word<Node<K, V>>, to: Word<Node<K, V>>) -> bool {
-        self.slot().renew(from, to)
-    }
-
-    #[inline]
-    pub(crate) fn exchange(&self, from: Word<Node<K, V>>, to: Word<Node<K, V>>) -> bool {
-        self.slot().exchange(from, to)
-    }
-}
-
-/// An entry or a flight that was found and is protected.
-pub(crate) struct Found<'t, K, V> {
-    pub(crate) place: Place<'t, K, V>,
-    pub(crate) word: Word<Node<K, V>>,
-    /// Valid as long as the protection under which it was found.
-    pub(crate) node: NonNull<Node<K, V>>,
-}
-
-impl<K, V> Found<'_, K, V> {
-    /// What a reader wants of it, who marks it as used or not.
-    fn met(self, touch: bool) -> NonNull<Node<K, V>> {
-        if touch {
-            self.place.touch();
-        }
-        self.node
-    }
-}
 
 impl<K, V> Table<K, V> {
     /// A table for `entries` entries, whose weight is bounded if there is a `max_weight`.
@@ -204,6 +124,7 @@ impl<K, V> Table<K, V> {
                 Policy::Clock => None,
             },
             grows: Hint::new(u32::from(max_weight.is_some())),
+            surveys: max_weight.is_some(),
         }
     }
 
@@ -273,12 +194,16 @@ impl<K, V> Table<K, V> {
         &buckets[if home + 1 < buckets.len() { home + 1 } else { 0 }]
     }
 
+    #[inline(always)]
     fn shard(&self, place: u32) -> &Shard<Node<K, V>> {
-        &self.shards[self.shard_index(place)]
+        let index = self.shard_index(place);
+        // SAFETY: `index` is below the number of shards, as `home` is in `home_bucket`.
+        unsafe { self.shards.get_unchecked(index) }
     }
 
     /// The shard in whose part of the arena the home bucket is: for shards of equal length,
     /// `floor(floor(x * shards * buckets) / buckets)` is `floor(x * shards)`.
+    #[inline(always)]
     fn shard_index(&self, place: u32) -> usize {
         hash::home(place, self.shards.len() as u32)
     }
@@ -322,12 +247,16 @@ impl<K, V> Table<K, V> {
             }
         }
         if tags.is_end() {
-            return None;
+            None
+        } else if tags.beyond() {
+            // So are they in the newest segment of a table that has grown.
+            self.find_newest(hash, key, guard, (touch, tags), domain)
+        } else {
+            self.find_displaced(hash, key, guard, touch)
         }
-        self.find_displaced(hash, key, guard, (touch, tags), domain)
     }
 
-    /// `find` beyond the home bucket.
+    /// `find` behind the home bucket, in the first segment.
     #[cold]
     #[inline(never)]
     fn find_displaced<Q, P>(
@@ -335,16 +264,12 @@ impl<K, V> Table<K, V> {
         hash: Hashed,
         key: &Q,
         guard: &P,
-        (touch, home): (bool, Tags),
-        domain: &Arc<NodeDomain<K, V>>,
+        touch: bool,
     ) -> Option<NonNull<Node<K, V>>>
     where
         Q: Equivalent<K> + ?Sized,
-        P: Protect<Node<K, V>, Local = Local>,
+        P: Protect<Node<K, V>>,
     {
-        if home.beyond() {
-            return self.find_beyond(hash, key, guard, (touch, home), domain);
-        }
         Some(self.search_displaced::<true, _, _>(hash, key, guard)?.met(touch))
     }
 
@@ -399,15 +324,13 @@ impl<K, V> Table<K, V> {
         P: Protect<Node<K, V>> + Shelter,
     {
         if home.beyond() {
-            let found = search_appended::<false, _, _, _, _, _>(
-                self.shard(hash.place()),
-                hash,
-                key,
-                guard,
-                guard,
-            );
-            if found.is_some() || home.passed() == 0 || planted(Seed::NewestOnly) {
-                return found;
+            let shard = self.shard(hash.place());
+            let met = search_appended::<false, _, _, _, _, _>(shard, hash, key, guard, guard);
+            if let Met::Found(found) = met {
+                return Some(found);
+            }
+            if matches!(met, Met::End) || home.passed() == 0 || planted(Seed::NewestOnly) {
+                return None;
             }
         }
         self.search_displaced::<false, _, _>(hash, key, guard)
@@ -539,6 +462,40 @@ where
         // SAFETY: as above; a node in a slot has its key.
         let same = key.equivalent(unsafe { found.as_ref() }.key());
         return same.then_some((word, found));
+    }
+}
+
+/// What is in a slot, whoever's it is.
+enum Occupant {
+    None,
+    /// A key that has this place.
+    Key(u32),
+    /// It is not known yet what will be there.
+    Claim,
+}
+
+fn occupant<K, V, P>(slot: &Slot<Node<K, V>>, guard: &P) -> Occupant
+where
+    P: Protect<Node<K, V>>,
+{
+    loop {
+        let word = slot.load();
+        match word.state() {
+            State::Empty => return Occupant::None,
+            State::Claimed => return Occupant::Claim,
+            State::Ready | State::Loading => guard.protect(word.node()),
+        }
+        if P::STABLE || slot.still(word) {
+            // SAFETY: as in `examine`: a node that was in the slot after the protection became visible.
+            let place = unsafe { &*word.node() }.place();
+            // It may have been retired since, and have a stamp for a place.
+            // ORDERING: Acquire. Partner: the Release store of a stamp: who has read one sees that the slot has
+            // changed. Nor does a protected node come back to it.
+            fence(Ordering::Acquire);
+            if planted(Seed::StampForPlace) || slot.load() == word {
+                return Occupant::Key(place);
+            }
+        }
     }
 }
 

@@ -57,6 +57,8 @@ pub(crate) struct Segment<N> {
     older: *const Segment<N>,
     /// 1 while it is to be empty, and for good once it was taken back.
     closed: AtomicU32,
+    /// How far the older ones were surveyed for it, see `survey`.
+    surveyed: AtomicU32,
     leftover: Leftover<Segment<N>>,
     made: Made,
 }
@@ -85,6 +87,7 @@ impl<N> Segment<N> {
             rows: 0,
             older: ptr::null(),
             closed: AtomicU32::new(0),
+            surveyed: AtomicU32::new(0),
             leftover: Leftover::new(),
             made: Made::new(),
         }
@@ -99,16 +102,37 @@ impl<N> Segment<N> {
             _own: Some(own),
             scale: len as u32,
             base: 0,
-            // Odd multipliers are bijections.
-            mix: 0x9E37_79B1_u32.wrapping_pow(2 * ordinal),
+            mix: mix(ordinal),
             ordinal,
             steps: last.steps + last.part() as u32,
             rows: last.rows_in_all(),
             older,
             closed: AtomicU32::new(0),
+            surveyed: AtomicU32::new(0),
             leftover: Leftover::new(),
             made: Made::new(),
         }
+    }
+
+    /// Whether its buckets say which of their keys may be in older segments. To be asked before those.
+    #[inline(always)]
+    pub(crate) fn is_known(&self) -> bool {
+        self.surveyed() == KNOWN
+    }
+
+    /// How far the survey is.
+    #[inline(always)]
+    pub(crate) fn surveyed(&self) -> u32 {
+        // ORDERING: Acquire. Partner: the exchange in `has_surveyed`: the marks, and the fence.
+        self.surveyed.load(Ordering::Acquire)
+    }
+
+    /// The survey has come from here to there. False if another one has.
+    pub(crate) fn has_surveyed(&self, from: u32, to: u32) -> bool {
+        // ORDERING: AcqRel on success: it hands on what those who surveyed before have marked, with the load above as
+        // its partner. Relaxed on failure.
+        let order = (Ordering::AcqRel, Ordering::Relaxed);
+        self.surveyed.compare_exchange(from, to, order.0, order.1).is_ok()
     }
 
     /// Whether a slot that was claimed here just now may be used. If not it is to be withdrawn.
@@ -169,10 +193,13 @@ impl<N> Segment<N> {
         hash::home(place.wrapping_mul(self.mix), self.scale) - self.base as usize
     }
 
-    /// The home bucket of a key of this shard.
+    /// The home bucket of a key of this shard, in an appended segment.
     #[inline(always)]
-    pub(crate) fn home_bucket(&self, place: u32) -> &Bucket<N> {
-        &self.buckets()[self.home(place)]
+    pub(crate) fn appended_home(&self, place: u32) -> &Bucket<N> {
+        debug_assert!(self.ordinal > 0 && self.scale as usize == self.buckets.len());
+        let home = hash::home(place.wrapping_mul(self.mix), self.buckets.len() as u32);
+        // SAFETY: a home among so many is below that: place / 2^32 is below 1.
+        unsafe { self.buckets().get_unchecked(home) }
     }
 
     #[inline(always)]
@@ -278,6 +305,20 @@ impl<N> Shard<N> {
         // after that.
         let older = |segment: &&'w Segment<N>| unsafe { segment.older.as_ref() };
         std::iter::successors(self.newest(shelter), older).inspect(|segment| segment.made.seen())
+    }
+
+    /// The bucket in this row, which is one of a segment older than `newer`.
+    pub(crate) fn bucket_before<'w>(
+        &'w self,
+        newer: &'w Segment<N>,
+        row: usize,
+    ) -> Option<&'w Bucket<N>> {
+        // SAFETY: null, or an older box, as in `appended`.
+        let older = |segment: &&'w Segment<N>| unsafe { segment.older.as_ref() };
+        let appended = std::iter::successors(older(&newer), older);
+        let of = appended.inspect(|it| it.made.seen()).find(|it| it.rows <= row);
+        let segment = of.unwrap_or(&self.first);
+        segment.buckets().get(row - segment.rows)
     }
 
     /// Adds a segment of `len` buckets behind `last`, which was found on a walk, unless another thread has
@@ -389,6 +430,23 @@ impl<N> Drop for Shard<N> {
     }
 }
 
+/// By what places are multiplied for the homes in a shard's segment: odd multipliers are bijections.
+fn mix(ordinal: u32) -> u32 {
+    0x9E37_79B1_u32.wrapping_pow(2 * ordinal)
+}
+
+/// The home of a key with this place in the first segment that is appended, of so many buckets: for models, which choose
+/// keys by it.
+#[cfg(all(hotset_loom, feature = "loom"))]
+pub(crate) fn next_home(place: u32, buckets: u32) -> usize {
+    hash::home(place.wrapping_mul(mix(1)), buckets)
+}
+
+/// What `surveyed` says at the end.
+pub(crate) const KNOWN: u32 = u32::MAX;
+/// And if there will be none.
+pub(crate) const UNKNOWN: u32 = KNOWN - 1;
+
 /// The most buckets that an arena or a segment may have: their number must fit in 32 bits.
 pub(crate) const MAX_BUCKETS: usize = if usize::BITS == 64 { u32::MAX as usize } else { 1 << 25 };
 
@@ -436,6 +494,14 @@ mod tests {
         let bucket = &shard.last(walk).buckets()[7];
         let found: Vec<_> = shard.appended(walk).map(|s| s.index_of(bucket)).collect();
         assert_eq!((found, shard.index_of(bucket)), (vec![Some(7), None], None));
+        let segments: Vec<_> = shard.appended(walk).collect();
+        let before = |newer: &_, row| {
+            let found = shard.bucket_before(newer, row)?;
+            Some(segments[1].index_of(found).map_or((0, shard.index_of(found)), |at| (1, Some(at))))
+        };
+        let rows = [0, 19, 20, 22].map(|row| before(segments[0], row));
+        assert_eq!(rows, [(0, 0), (0, 19), (1, 0), (1, 2)].map(|(of, at)| Some((of, Some(at)))));
+        assert_eq!((before(segments[1], 19), before(segments[1], 20)), (Some((0, Some(19))), None));
     }
 
     #[test]

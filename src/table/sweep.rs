@@ -510,6 +510,13 @@ impl<K, V> Table<K, V> {
         if segment.ordinal() > 0 && !self.home_bucket(place).tags().beyond() {
             return Err(format!("bucket {cursor}: an entry beyond a home that does not say so"));
         }
+        let mut newer =
+            self.shard(place).appended(shelter).take_while(|it| it.ordinal() > segment.ordinal());
+        if newer.any(|it| it.is_known() && !it.appended_home(place).tags().beyond()) {
+            return Err(format!(
+                "bucket {cursor}: an entry of which a newer segment does not know"
+            ));
+        }
         let mut probe = probe(segment, place);
         let mut passed = probe.by_ref().take(segment.steps_within(place, index));
         if passed.any(|bucket| bucket.tags().passed() == 0) {

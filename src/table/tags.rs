@@ -14,8 +14,9 @@
 //! maximum stays there: how many passed is no longer known then, and searches go on. It takes 32,767 keys of
 //! one home to get there.
 //!
-//! B (`beyond`), in buckets of first segments alone: a key whose home this is was put into an appended
-//! segment, so a search for such a key looks there as well. It is never taken back.
+//! B (`beyond`), in buckets of first segments: a key whose home this is was put into an appended
+//! segment, so a search for such a key looks there as well. In those of appended ones: such a key may be in an older
+//! segment (`survey`). It is never taken back.
 
 #![forbid(unsafe_code)]
 
@@ -60,7 +61,7 @@ impl Tags {
         self.0 >> 48 & MOST_PASSED
     }
 
-    /// Whether a key whose home this is went into an appended segment.
+    /// Whether a key whose home this is went into an appended segment, or from there, may be in an older one.
     #[inline(always)]
     pub(crate) fn beyond(self) -> bool {
         self.0 & BEYOND != 0

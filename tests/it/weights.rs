@@ -682,6 +682,46 @@ fn readers_find_their_entries_while_the_table_grows() {
     }
 }
 
+/// Several write, each finds what it wrote at once and later, and takes some of it out, while the table grows from
+/// next to nothing: what a look-up says at the newest segment holds for the older ones.
+#[test]
+fn writers_find_what_they_wrote_while_the_table_grows() {
+    for round in 0..times(40) as u64 {
+        let builder = Cache::builder().max_weight(1 << 40).weigher(|_, _: &u64| 1);
+        let cache = builder.expected_entries(1).build().unwrap();
+        let kept: usize = thread::scope(|scope| {
+            let writers = [0_u64, 1, 2].map(|t| {
+                let cache = &cache;
+                scope.spawn(move || {
+                    let mut random = Random::new(3 * round + t + 1);
+                    let mut mine = Vec::new();
+                    for n in 0..3000 {
+                        let key = 3 * n + t;
+                        assert!(matches!(cache.insert(key, key), Insert::New));
+                        assert_eq!(cache.get(&key), Some(key));
+                        mine.push(key);
+                        let at = random.below(mine.len() as u64) as usize;
+                        assert_eq!(cache.pin().get(&mine[at]), Some(&mine[at]));
+                        if n % 3 == 0 {
+                            let key = mine.swap_remove(at);
+                            assert_eq!(cache.remove(&key).as_deref(), Some(&key));
+                            assert_eq!(cache.get(&key), None);
+                        }
+                        if n % 512 == 511 {
+                            cache.maintain();
+                        }
+                    }
+                    assert!(mine.iter().all(|key| cache.get(key) == Some(*key)));
+                    mine.len()
+                })
+            });
+            writers.map(|writer| writer.join().unwrap()).iter().sum()
+        });
+        assert_eq!(cache.len(), kept);
+        check(&cache);
+    }
+}
+
 /// A load that is detached while it runs weighs what it weighs until it is freed.
 #[test]
 fn what_detached_loads_leave_is_owed_by_its_weight() {

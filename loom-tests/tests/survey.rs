@@ -1,0 +1,141 @@
+//! Is a key found wherever it is, though a look-up may end at the newest segment? (`src/table/survey`)
+//!
+//! In the model build a bucket has two slots and a probe visits two buckets of each segment.
+
+use std::sync::Arc;
+
+use hotset::__model::next_home;
+use hotset::Policy;
+use hotset_loom_tests::{Cache, Canary, Identity, Job, job, keys, race, settle, suite};
+
+suite! {
+    sound: reader_while_it_is_surveyed, remover_while_it_is_surveyed, newcomer_with_an_old_view,
+        replaced_while_it_is_surveyed, two_survey, surveyed_while_it_is_taken_back;
+    wide:;
+    widest:;
+    campaign:;
+    seeded:
+        known_too_soon = KnownTooSoon in reader_while_it_is_surveyed => "was there",
+        known_to_removers = KnownTooSoon in remover_while_it_is_surveyed => "was there",
+        known_to_two = KnownTooSoon in two_survey => "was there",
+        taken_back = IgnoreWalkers in surveyed_while_it_is_taken_back => "Causality violation",
+        stamp_for_place = StampForPlace in replaced_while_it_is_surveyed => "was there",
+        unmarked = Unmarked in newcomer_with_an_old_view => "not know",
+        no_tell_fence = NoTellFence in newcomer_with_an_old_view => "not know",
+}
+
+/// A cache whose first segment has slots for so many.
+fn cache(entries: usize) -> Arc<Cache> {
+    let builder = hotset::Cache::builder()
+        .hasher(Identity)
+        .policy(Policy::Clock)
+        .max_weight(100)
+        .weigher(|_: &u64, _: &Canary| 1)
+        .expected_entries(entries);
+    Arc::new(builder.build().expect("a bound, and a weigher"))
+}
+
+fn put(cache: &Cache, key: u64) {
+    assert!(cache.insert(key, Canary::new(key)).is_admitted());
+}
+
+/// What is there is found.
+fn look(cache: &Cache, key: u64) {
+    assert_eq!(cache.with(&key, |_, v| v.read()), Some(key), "it was there");
+}
+
+/// Surveys.
+fn survey() -> Job<Cache> {
+    job(Cache::maintain)
+}
+
+fn sorted<const N: usize>(mut keys: [u64; N]) -> [u64; N] {
+    keys.sort_unstable();
+    keys
+}
+
+/// A cache whose first segment is full and that has one entry in the next; and one in the first that is not at home, and
+/// whose home in the next is not that of the others, nor that of a stamp, which is a small number.
+fn outgrown() -> (Arc<Cache>, [u64; 5], u64) {
+    let cache = cache(4);
+    let home = |key: u64, buckets| next_home(&Identity, key, buckets);
+    let (apart, others): (Vec<u64>, Vec<u64>) =
+        keys::<24>(&cache, 0).into_iter().partition(|&key| home(key, 2) == 1 && home(key, 3) == 2);
+    let mut near = others.into_iter().filter(|&key| home(key, 2) == 0 && home(key, 3) != 2);
+    let mut next = || near.next().expect("four of twenty-four");
+    let all = [next(), next(), apart[0], next(), next()];
+    all.iter().for_each(|&key| put(&cache, key));
+    (cache, all, apart[0])
+}
+
+/// M6: an entry is found while it becomes known in the next segment.
+fn reader_while_it_is_surveyed() {
+    let (cache, all, c) = outgrown();
+    race(&cache, [job(move |cache: &Cache| look(cache, c)), survey()]);
+    assert_eq!(settle(&cache), sorted(all));
+}
+
+/// The same, by a writer.
+fn remover_while_it_is_surveyed() {
+    let (cache, [a, b, _, d, e], c) = outgrown();
+    let remover = job(move |cache: &Cache| assert!(cache.remove(&c).is_some(), "it was there"));
+    race(&cache, [remover, survey()]);
+    assert_eq!(settle(&cache), sorted([a, b, d, e]));
+}
+
+/// M1, M6: one goes into the first segment, since it has seen no other; one finds no room there, and what it appends
+/// becomes known.
+fn newcomer_with_an_old_view() {
+    let cache = cache(6);
+    let ([a, b], [c], [d, e, f]) = (keys(&cache, 0), keys(&cache, 1), keys(&cache, 2));
+    let there = [a, b, c, d, e];
+    there.iter().for_each(|&key| put(&cache, key));
+    // Not at home in the first segment, where there is no room, and in the next where none of the others are.
+    let alone = |key: u64| {
+        let home = |key, buckets| next_home(&Identity, key, buckets);
+        (3..=4).all(|n| there.iter().all(|&other| home(other, n) != home(key, n)))
+    };
+    let x = keys::<20>(&cache, 0).into_iter().find(|&key| alone(key)).expect("one of twenty");
+    let newcomer = job(move |cache: &Cache| {
+        put(cache, x);
+        look(cache, x);
+    });
+    let other = job(move |cache: &Cache| {
+        put(cache, f);
+        cache.maintain();
+    });
+    race(&cache, [newcomer, other]);
+    assert_eq!(settle(&cache), sorted([a, b, c, d, e, f, x]));
+}
+
+/// M6: an entry is replaced where it is, and what it was before is retired, while its place is read.
+fn replaced_while_it_is_surveyed() {
+    let (cache, all, c) = outgrown();
+    race(&cache, [job(move |cache: &Cache| put(cache, c)), survey()]);
+    look(&cache, c);
+    assert_eq!(settle(&cache), sorted(all));
+}
+
+/// Of two that survey the same part one goes on; what neither has looked at is not known.
+fn two_survey() {
+    let (cache, all, c) = outgrown();
+    let surveyor = || {
+        job(move |cache: &Cache| {
+            cache.maintain();
+            look(cache, c);
+        })
+    };
+    race(&cache, [surveyor(), surveyor()]);
+    assert_eq!(settle(&cache), sorted(all));
+}
+
+/// One surveys for a segment that another one empties and takes back.
+fn surveyed_while_it_is_taken_back() {
+    let (cache, [a, b, c, d, e], _) = outgrown();
+    let other = job(move |cache: &Cache| {
+        drop(cache.remove(&e));
+        cache.maintain();
+    });
+    race(&cache, [other, survey()]);
+    assert_eq!(settle(&cache), sorted([a, b, c, d]));
+}
