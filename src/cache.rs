@@ -292,7 +292,7 @@ impl<K, V, S> Cache<K, V, S> {
     ///
     /// Writes do this in small batches by themselves; call it for a time of your choice, or when no writes follow.
     /// Does not wait for readers. Takes time in proportion to what has left, to threads, and to slabs with room; where
-    /// weighed entries have outgrown their table, up to a millisecond more, once or a few times: look-ups are cheaper then.
+    /// weighed entries have outgrown their table, a millisecond or two more for some calls: look-ups are cheaper then.
     pub fn maintain(&self) {
         self.store.maintain();
     }

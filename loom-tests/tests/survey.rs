@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use hotset::__model::next_home;
+use hotset::__model::{home_of_place, next_home};
 use hotset::Policy;
 use hotset_loom_tests::{Cache, Canary, Identity, Job, job, keys, race, settle, suite};
 
@@ -46,7 +46,7 @@ fn look(cache: &Cache, key: u64) {
 
 /// Surveys.
 fn survey() -> Job<Cache> {
-    job(Cache::maintain)
+    job(hotset::__model::survey)
 }
 
 fn sorted<const N: usize>(mut keys: [u64; N]) -> [u64; N] {
@@ -55,7 +55,7 @@ fn sorted<const N: usize>(mut keys: [u64; N]) -> [u64; N] {
 }
 
 /// A cache whose first segment is full and that has one entry in the next; and one in the first that is not at home, and
-/// whose home in the next is not that of the others, nor that of a stamp, which is a small number.
+/// whose home in the next is not that of the others, nor of the first stamp.
 fn outgrown() -> (Arc<Cache>, [u64; 5], u64) {
     let cache = cache(4);
     let home = |key: u64, buckets| next_home(&Identity, key, buckets);
@@ -65,6 +65,7 @@ fn outgrown() -> (Arc<Cache>, [u64; 5], u64) {
     let mut next = || near.next().expect("four of twenty-four");
     let all = [next(), next(), apart[0], next(), next()];
     all.iter().for_each(|&key| put(&cache, key));
+    assert_eq!([2, 3].map(|n| home_of_place(0, n)), [0, 0], "the first stamp, for a place");
     (cache, all, apart[0])
 }
 
@@ -86,6 +87,26 @@ fn remover_while_it_is_surveyed() {
 /// M1, M6: one goes into the first segment, since it has seen no other; one finds no room there, and what it appends
 /// becomes known.
 fn newcomer_with_an_old_view() {
+    let (cache, all, x, f) = with_a_hole();
+    let other = job(move |cache: &Cache| {
+        put(cache, f);
+        cache.maintain();
+    });
+    race(&cache, [newcomer(x), other]);
+    assert_eq!(settle(&cache), sorted(all));
+}
+
+/// One puts a key, and finds it.
+fn newcomer(key: u64) -> Job<Cache> {
+    job(move |cache: &Cache| {
+        put(cache, key);
+        look(cache, key);
+    })
+}
+
+/// A cache whose first segment has one slot left; all keys in the end; one of these for that slot, where it is not at home, and
+/// one that finds no room.
+fn with_a_hole() -> (Arc<Cache>, [u64; 7], u64, u64) {
     let cache = cache(6);
     let ([a, b], [c], [d, e, f]) = (keys(&cache, 0), keys(&cache, 1), keys(&cache, 2));
     let there = [a, b, c, d, e];
@@ -96,16 +117,7 @@ fn newcomer_with_an_old_view() {
         (3..=4).all(|n| there.iter().all(|&other| home(other, n) != home(key, n)))
     };
     let x = keys::<20>(&cache, 0).into_iter().find(|&key| alone(key)).expect("one of twenty");
-    let newcomer = job(move |cache: &Cache| {
-        put(cache, x);
-        look(cache, x);
-    });
-    let other = job(move |cache: &Cache| {
-        put(cache, f);
-        cache.maintain();
-    });
-    race(&cache, [newcomer, other]);
-    assert_eq!(settle(&cache), sorted([a, b, c, d, e, f, x]));
+    (cache, [a, b, c, d, e, f, x], x, f)
 }
 
 /// M6: an entry is replaced where it is, and what it was before is retired, while its place is read.
@@ -121,7 +133,7 @@ fn two_survey() {
     let (cache, all, c) = outgrown();
     let surveyor = || {
         job(move |cache: &Cache| {
-            cache.maintain();
+            hotset::__model::survey(cache);
             look(cache, c);
         })
     };

@@ -63,10 +63,9 @@ pub(crate) struct Store<K, V> {
     weighing: Option<Box<Weighing<K, V>>>,
     listener: Option<Listener<K, V>>,
     count_hits: bool,
-    /// Whether a look-up has anything to do beside looking up: hits are counted, or entries have times.
-    watches: bool,
-    /// Whether entries have times: an end, or a refresh.
-    timed: bool,
+    /// What a look-up has to do beside looking up: nothing (0), to count (1), or entries have times (-1): an end, or a
+    /// refresh. One comparison tells the three apart.
+    watch: i8,
     /// Where entries expire.
     expiry: Option<Box<Expiry<K, V>>>,
     /// Where entries are refreshed.
@@ -232,8 +231,11 @@ impl<K, V> Store<K, V> {
             weighing: weighing.map(Box::new),
             listener,
             count_hits,
-            watches: count_hits || timed,
-            timed,
+            watch: match (timed, count_hits) {
+                (true, _) => -1,
+                (false, true) => 1,
+                (false, false) => 0,
+            },
             expiry,
             refresh,
             fixed_slack: slack,
@@ -560,7 +562,7 @@ impl<K, V> Store<K, V> {
         let owner = self.domain.owner();
         owner.settle();
         self.table.shrink(owner);
-        self.survey(owner);
+        self.survey();
     }
 
     /// To be called at the end of what may have removed many entries.

@@ -107,8 +107,8 @@ impl<K, V> Store<K, V> {
         // Two arms, each with its own test: so a hit is not asked a second time whether it is one.
         match self.table.find(hash, key, guard, trace != Trace::Peek, &self.domain) {
             Some(node) => {
-                if self.watches {
-                    if !self.timed {
+                if self.watch != 0 {
+                    if self.watch > 0 {
                         Self::count(owner, trace, true);
                     // SAFETY: found, and protected by `guard`.
                     } else if !unsafe { self.watch(node, trace) } {

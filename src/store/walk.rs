@@ -14,12 +14,13 @@ use crate::store::{Shield, Store};
 use crate::table::tags::SLOTS;
 use crate::table::{Found, Place};
 
-/// Parts of a table that `maintain` surveys at most: some thousand buckets.
+/// Parts of a table that `maintain` surveys at most: some hundred buckets.
 const PARTS: usize = 256;
 
 impl<K, V> Store<K, V> {
     /// Makes some of what a table has grown by known, see `table::survey`.
-    pub(super) fn survey(&self, owner: NodeOwner<'_, K, V>) {
+    pub(crate) fn survey(&self) {
+        let owner = self.domain.owner();
         let mut left = PARTS;
         for shard in 0..self.table.shape()[0] {
             // Protection for each part alone: what leaves meanwhile waits for it.

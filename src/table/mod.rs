@@ -478,6 +478,7 @@ fn occupant<K, V, P>(slot: &Slot<Node<K, V>>, guard: &P) -> Occupant
 where
     P: Protect<Node<K, V>>,
 {
+    const { assert!(!P::STABLE, "a user's pin does not keep flights") };
     loop {
         let word = slot.load();
         match word.state() {
@@ -485,7 +486,7 @@ where
             State::Claimed => return Occupant::Claim,
             State::Ready | State::Loading => guard.protect(word.node()),
         }
-        if P::STABLE || slot.still(word) {
+        if slot.still(word) {
             // SAFETY: as in `examine`: a node that was in the slot after the protection became visible.
             let place = unsafe { &*word.node() }.place();
             // It may have been retired since, and have a stamp for a place.

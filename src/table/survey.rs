@@ -1,7 +1,7 @@
 //! May a look-up end at the newest segment? It may, where that says of each home whether any of its keys is elsewhere.
 //!
-//! A key's home bucket in an appended segment says *beyond* if the key may be in an older one. Where the table became
-//! much larger few do: one for each key that there was when the segment came, as a rule a tenth of all, and for each that
+//! A key's home bucket in an appended segment says *beyond* if the key may be in an older one: one bucket at most for each key
+//! that there was when the segment came, an eighth of them where the table became thirty times as large, and for each that
 //! found no room in it later. So whoever finds neither the key nor that sign at home is done, if the segment is *known*:
 //!
 //! | word | arrow | who | by |
@@ -27,7 +27,7 @@
 //! tables that were not made to grow, of caches whose `max_entries` was raised or that have hundreds of keys of one hash,
 //! are never surveyed: their inserters do not mark.
 //!
-//! One insert of a few into a shard whose newest segment is not known surveys some buckets, `maintain` many.
+//! One insert of a few into a shard whose newest segment is not known surveys some buckets, `maintain` more.
 
 use crate::barrier;
 use crate::hash::Hashed;
@@ -40,11 +40,13 @@ use crate::table::segment::{KNOWN, Segment, Shard, UNKNOWN};
 use crate::table::{Occupant, Place, Table, occupant};
 
 /// Older buckets that are surveyed at a time.
-const PART: usize = if MODEL { 1 } else { 16 };
-/// One of so many inserts surveys, lest all threads do the same at a time.
+const PART: usize = if MODEL { 1 } else { 2 };
+/// One of so many inserts surveys: so threads seldom do the same at a time, and for each newcomer about one home is
+/// marked, in memory that was not touched before as a rule. It is not to be in use sooner than the newcomers use it.
 const SELDOM: u32 = 8;
-/// A segment with so many buckets for each older one is worth a survey.
-const WORTH: usize = if MODEL { 0 } else { 2 };
+/// A segment with so many buckets for each older one is worth a survey: three homes of five say that something is
+/// elsewhere then, and fewer in larger ones.
+const WORTH: usize = if MODEL { 0 } else { 4 };
 
 impl<K, V> Table<K, V> {
     /// Surveys a few buckets for the newest segment of the shard of `hash`, unless that is known; now and then.
@@ -82,6 +84,7 @@ impl<K, V> Table<K, V> {
         }
         if seen == 0 {
             // Partner: the light one in `tell_newer`.
+            // LOOM: no model misses it, for whoever surveys passes light ones, too, which are whole fences there.
             let worth = rows < UNKNOWN as usize && newest.buckets().len() >= WORTH * rows;
             let begins = worth && barrier::heavy();
             newest.has_surveyed(0, if begins { 1 } else { UNKNOWN });
