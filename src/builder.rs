@@ -128,8 +128,8 @@ impl<K, V, S> Builder<K, V, S> {
     ///
     /// It is no bound: the table grows when there are a quarter more, without stopping anybody, by one
     /// to three steps, of which the last is for as many as `max_weight` has room for if entries go on to
-    /// weigh what they did. Entries stay where they are, so a hit then looks at a line more, and a miss and
-    /// an insert of a new key at a line or two for each step. A table that was built for the right number
+    /// weigh what they did. Entries stay where they are, so a hit and a miss then look at a line more, and an
+    /// insert of a new key at a line or two for each step. A table that was built for the right number
     /// is faster, and a number that is too large costs memory only: some 30 bytes each, which are reserved,
     /// and touched as entries come. One that grows takes at most thirty-two times as much table as if it had been
     /// made for the entries that there were when it grew, or sixty-four times if that is all that it will need and not
