@@ -19,12 +19,7 @@ pub fn tag_of<S: std::hash::BuildHasher, Q: std::hash::Hash + ?Sized>(hasher: &S
 
 /// The home of a key in the first segment that its shard appends, if that has so many buckets.
 pub fn next_home<S: std::hash::BuildHasher>(hasher: &S, key: u64, buckets: u32) -> usize {
-    home_of_place(crate::hash::Hashed::new(hasher, &key).place(), buckets)
-}
-
-/// The same of a key with this place.
-pub fn home_of_place(place: u32, buckets: u32) -> usize {
-    crate::table::next_home(place, buckets)
+    crate::table::next_home(crate::hash::Hashed::new(hasher, &key).place(), buckets)
 }
 
 /// Surveys what the table has grown by, and nothing else.

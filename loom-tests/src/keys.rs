@@ -58,6 +58,23 @@ fn cache_of(max_entries: usize, policy: Policy) -> Arc<Cache> {
     Arc::new(builder.max_entries(max_entries).build().expect("a bound of 1 or more"))
 }
 
+/// A cache whose first segment has slots for so many entries, each of which weighs 1, and grows when there are more.
+pub fn weighed(max_weight: u64, entries: usize, policy: Policy) -> Arc<Cache> {
+    let builder = hotset::Cache::builder()
+        .hasher(Identity)
+        .policy(policy)
+        .max_weight(max_weight)
+        .weigher(|_: &u64, _: &Canary| 1)
+        .expected_entries(entries);
+    Arc::new(builder.build().expect("a bound, and a weigher"))
+}
+
+/// These in the order in which [`settle`] says them.
+pub fn sorted<const N: usize>(mut keys: [u64; N]) -> [u64; N] {
+    keys.sort_unstable();
+    keys
+}
+
 /// Inserts each key with a canary of the same number.
 pub fn fill<const N: usize>(cache: &Cache, keys: [u64; N]) {
     for key in keys {

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use hotset::__model::Step;
 use hotset::Policy;
 use hotset_loom_tests::{
-    Cache, Canary, Identity, Job, at_once_from, at_once_until, job, keys, live, race, remove,
-    settle, suite,
+    Cache, Canary, Job, at_once_from, at_once_until, job, keys, live, race, remove, settle, sorted,
+    suite, weighed,
 };
 
 suite! {
@@ -41,13 +41,7 @@ fn grown<const N: usize>() -> (Arc<Cache>, [u64; N]) {
 }
 
 fn grown_of<const N: usize>(policy: Policy, max_weight: u64) -> (Arc<Cache>, [u64; N]) {
-    let builder = hotset::Cache::builder()
-        .hasher(Identity)
-        .policy(policy)
-        .max_weight(max_weight)
-        .weigher(|_: &u64, _: &Canary| 1)
-        .expected_entries(2);
-    let cache: Arc<Cache> = Arc::new(builder.build().expect("a bound, and a weigher"));
+    let cache = weighed(max_weight, 2, policy);
     let all = keys::<N>(&cache, 0);
     assert!(all[..3].iter().all(|&key| put(&cache, key)));
     (cache, all)
@@ -58,11 +52,6 @@ fn outgrown<const N: usize>() -> (Arc<Cache>, [u64; N]) {
     let (cache, all) = grown();
     drop(cache.remove(&all[2]));
     (cache, all)
-}
-
-fn sorted<const N: usize>(mut keys: [u64; N]) -> [u64; N] {
-    keys.sort_unstable();
-    keys
 }
 
 fn shrink() -> Job<Cache> {

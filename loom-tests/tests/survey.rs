@@ -4,9 +4,11 @@
 
 use std::sync::Arc;
 
-use hotset::__model::{home_of_place, next_home};
+use hotset::__model::next_home;
 use hotset::Policy;
-use hotset_loom_tests::{Cache, Canary, Identity, Job, job, keys, race, settle, suite};
+use hotset_loom_tests::{
+    Cache, Identity, Job, fill, job, keys, race, settle, sorted, suite, weighed,
+};
 
 suite! {
     sound: reader_while_it_is_surveyed, remover_while_it_is_surveyed, newcomer_with_an_old_view,
@@ -24,19 +26,12 @@ suite! {
         no_tell_fence = NoTellFence in newcomer_with_an_old_view => "not know",
 }
 
-/// A cache whose first segment has slots for so many.
 fn cache(entries: usize) -> Arc<Cache> {
-    let builder = hotset::Cache::builder()
-        .hasher(Identity)
-        .policy(Policy::Clock)
-        .max_weight(100)
-        .weigher(|_: &u64, _: &Canary| 1)
-        .expected_entries(entries);
-    Arc::new(builder.build().expect("a bound, and a weigher"))
+    weighed(100, entries, Policy::Clock)
 }
 
 fn put(cache: &Cache, key: u64) {
-    assert!(cache.insert(key, Canary::new(key)).is_admitted());
+    fill(cache, [key]);
 }
 
 /// What is there is found.
@@ -49,13 +44,9 @@ fn survey() -> Job<Cache> {
     job(hotset::__model::survey)
 }
 
-fn sorted<const N: usize>(mut keys: [u64; N]) -> [u64; N] {
-    keys.sort_unstable();
-    keys
-}
-
 /// A cache whose first segment is full and that has one entry in the next; and one in the first that is not at home, and
-/// whose home in the next is not that of the others, nor of the first stamp.
+/// whose home in the next is not that of the others, nor of a key
+/// whose place is the first stamp, 0.
 fn outgrown() -> (Arc<Cache>, [u64; 5], u64) {
     let cache = cache(4);
     let home = |key: u64, buckets| next_home(&Identity, key, buckets);
@@ -65,8 +56,7 @@ fn outgrown() -> (Arc<Cache>, [u64; 5], u64) {
     let mut next = || near.next().expect("four of twenty-four");
     // The last to be surveyed: what follows its mark is the word that says so.
     let all = [next(), next(), next(), apart[0], next()];
-    all.iter().for_each(|&key| put(&cache, key));
-    assert_eq!([2, 3].map(|n| home_of_place(0, n)), [0, 0], "the first stamp, for a place");
+    fill(&cache, all);
     (cache, all, apart[0])
 }
 
@@ -111,7 +101,7 @@ fn with_a_hole() -> (Arc<Cache>, [u64; 7], u64, u64) {
     let cache = cache(6);
     let ([a, b], [c], [d, e, f]) = (keys(&cache, 0), keys(&cache, 1), keys(&cache, 2));
     let there = [a, b, c, d, e];
-    there.iter().for_each(|&key| put(&cache, key));
+    fill(&cache, there);
     // Not at home in the first segment, where there is no room, and in the next where none of the others are.
     let alone = |key: u64| {
         let home = |key, buckets| next_home(&Identity, key, buckets);

@@ -22,7 +22,7 @@ impl<K, V> Store<K, V> {
     pub(crate) fn survey(&self) {
         let owner = self.domain.owner();
         let mut left = PARTS;
-        for shard in 0..self.table.shape()[0] {
+        for shard in 0..self.table.shards_to_survey() {
             // Protection for each part alone: what leaves meanwhile waits for it.
             while left > 0 && self.table.survey_shard(shard, &Shield::new(owner)) {
                 left -= 1;

@@ -30,18 +30,17 @@
 //! into a segment that was not counted sees the low number and raises it, or is counted. Before the hand gives up it
 //! counts, too, lest somebody is stopped between the two.
 //!
-//! A search looks at home in the first segment, then, if `beyond` says so, in the appended ones, the newest
-//! first, and at last, if something passed, at the rest of its probe in the first. In each segment it ends
-//! where nothing passed, as counted there; and all of it ends at a segment that is known to be the last for the key
-//! (`survey`). In which order it looks does not matter: entries stay where they are, and "not there" is said only at
-//! the end of all of it. So hits and misses look at one line more, as a rule, than in a table that was made for the right number.
+//! A search looks at home in the first segment, then, if `beyond` says so, in the appended ones, the newest first, and
+//! at last, if something passed, at the rest of its probe in the first. In each segment it ends where nothing passed,
+//! as counted there; and all of it ends at a segment that is known to be the last for the key (`survey`). In which
+//! order it looks does not matter: entries stay where they are, and "not there" is said only at the end of all of it.
+//! So hits and misses look at one line more, as a rule, than in a table that was made for the right number.
 //!
-//! How large is a new segment? A table that is *loaded*, to five eighths of its slots, gets one for as
-//! many entries as are [wanted](Sizes), half empty then. (Fuller ones would make misses dear: in each
-//! segment they would have to look at a second bucket as often as not, which no processor foresees.) Newcomers claim a slot there first, and the
-//! holes of older ones only if there is none; so the older ones empty as their entries leave. A table that
-//! is crowded in one place and not loaded, since hundreds of keys share one hash, gets a small one: such
-//! keys cannot blow it up.
+//! How large is a new segment? A table that is *loaded*, to five eighths of its slots, gets one for as many entries as
+//! are [wanted](Sizes), half empty then. (Fuller ones would make misses dear: in each segment they would have to look
+//! at a second bucket as often as not, which no processor foresees.) Newcomers claim a slot there first, and the holes
+//! of older ones only if there is none; so the older ones empty as their entries leave. A table that is crowded in one
+//! place and not loaded, since hundreds of keys share one hash, gets a small one: such keys cannot blow it up.
 
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -63,7 +62,7 @@ use crate::table::claim::claim_in;
 use crate::table::segment::{self, Segment, Shard};
 use crate::table::tags::{SLOTS, Tags};
 use crate::table::{
-    Found, MAX_SEGMENTS, MIN_BUCKETS, Place, Table, buckets_for, examine, examine_all, probe,
+    Found, MAX_SEGMENTS, MIN_BUCKETS, Place, Table, buckets_for, examine_all, find_in, probe,
 };
 
 /// Segments for keys that share one hash double up to this many buckets.
@@ -133,13 +132,9 @@ impl<K, V> Table<K, V> {
             let known = newest.is_known();
             let bucket = newest.appended_home(hash.place());
             let tags = bucket.tags();
-            for lane in tags.matches(hash.tag()) {
-                if let Some((_, node)) = examine::<true, _, _, _, _>(bucket, lane, key, guard) {
-                    if touch {
-                        bucket.touch(lane);
-                    }
-                    return Some(node);
-                }
+            let found = find_in(bucket, tags, hash, key, guard, touch);
+            if found.is_some() {
+                return found;
             }
             // Nothing passed here, and the key is not in an older segment, or that is the first, where it is not at home.
             let nowhere = nowhere && newest.ordinal() == 1;
@@ -419,7 +414,7 @@ impl<K, V> Table<K, V> {
         self.free_outgrown(owner);
     }
 
-    fn has_grown(&self) -> bool {
+    pub(super) fn has_grown(&self) -> bool {
         self.shards.iter().any(|shard| shard.has_appended())
     }
 

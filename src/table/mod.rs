@@ -238,15 +238,9 @@ impl<K, V> Table<K, V> {
         // Most keys are at home, so the home bucket is looked at in line.
         let home = self.home_bucket(hash.place());
         let tags = home.tags();
-        for lane in tags.matches(hash.tag()) {
-            if let Some((_, node)) = examine::<true, _, _, _, _>(home, lane, key, guard) {
-                if touch {
-                    home.touch(lane);
-                }
-                return Some(node);
-            }
-        }
-        if tags.is_end() {
+        if let Some(node) = find_in(home, tags, hash, key, guard, touch) {
+            Some(node)
+        } else if tags.is_end() {
             None
         } else if tags.beyond() {
             // So are they in the newest segment of a table that has grown.
@@ -418,6 +412,31 @@ where
     for lane in tags.matches(hash.tag()) {
         if let Some((word, node)) = examine::<READY, _, _, _, _>(bucket, lane, key, guard) {
             return Some(Found { place: Place::new(bucket, lane, step), word, node });
+        }
+    }
+    None
+}
+
+/// Finds the entry of a key in a bucket whose tags are known, and marks it as used if `touch`.
+#[inline(always)]
+fn find_in<K, V, Q, P>(
+    bucket: &Bucket<Node<K, V>>,
+    tags: Tags,
+    hash: Hashed,
+    key: &Q,
+    guard: &P,
+    touch: bool,
+) -> Option<NonNull<Node<K, V>>>
+where
+    Q: Equivalent<K> + ?Sized,
+    P: Protect<Node<K, V>>,
+{
+    for lane in tags.matches(hash.tag()) {
+        if let Some((_, node)) = examine::<true, _, _, _, _>(bucket, lane, key, guard) {
+            if touch {
+                bucket.touch(lane);
+            }
+            return Some(node);
         }
     }
     None

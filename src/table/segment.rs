@@ -301,10 +301,15 @@ impl<N> Shard<N> {
         &'w self,
         shelter: &'w impl Shelter,
     ) -> impl Iterator<Item = &'w Segment<N>> {
+        Self::from(self.newest(shelter))
+    }
+
+    /// An appended segment, and those that are older, but for the first.
+    fn from<'w>(segment: Option<&'w Segment<N>>) -> impl Iterator<Item = &'w Segment<N>> {
         // SAFETY: null, or an older box: one that was published before the one that names it, and is taken back
         // after that.
         let older = |segment: &&'w Segment<N>| unsafe { segment.older.as_ref() };
-        std::iter::successors(self.newest(shelter), older).inspect(|segment| segment.made.seen())
+        std::iter::successors(segment, older).inspect(|segment| segment.made.seen())
     }
 
     /// The bucket in this row, which is one of a segment older than `newer`.
@@ -313,11 +318,8 @@ impl<N> Shard<N> {
         newer: &'w Segment<N>,
         row: usize,
     ) -> Option<&'w Bucket<N>> {
-        // SAFETY: null, or an older box, as in `appended`.
-        let older = |segment: &&'w Segment<N>| unsafe { segment.older.as_ref() };
-        let appended = std::iter::successors(older(&newer), older);
-        let of = appended.inspect(|it| it.made.seen()).find(|it| it.rows <= row);
-        let segment = of.unwrap_or(&self.first);
+        let older = Self::from(Some(newer)).skip(1).find(|it| it.rows <= row);
+        let segment = older.unwrap_or(&self.first);
         segment.buckets().get(row - segment.rows)
     }
 

@@ -1,8 +1,9 @@
 //! May a look-up end at the newest segment? It may, where that says of each home whether any of its keys is elsewhere.
 //!
-//! A key's home bucket in an appended segment says *beyond* if the key may be in an older one: one bucket at most for each key
-//! that there was when the segment came, an eighth of them where the table became thirty times as large, and for each that
-//! found no room in it later. So whoever finds neither the key nor that sign at home is done, if the segment is *known*:
+//! A key's home bucket in an appended segment says *beyond* if the key may be in an older one: one bucket at most for
+//! each key that there was when the segment came, an eighth of them where the table became thirty times as large, and
+//! for each that found no room in it later. So whoever finds neither the key nor that sign at home is done, if the
+//! segment is *known*:
 //!
 //! | word | arrow | who | by |
 //! |---|---|---|---|
@@ -17,15 +18,15 @@
 //! an inserter into an older segment sees the newer one, and marks its home there, or the survey sees the claim. A
 //! survey does not pass a claim: it ends there, and the next one begins there. So whatever is in an older segment is
 //! marked before the segment is known, or before it is finalised. A look-up loads `surveyed` before the tags, so it
-//! misses no mark of a key that was there when it began. Who stops with a claim in an older segment keeps the newer one from
-//! becoming known: look-ups go on to look everywhere, and those who would survey find the claim each time.
+//! misses no mark of a key that was there when it began. Who stops with a claim in an older segment keeps the newer one
+//! from becoming known: look-ups go on to look everywhere, and those who would survey find the claim each time.
 //!
-//! The place of a key is read from its node, which may be replaced and retired meanwhile, and says something else then. So the slot is
-//! looked at once more after that.
+//! The place of a key is read from its node, which may be replaced and retired meanwhile, and says something else then.
+//! So the slot is looked at once more after that.
 //!
 //! The second scan of an inserter does not end so, for it looks for claims, which are announced before they mark. And
-//! tables that were not made to grow, of caches whose `max_entries` was raised or that have hundreds of keys of one hash,
-//! are never surveyed: their inserters do not mark.
+//! tables that were not made to grow, of caches whose `max_entries` was raised or that have hundreds of keys of one
+//! hash, are never surveyed: their inserters do not mark.
 //!
 //! One insert of a few into a shard whose newest segment is not known surveys some buckets, `maintain` more.
 
@@ -58,18 +59,23 @@ impl<K, V> Table<K, V> {
         // LOOM: models survey when they mean to.
         if self.surveys && !MODEL && hash.place().is_multiple_of(SELDOM) {
             let shard = self.shard(hash.place());
-            if shard.newest(guard).is_some_and(|newest| !newest.is_known()) {
+            if shard.newest(guard).is_some_and(|newest| newest.surveyed() < UNKNOWN) {
                 self.survey(shard, guard);
             }
         }
     }
 
-    /// The same for the shard with this number. Whether there is more to survey, and no claim in the way.
+    /// How many shards there are to be surveyed.
+    pub(crate) fn shards_to_survey(&self) -> usize {
+        if self.surveys && self.has_grown() { self.shards.len() } else { 0 }
+    }
+
+    /// Surveys a few buckets of the shard with this number. Whether there is more to survey, and no claim in the way.
     pub(crate) fn survey_shard<P>(&self, shard: usize, guard: &P) -> bool
     where
         P: Protect<Node<K, V>> + Shelter,
     {
-        self.surveys && self.survey(&self.shards[shard], guard)
+        self.survey(&self.shards[shard], guard)
     }
 
     #[inline(never)]
