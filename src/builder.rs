@@ -135,11 +135,6 @@ impl<K, V, S> Builder<K, V, S> {
     /// made for the entries that there were when it grew, or sixty-four times if that is all that it will need and not
     /// more than for a million; and it gives that back when it is empty (see [`clear`](Cache::clear)).
     ///
-    /// The first cache of a process that may grow (one bounded by weight, or whose bound is raised) asks Linux
-    /// for `membarrier`, by which look-ups in tables that have grown do without a fence; where other threads run already
-    /// that may take some milliseconds, in `build`. Where that system call is refused, or there is none, they fence. A
-    /// sandbox that kills who makes an unknown call has to allow it.
-    ///
     /// # Examples
     ///
     /// ```
@@ -398,6 +393,16 @@ impl<K, V, S> Builder<K, V, S> {
 
     /// Builds the cache. Reserves its table, about 30 bytes for each entry of the bound, or of those that
     /// are expected, as zeroed memory: a system that gives such memory page by page gives it as entries come.
+    ///
+    /// The first cache of a process asks Linux (x86-64, AArch64) for `membarrier`, by which reads do without a fence while
+    /// there are thousands of them for each collection of what has left; where other threads run already that may take some
+    /// milliseconds, here. Such a collection (one for 64 entries that leave, and one for each
+    /// [`maintain`](Cache::maintain), [`clear`](Cache::clear) or
+    /// [`try_into_inner`](crate::Removed::try_into_inner)) takes up to 15 us and interrupts the process's other threads that
+    /// run, for some microseconds; while there are more of them, reads fence, and it does not. Where the call is refused, or there is
+    /// none, they always do. A sandbox that kills who makes an unknown call has to allow this one; and one that refuses it
+    /// has to be entered before the first cache is built: from a cache to which it was granted and that cannot call any more nothing
+    /// is freed, and it refuses what would have to wait.
     ///
     /// # Errors
     ///

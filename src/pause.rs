@@ -55,6 +55,8 @@ pub enum Step {
     TakenBack,
     /// The rows of a table that has become smaller are counted; nobody has looked whether there are more by now.
     Recounted,
+    /// Readers are about to be spared their fences; they still fence.
+    HandingOver,
     /// A collector has taken a list of retired blocks and not yet looked who reads them.
     Collecting,
     /// A collector knows which blocks nobody reads; their destructors have not yet run.
@@ -67,7 +69,7 @@ pub enum Step {
 
 /// All steps, for tests that go through them.
 #[cfg(hotset_pause)]
-pub const STEPS: [Step; 25] = [
+pub const STEPS: [Step; 26] = [
     Step::Claimed,
     Step::Tagged,
     Step::Announced,
@@ -89,6 +91,7 @@ pub const STEPS: [Step; 25] = [
     Step::Closed,
     Step::TakenBack,
     Step::Recounted,
+    Step::HandingOver,
     Step::Collecting,
     Step::Freeing,
     Step::SlabsTaken,

@@ -2,7 +2,7 @@
 //!
 //! With `--cfg hotset_loom` and the feature `loom` every primitive below is loom's, so that the
 //! models in `loom-tests` run the code that ships. Nothing here is weaker or stronger than what
-//! ships, with one exception that is argued where it stands: [`publish_hazard`].
+//! ships, with one exception that is argued where it stands: `reclaim::fences`.
 
 /// LOOM: what the models watch for leaks.
 #[cfg(all(hotset_loom, feature = "loom"))]
@@ -81,31 +81,6 @@ pub(crate) const MODEL: bool = cfg!(all(hotset_loom, feature = "loom"));
 pub(crate) fn cores() -> usize {
     static CORES: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
     *CORES.get_or_init(|| std::thread::available_parallelism().map_or(1, |n| n.get()))
-}
-
-/// Makes `value` visible in `cell` before any later `SeqCst` load of this thread.
-///
-/// ORDERING: `SeqCst` swap. Partner: the `fence(SeqCst)` of `Owner::protections`. A reader swaps and
-/// then loads the slot with `SeqCst`; a collector has unlinked and then fences. In the single
-/// total order either the reader's load comes after the fence and sees the unlinking, or the
-/// collector's load of this cell comes after the swap and sees the hazard. A `Release` store
-/// would let the reader's load pass it (store buffering).
-///
-/// LOOM: loom treats `SeqCst` accesses as acquire-release and honours only fences, so the model
-/// runs a store and a `SeqCst` fence, to which the swap is equivalent for the pair above: the
-/// store is coherence-ordered before whatever reads past it and sits before the fence.
-#[inline(always)]
-pub(crate) fn publish_hazard<T>(cell: &AtomicPtr<T>, value: *mut T) {
-    #[cfg(not(all(hotset_loom, feature = "loom")))]
-    cell.swap(value, Ordering::SeqCst); // ORDERING: see above
-    #[cfg(all(hotset_loom, feature = "loom"))]
-    {
-        // ORDERING: LOOM: see above.
-        cell.store(value, Ordering::Release);
-        if !crate::seed::planted(crate::seed::Seed::NoHazardFence) {
-            fence(Ordering::SeqCst);
-        }
-    }
 }
 
 /// Asks the processor to fetch the line at `address`, which need not be valid. No effect on what

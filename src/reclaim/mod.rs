@@ -24,8 +24,8 @@
 //! [`Owner::unseen`]).
 //!
 //! The argument, with its partners: a reader makes its protection visible and *then* reads the
-//! slot (`publish_hazard` or the fence of `pin`); a collector's blocks were unlinked and *then* it
-//! fences and reads the protections. One of the two must see the other. A reader that sees the
+//! slot; a collector's blocks were unlinked and *then* it reads the protections. One of the two must see the other,
+//! for which readers fence, or collectors make all threads pass a barrier (`fences`). A reader that sees the
 //! unlinking does not touch the block; a collector that sees the protection keeps it.
 //!
 //! What waits is counted (`debt`) and bounded: see [`Owner::admit`]. Any thread may take any
@@ -34,6 +34,7 @@
 //! Models: `loom-tests/tests/reclaim.rs`. Figures against crossbeam-epoch: ARCHITECTURE.md.
 
 mod block;
+mod fences;
 mod fresh;
 mod owner;
 mod protect;
@@ -46,6 +47,7 @@ use std::ptr::{self, NonNull};
 use crossbeam_utils::CachePadded;
 
 use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, MODEL, Ordering};
+use fences::Fences;
 use record::{Record, Records};
 use slab::Share;
 #[cfg(not(all(hotset_loom, feature = "loom")))]
@@ -91,6 +93,7 @@ impl Debt {
 /// The reclamation of one cache. See the module.
 pub(crate) struct Domain<N: Block, L: Default> {
     records: Records<N, L>,
+    fences: Fences,
     /// Stamps of retirement; advances once per collection that stamps anything.
     era: CachePadded<AtomicU32>,
     debt: CachePadded<Debt>,
@@ -117,6 +120,7 @@ impl<N: Block, L: Default> Domain<N, L> {
     pub(crate) fn new(slack: u64, kind: Kind) -> Self {
         Self {
             records: Records::new(),
+            fences: Fences::new(),
             era: CachePadded::new(AtomicU32::new(0)),
             debt: CachePadded::new(Debt { taken: AtomicU64::new(0), slack: AtomicU64::new(slack) }),
             kept: CachePadded::new(AtomicPtr::new(ptr::null_mut())),

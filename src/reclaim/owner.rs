@@ -5,13 +5,14 @@ use std::ptr::{self, NonNull};
 
 use crate::pause::{Step, reach};
 use crate::reclaim::block;
+use crate::reclaim::fences::Passed;
 use crate::reclaim::protect::{Cover, Protections, older};
 use crate::reclaim::record::Record;
 use crate::reclaim::{
     BATCH, Block, CREDIT, Domain, FREE_BLOCKS, Kind, PATIENCE, RETIRED, STAMPED, push, tagged,
     take_list, untagged,
 };
-use crate::sync::{AtomicPtr, Ordering, fence, yield_now};
+use crate::sync::{AtomicPtr, Ordering, yield_now};
 
 /// The running thread's access to a domain: made anew for each operation, never sent.
 pub(crate) struct Owner<'d, N: Block, L: Default> {
@@ -111,7 +112,7 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
             // ORDERING: Relaxed. A count.
             self.domain.debt.taken.fetch_add(1, Ordering::Relaxed);
         }
-        record.retired_len.set(record.retired_len.get() + 1);
+        record.retired_len.set(record.retired_len.get().wrapping_add(1));
         if !record.fresh.push(block) {
             push(&record.retired, block, block, N::link, RETIRED);
         }
@@ -282,7 +283,7 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
     #[inline]
     pub(crate) fn finish(self) {
         let waiting = self.record.retired_len.get();
-        if waiting >= BATCH || (waiting > 0 && self.domain.is_pressed()) {
+        if waiting >= BATCH as u32 || (waiting > 0 && self.domain.is_pressed()) {
             self.collect();
         }
         if self.record.tight.get() {
@@ -365,11 +366,18 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
     }
 
     /// What readers hold that could see a block which was unlinked before this call: where a list or a
-    /// queue is taken first, with Acquire, the unlinking of what is in it is before the fence.
-    fn protections(self) -> Protections<N> {
-        // ORDERING: SeqCst fence. Partners: `publish_hazard` and the fence of `publish`, see the module.
-        fence(Ordering::SeqCst);
-        Protections::read(&self.domain.records)
+    /// queue is taken first, with Acquire, the unlinking of what is in it is before what `fences` does.
+    pub(super) fn protections(self) -> Protections<N> {
+        let fences = &self.domain.fences;
+        let passed = fences.after_unlinking();
+        if passed == Passed::Unknown {
+            return Protections::unknown();
+        }
+        let known = Protections::read(&self.domain.records);
+        if passed == Passed::Fence {
+            fences.reckon(known.fenced, known.readers);
+        }
+        known
     }
 
     /// Frees what can be freed of what one thread has retired.

@@ -9,7 +9,7 @@ use crate::reclaim::owner::Owner;
 use crate::reclaim::record::{Record, Records};
 use crate::reclaim::{AGES, Block, Domain, LOOKING, PINNED};
 use crate::seed::{Seed, planted};
-use crate::sync::{AtomicU64, MODEL, Ordering, fence, publish_hazard};
+use crate::sync::{AtomicU64, MODEL, Ordering};
 use crate::thread_id;
 
 /// How a read is protected: by the thread's hazard or by a pin.
@@ -97,8 +97,7 @@ impl<N: Block, L: Default> Shelter for Walker<'_, N, L> {
 
 /// The thread's hazard: protects the block named last. Free again when dropped.
 pub(crate) struct Hazard<'d, N: Block, L: Default> {
-    record: &'d Record<N, L>,
-    _not_send: PhantomData<*mut ()>,
+    owner: Owner<'d, N, L>,
 }
 
 impl<N: Block, L: Default> Protect<N> for Hazard<'_, N, L> {
@@ -107,12 +106,13 @@ impl<N: Block, L: Default> Protect<N> for Hazard<'_, N, L> {
 
     #[inline(always)]
     fn protect(&self, block: *mut N) {
-        publish_hazard(&self.record.hazard, block);
+        let Owner { domain, record, .. } = self.owner;
+        domain.fences.publish(&record.hazard, block, &record.fenced);
     }
 
     #[inline(always)]
     fn walking<R>(&self, domain: &Domain<N, L>, f: impl FnOnce(Walk<'_>) -> R) -> R {
-        let _look = domain.owner_of(self.record).look();
+        let _look = domain.owner_of(self.owner.record).look();
         // SAFETY: a look-up walks.
         f(unsafe { Walk::new() })
     }
@@ -123,7 +123,7 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
     #[inline(always)]
     pub(crate) fn hazard(self) -> Hazard<'d, N, L> {
         debug_assert!(self.is_quiet());
-        Hazard { record: self.record, _not_send: PhantomData }
+        Hazard { owner: self }
     }
 
     /// Pins the domain for this thread. Nests: inner pins cost no fence.
@@ -158,9 +158,8 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
             // Segments are freed seldom. Partner: the heavy one in `unseen`.
             self.publish(word, PINNED, barrier::light);
         } else {
-            // ORDERING: SeqCst. Partner: the fence in `protections`: the collector sees this pin, or every slot that is
-            // read from here on shows what that collector's blocks had been unlinked from.
-            self.publish(word, PINNED, || fence(Ordering::SeqCst));
+            // Partner: `Fences::after_unlinking`.
+            self.publish(word, PINNED, || self.domain.fences.after_pinning(&self.record.fenced));
         }
     }
 
@@ -253,7 +252,7 @@ impl<N: Block, L: Default> Drop for Hazard<'_, N, L> {
     fn drop(&mut self) {
         // ORDERING: Release. Partner: the Acquire load in `Protections::read`: what was read
         // under the hazard happens before the block is freed.
-        self.record.hazard.store(ptr::null_mut(), Ordering::Release);
+        self.owner.record.hazard.store(ptr::null_mut(), Ordering::Release);
     }
 }
 
@@ -333,6 +332,11 @@ pub(super) fn oldest_pin<N: Block, L: Default>(records: &Records<N, L>, order: O
 
 /// What readers protect, as of one moment after a fence.
 pub(super) struct Protections<N> {
+    /// Nothing is known, so all may be protected.
+    unknown: bool,
+    /// How many reads were fenced so far, which wraps, and by how many threads.
+    pub(super) fenced: u32,
+    pub(super) readers: u32,
     hazards: Vec<*mut N>,
     /// The era of the oldest pin, as published; 0 if nobody has one.
     pub(super) oldest_pin: u64,
@@ -341,28 +345,51 @@ pub(super) struct Protections<N> {
 
 impl<N: Block> Protections<N> {
     pub(super) fn read<L: Default>(records: &Records<N, L>) -> Self {
-        let mut this = Self { hazards: Vec::new(), oldest_pin: 0, oldest_nested: 0 };
+        let mut this = Self::nothing();
         for record in records.iter() {
             // ORDERING: Acquire, all. Partners: the Release stores by which a protection ends or is
-            // replaced by the next one (`Hazard::drop`, `Pin::drop`, `publish`, the hazard's
-            // swap): the reader's last access happens before the free.
+            // replaced by the next one (`Hazard::drop`, `Pin::drop`, `publish`, `Fences::publish`): the
+            // reader's last access happens before the free.
             let hazard = record.hazard.load(Ordering::Acquire);
             if !hazard.is_null() {
                 this.hazards.push(hazard);
             }
             this.oldest_pin = older(this.oldest_pin, record.pin.load(Ordering::Acquire));
             this.oldest_nested = older(this.oldest_nested, record.nested.load(Ordering::Acquire));
+            let fenced = record.fenced.get();
+            this.fenced = this.fenced.wrapping_add(fenced);
+            this.readers += u32::from(fenced != 0);
         }
         this
     }
 
+    /// What is to be taken for granted if nothing is known (`fences`).
+    #[cold]
+    pub(super) fn unknown() -> Self {
+        Self { unknown: true, ..Self::nothing() }
+    }
+
+    fn nothing() -> Self {
+        Self {
+            unknown: false,
+            fenced: 0,
+            readers: 0,
+            hazards: Vec::new(),
+            oldest_pin: 0,
+            oldest_nested: 0,
+        }
+    }
+
     /// Whether nobody protects anything.
     pub(super) fn is_nothing(&self) -> bool {
-        self.oldest_pin | self.oldest_nested == 0 && self.hazards.is_empty()
+        !self.unknown && self.oldest_pin | self.oldest_nested == 0 && self.hazards.is_empty()
     }
 
     /// Why `block`, stamped `stamp`, may not be freed.
     pub(super) fn over(&self, block: NonNull<N>, stamp: u32) -> Cover {
+        if self.unknown {
+            return Cover::Briefly;
+        }
         if self.hazards.contains(&block.as_ptr()) && !planted(Seed::IgnoreHazards) {
             return Cover::Briefly;
         }
@@ -379,7 +406,9 @@ impl<N: Block> Protections<N> {
 
     /// Whether nobody protects `block`, which has no stamp: any pin may be older than it.
     pub(super) fn none_over(&self, block: NonNull<N>) -> bool {
-        self.oldest_pin | self.oldest_nested == 0 && !self.hazards.contains(&block.as_ptr())
+        !self.unknown
+            && self.oldest_pin | self.oldest_nested == 0
+            && !self.hazards.contains(&block.as_ptr())
     }
 }
 

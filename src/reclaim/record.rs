@@ -7,6 +7,7 @@
 use std::cell::Cell;
 use std::ptr;
 
+use crate::advice::Hint;
 use crate::counter::OwnedWord;
 use crate::reclaim::LOOKING;
 use crate::reclaim::fresh::Fresh;
@@ -26,6 +27,7 @@ const CHUNKS: usize = if MODEL { 4 } else { thread_id::CHUNKS };
 /// | `pin` | owner | collectors | 0, or `PINNED \| era`: the era in which the owner's pin began |
 /// | `nested` | owner | collectors | the same, for an operation inside another one's user code |
 /// | `walk` | owner | who frees segments | the same, for a look at what may be unlinked and freed but blocks; with `LOOKING` if a look-up says so |
+/// | `fenced` | owner | collectors | how many of its reads were fenced (`fences`) |
 /// | `fresh` | owner fills, anybody empties | both | unlinked blocks, see `fresh` |
 /// | `retired` | owner pushes, anybody takes all | both | those that a reader kept, or had no place in `fresh` |
 /// | `slabs` | owner fills, anybody empties | both | see `slab` |
@@ -44,14 +46,16 @@ pub(crate) struct Record<N, L> {
     pub(super) collecting: Cell<bool>,
     /// Whether credit was scarce when it was taken, and must go back at the end of the operation.
     pub(super) tight: Cell<bool>,
-    /// How many blocks are in `free`.
-    pub(super) free_len: Cell<u32>,
+    /// How many reads the owner has fenced; it wraps (`fences`).
+    pub(super) fenced: Hint,
     pub(crate) local: L,
 
     pub(super) fresh: Fresh<N>,
     pub(super) retired: AtomicPtr<N>,
     /// How many blocks the owner pushed since its last collection.
-    pub(super) retired_len: Cell<usize>,
+    pub(super) retired_len: Cell<u32>,
+    /// How many blocks are in `free`.
+    pub(super) free_len: Cell<u32>,
     /// Units of debt that the owner has reserved and not used. Read by all, for statistics.
     pub(super) credit: OwnedWord,
     /// Blocks free for reuse.
@@ -78,11 +82,12 @@ impl<N, L: Default> Record<N, L> {
             walks: Cell::new(0),
             collecting: Cell::new(false),
             tight: Cell::new(false),
-            free_len: Cell::new(0),
+            fenced: Hint::default(),
             local: L::default(),
             fresh: Fresh::new(),
             retired: AtomicPtr::new(ptr::null_mut()),
             retired_len: Cell::new(0),
+            free_len: Cell::new(0),
             credit: OwnedWord::default(),
             free: Cell::new(ptr::null_mut()),
             slabs: Share::default(),
@@ -167,7 +172,7 @@ impl<N, L: Default> Records<N, L> {
         let fresh: Box<[Record<N, L>]> = (0..1 << chunk).map(|_| Record::new()).collect();
         let fresh = Box::into_raw(fresh).cast::<Record<N, L>>();
         // ORDERING: SeqCst on success. Partners: the Acquire load in `mine` (initialisation), and
-        // the fence of `Owner::protections`: a collector that misses this chunk has fenced before
+        // `Fences::after_unlinking`: a collector that misses this chunk has fenced, or made all pass a barrier, before
         // this exchange, hence before any hazard that is published in it, whose owner therefore
         // sees the unlinking. Acquire on failure, to use the other thread's chunk.
         match self.chunks[chunk].compare_exchange(

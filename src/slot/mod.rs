@@ -63,7 +63,7 @@ impl<N> Slot<N> {
     /// Whether the slot still says `word`, read after a hazard was published.
     #[inline(always)]
     pub(crate) fn still(&self, word: Word<N>) -> bool {
-        // ORDERING: SeqCst. Partner: the fence in `Owner::protections`; see `publish_hazard`.
+        // ORDERING: SeqCst. Partner: the fence in `Fences::after_unlinking`; see `Fences::publish`.
         Word::from_raw(self.0.load(Ordering::SeqCst)) == word
     }
 

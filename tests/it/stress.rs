@@ -428,3 +428,87 @@ fn handles_are_taken_apart_while_waiters_join_by(policy: Policy) {
     drop(cache);
     ledger.assert_all_dropped();
 }
+
+/// What it holds is scribbled over when it is dropped, and it is large, so the allocator gives it to others soon.
+struct Scribbled(Box<[u64; 32]>);
+
+impl Scribbled {
+    fn of(key: u64) -> Self {
+        Self(Box::new([key; 32]))
+    }
+
+    fn check(&self, key: u64) {
+        for word in self.0.iter() {
+            // SAFETY: a reference to a word of ours; that it is read for earnest is all that is asked.
+            assert_eq!(unsafe { std::ptr::read_volatile(word) }, key, "read after it was dropped");
+        }
+    }
+
+    /// Takes some microseconds for it if `slowly`, in which a collector can make an end of many.
+    fn check_again(&self, key: u64, slowly: bool) {
+        self.check(key);
+        if slowly {
+            (0..100).for_each(|_| std::hint::spin_loop());
+            self.check(key);
+        }
+    }
+}
+
+impl Drop for Scribbled {
+    fn drop(&mut self) {
+        // SAFETY: as above.
+        self.0.iter_mut().for_each(|word| unsafe { std::ptr::write_volatile(word, u64::MAX) });
+    }
+}
+
+/// Long times in which all read, so that readers do without fences, and short ones in which what they read is replaced, so
+/// that they fence again; as often as there is time for.
+#[test]
+fn readers_are_spared_their_fences_and_keep_what_they_read() {
+    const KEYS: u64 = 4;
+    let cache = Cache::builder().max_entries(8).build().unwrap();
+    (0..KEYS).for_each(|key| assert!(cache.insert(key, Scribbled::of(key)).is_admitted()));
+    let (stop, reads) = (Stop::default(), AtomicU64::new(0));
+    let (quiet, writes) = if cfg!(miri) { (200, 8) } else { (200_000, 1_300) };
+    thread::scope(|scope| {
+        for t in 0..3 {
+            let (cache, stop, reads) = (&cache, &stop, &reads);
+            scope.spawn(move || {
+                let mut random = Random::new(t + 1);
+                while !stop.said() {
+                    let pin = (t == 2).then(|| cache.pin());
+                    for _ in 0..100 {
+                        let (key, slowly) = (random.below(KEYS), random.below(8) == 0);
+                        let check = |value: &Scribbled| value.check_again(key, slowly);
+                        // It is gone for a moment if a new value was refused.
+                        match &pin {
+                            Some(pin) => pin.get(&key).into_iter().for_each(check),
+                            None => drop(cache.with(&key, |_, value| check(value))),
+                        }
+                    }
+                    reads.fetch_add(100, SeqCst);
+                }
+            });
+        }
+        let _stop = stop.at_end();
+        let end = Instant::now() + stress_time();
+        let mut random = Random::new(9);
+        while Instant::now() < end {
+            let until = reads.load(SeqCst) + quiet;
+            while reads.load(SeqCst) < until && Instant::now() < end {
+                thread::yield_now();
+            }
+            for _ in 0..writes {
+                let key = random.below(KEYS);
+                if let Insert::NotAdmitted(key, value) = cache.insert(key, Scribbled::of(key)) {
+                    value.check(key);
+                    // What was refused has taken the old one with it.
+                    while !cache.insert(key, Scribbled::of(key)).is_admitted() {
+                        thread::yield_now();
+                    }
+                }
+            }
+        }
+    });
+    check(&cache);
+}
