@@ -116,6 +116,8 @@ speed() {
     done
     printf '\n### Churn\n'
     tables churn
+    printf '\n### Hits with some inserts\n'
+    tables mixed
     printf '\n### Latency\n'
     tables latency
 }

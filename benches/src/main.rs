@@ -56,6 +56,8 @@ enum Command {
     ReadThrough(commands::read_through::Args),
     /// Every operation inserts a new key into a full cache.
     Churn(commands::churn::Args),
+    /// Hits, and an insert of a new key for so many of them.
+    Mixed(commands::mixed::Args),
     /// Percentiles of the time of one read-through operation.
     Latency(commands::latency::Args),
     /// What a lease of a `ResourceCache` costs that is there, also while others load and close.
@@ -110,6 +112,7 @@ fn run(cli: &Cli) -> Result<()> {
         Command::ZipfHit(args) => commands::zipf_hit::run(args, &settings, &mut report),
         Command::ReadThrough(args) => commands::read_through::run(args, &settings, &mut report),
         Command::Churn(args) => commands::churn::run(args, &settings, &mut report),
+        Command::Mixed(args) => commands::mixed::run(args, &settings, &mut report),
         Command::Latency(args) => commands::latency::run(args, &settings, &mut report),
         Command::Lease => commands::lease::run(&settings, &mut report),
         Command::Memory(args) => commands::memory::run(args, &settings, &mut report),

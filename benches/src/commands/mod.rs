@@ -10,6 +10,7 @@ pub mod latency;
 pub mod lease;
 pub mod live;
 pub mod memory;
+pub mod mixed;
 pub mod policies;
 pub mod read_through;
 pub mod replay;
