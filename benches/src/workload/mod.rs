@@ -76,8 +76,10 @@ impl Sample {
     }
 }
 
-/// Where a thread of a workload is; kept from round to round, so that each goes on.
+/// Where a thread of a workload is; kept from round to round, so that each goes on. On lines of its own: it is written
+/// with every operation, and those of all threads stand in one list.
 #[derive(Clone, Debug)]
+#[repr(align(128))]
 pub struct Cursor {
     pub rng: Rng,
     pub at: usize,
