@@ -194,7 +194,7 @@ pub struct Readme;
 #[cfg(hotset_pause)]
 #[doc(hidden)]
 pub mod __pause {
-    pub use crate::pause::{STEPS, Step, set_hook};
+    pub use crate::pause::{STEPS, Step, is_reached, set_hook};
 }
 
 /// For `fuzz`: checks on private values. Not part of the API.

@@ -98,6 +98,12 @@ pub const STEPS: [Step; 26] = [
     Step::SlabsSorted,
 ];
 
+/// Whether threads come to this step on this machine.
+#[cfg(hotset_pause)]
+pub fn is_reached(step: Step) -> bool {
+    step != Step::HandingOver || crate::barrier::is_granted()
+}
+
 #[cfg(not(any(hotset_pause, all(hotset_loom, feature = "loom"))))]
 #[inline(always)]
 pub(crate) fn reach(_: Step) {}

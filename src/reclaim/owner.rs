@@ -5,7 +5,6 @@ use std::ptr::{self, NonNull};
 
 use crate::pause::{Step, reach};
 use crate::reclaim::block;
-use crate::reclaim::fences::Passed;
 use crate::reclaim::protect::{Cover, Protections, older};
 use crate::reclaim::record::Record;
 use crate::reclaim::{
@@ -344,7 +343,20 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
         if !self.record.collecting.replace(true) {
             lists(self);
             self.record.collecting.set(false);
+            self.reckon();
             self.trim_if_worthwhile(false);
+        }
+    }
+
+    /// Tells who decides on it how many reads were fenced so far, once for each collection.
+    pub(super) fn reckon(self) {
+        let Domain { fences, records, .. } = self.domain;
+        if fences.are_readers() {
+            let counts = records.iter().map(|record| record.fenced.get());
+            let (reads, threads) = counts.fold((0_u32, 0), |(reads, threads), fenced| {
+                (reads.wrapping_add(fenced), threads + u32::from(fenced != 0))
+            });
+            fences.reckon(reads, threads);
         }
     }
 
@@ -367,17 +379,12 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
 
     /// What readers hold that could see a block which was unlinked before this call: where a list or a
     /// queue is taken first, with Acquire, the unlinking of what is in it is before what `fences` does.
-    pub(super) fn protections(self) -> Protections<N> {
-        let fences = &self.domain.fences;
-        let passed = fences.after_unlinking();
-        if passed == Passed::Unknown {
-            return Protections::unknown();
+    fn protections(self) -> Protections<N> {
+        if self.domain.fences.after_unlinking() {
+            Protections::read(&self.domain.records)
+        } else {
+            Protections::unknown()
         }
-        let known = Protections::read(&self.domain.records);
-        if passed == Passed::Fence {
-            fences.reckon(known.fenced, known.readers);
-        }
-        known
     }
 
     /// Frees what can be freed of what one thread has retired.

@@ -334,9 +334,6 @@ pub(super) fn oldest_pin<N: Block, L: Default>(records: &Records<N, L>, order: O
 pub(super) struct Protections<N> {
     /// Nothing is known, so all may be protected.
     unknown: bool,
-    /// How many reads were fenced so far, which wraps, and by how many threads.
-    pub(super) fenced: u32,
-    pub(super) readers: u32,
     hazards: Vec<*mut N>,
     /// The era of the oldest pin, as published; 0 if nobody has one.
     pub(super) oldest_pin: u64,
@@ -356,9 +353,6 @@ impl<N: Block> Protections<N> {
             }
             this.oldest_pin = older(this.oldest_pin, record.pin.load(Ordering::Acquire));
             this.oldest_nested = older(this.oldest_nested, record.nested.load(Ordering::Acquire));
-            let fenced = record.fenced.get();
-            this.fenced = this.fenced.wrapping_add(fenced);
-            this.readers += u32::from(fenced != 0);
         }
         this
     }
@@ -370,14 +364,7 @@ impl<N: Block> Protections<N> {
     }
 
     fn nothing() -> Self {
-        Self {
-            unknown: false,
-            fenced: 0,
-            readers: 0,
-            hazards: Vec::new(),
-            oldest_pin: 0,
-            oldest_nested: 0,
-        }
+        Self { unknown: false, hazards: Vec::new(), oldest_pin: 0, oldest_nested: 0 }
     }
 
     /// Whether nobody protects anything.

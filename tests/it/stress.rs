@@ -492,13 +492,15 @@ fn readers_are_spared_their_fences_and_keep_what_they_read() {
         }
         let _stop = stop.at_end();
         let end = Instant::now() + stress_time();
-        let mut random = Random::new(9);
+        let (mut random, mut phase) = (Random::new(9), 0);
         while Instant::now() < end {
+            phase += 1;
             let until = reads.load(SeqCst) + quiet;
             while reads.load(SeqCst) < until && Instant::now() < end {
                 thread::yield_now();
             }
-            for _ in 0..writes {
+            // Who fences is decided when there was little to collect several times in turn.
+            for _ in 0..if phase % 4 == 0 { writes } else { 80 } {
                 let key = random.below(KEYS);
                 if let Insert::NotAdmitted(key, value) = cache.insert(key, Scribbled::of(key)) {
                     value.check(key);
