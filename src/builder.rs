@@ -396,13 +396,14 @@ impl<K, V, S> Builder<K, V, S> {
     ///
     /// The first cache of a process asks Linux (x86-64, AArch64) for `membarrier`, by which reads do without a fence while
     /// there are thousands of them for each collection of what has left; where other threads run already that may take some
-    /// milliseconds, here. Such a collection (one for 64 entries that leave, and one for each
-    /// [`maintain`](Cache::maintain), [`clear`](Cache::clear) or
-    /// [`try_into_inner`](crate::Removed::try_into_inner)) takes up to 15 us and interrupts the process's other threads that
-    /// run, for some microseconds; while there are more of them, reads fence, and it does not. Where the call is refused, or there is
-    /// none, they always do. A sandbox that kills who makes an unknown call has to allow this one; and one that refuses it
-    /// has to be entered before the first cache is built: from a cache to which it was granted and that cannot call any more nothing
-    /// is freed, and it refuses what would have to wait.
+    /// milliseconds, here. Such a collection (for some 64 entries that leave, for fewer where less may wait, in
+    /// [`maintain`](Cache::maintain) and in [`try_into_inner`](crate::Removed::try_into_inner)) takes up to 15 us and
+    /// interrupts the process's other threads that run, for some microseconds; where there are more of them, reads fence, and it
+    /// does not. That is decided at collections: a cache that was written to and then is only read from goes on as it was at
+    /// the last one, or at the second `maintain`. Where the call is refused, or there is none, reads always fence. A sandbox that
+    /// kills who makes an unknown call has to allow this one; and one that refuses it has to be entered before caches are
+    /// used: of a cache whose reads did without fences when it was entered nothing is freed any more, and it refuses what would have
+    /// to wait.
     ///
     /// # Errors
     ///
