@@ -13,8 +13,8 @@
 //! | `ANSWER` | `UNASKED -> GRANTED` or `-> REFUSED`, for good | whoever [prepares](prepare) first | exchange, after the system has answered |
 //!
 //! A frequent side that reads anything but `GRANTED` fences. One that reads it: the seldom side must know, too,
-//! or it would fence alone. So who makes that to which a frequent side looks, [prepares](prepare) before it is published, and
-//! who acts on the seldom side has seen it: reads of one word do not go back in time.
+//! or it would fence alone. So every domain [prepares](prepare) when it is made (`reclaim::fences`), before anybody can look
+//! at anything of its cache, and whoever acts on the seldom side has seen it: reads of one word do not go back in time.
 
 #![allow(unsafe_code, reason = "the room of the foreign function")]
 

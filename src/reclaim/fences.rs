@@ -1,16 +1,16 @@
 //! Who fences, readers or collectors?
 //!
-//! A reader writes down what it protects and then looks at the slot; a collector has unlinked and then looks at
-//! what is protected. A fence must stand between the two steps of either, or both may miss the other (store
-//! buffering). The reader's is half of a hit that is in the processor's cache. Where the system lets a collector make all
-//! threads pass a barrier (`barrier`), the reader can do without; but that takes 0.1 us, or 15 where other threads run, who
-//! are interrupted for it. So readers do without while there are many reads for each collection, which is
-//! reckoned for each cache by counts alone. A collector that finds, as the one before it has, that since the last
-//! collection there were as many fenced reads as are `worth` it for so many threads *hands over*. After some collections more, readers fence again for two
-//! of them, so that reads can be counted: after `FIRST`, and then after twice as many as the last time, if that was worth it, up to `MOST`.
-//! (Once would be too little to go by: the first collection after a quiet time has many reads behind it, whatever follows.)
-//! What is reckoned only at a collection does not change without one: a cache that was written to and then is only read
-//! from goes on as it was at the last one, or at the second `maintain`.
+//! A reader writes down what it protects and then looks at the slot; a collector has unlinked and then looks at what is
+//! protected. A fence must stand between the two steps of either, or both may miss the other (store buffering). The
+//! reader's is half of a hit that is in the processor's cache. Where the system lets a collector make all threads pass a
+//! barrier (`barrier`), the reader can do without; but that takes 0.1 us, or 15 where other threads run, who are
+//! interrupted for it. So readers do without while there are many reads for each collection, which is reckoned for each
+//! cache by counts alone. A collector that finds, as the one before it has, that since the last collection there were as
+//! many fenced reads as are `worth` it for so many threads *hands over*. After some collections more, readers fence again
+//! for two of them, so that reads can be counted: after `FIRST`, and then after twice as many as the last time, if that
+//! was worth it, up to `MOST`. (Once would be too little to go by: the first collection after a quiet time has many reads
+//! behind it, whatever follows.) What is reckoned only at a collection does not change without one: a cache that was
+//! written to and then is only read from goes on as it was at the last one, or at the second `maintain`.
 //!
 //! | state | readers | collectors |
 //! |---|---|---|
@@ -35,24 +35,24 @@
 //! reached its bound. Each collection asks it again; as soon as it has helped once more, readers fence, for good. (Where
 //! readers fence already, and a sandbox is entered then, they go on so: before it hands over, a collector tries.)
 //!
-//! *A reader that did not fence, and a collector.* The reader wrote its protection `P`, read COLLECTORS of some generation
-//! `g` (`M`), and then looked at the slot (`L`). The collector has unlinked, fenced, and then read the word.
+//! *A reader that did not fence, and a collector.* The reader wrote its protection `P`, read COLLECTORS of some
+//! generation `g` (`M`), and then looked at the slot (`L`). The collector has unlinked, fenced, and then read the word.
 //!
 //! 1. It reads READERS of `g` or before. Then its read comes before HANDING of `g` was written, after which somebody
 //!    fenced before COLLECTORS was: so the collector's fence is before that one, which happens before `L`, and `L` sees
 //!    the unlinking.
-//! 2. It reads READERS of a later generation. Whoever wrote that had seen RETURNING of `g` and then made all pass a barrier.
-//!    The reader passed it after `M`, or `M` would have said RETURNING. So `P`, which stands before `M`, was
+//! 2. It reads READERS of a later generation. Whoever wrote that had seen RETURNING of `g` and then made all pass a
+//!    barrier. The reader passed it after `M`, or `M` would have said RETURNING. So `P`, which stands before `M`, was
 //!    visible then, and is to the collector.
 //! 3. It reads anything else, and makes all pass a barrier. If the reader passes it after `P`, the collector sees `P`;
 //!    if before, `L` sees the unlinking.
 //!
-//! `P` stands before `M` in the program, for the compiler as well; that the processor may have `M` first does no harm, since it
-//! is the barrier that divides what came before from what comes after. (The other way round, `M` and then `P`, a reader that was
-//! interrupted between the two would not fence in READERS.) Loom knows no such barriers, so its models have READERS for
-//! good; the test in `orders` goes through all orders of this protocol instead, on a machine on which all threads see writes in
-//! one order, as they do on those for which there is a `barrier`. There HANDING could be left out: it is case 1 in the
-//! memory model of the language that needs it, and that rests on the argument alone.
+//! `P` stands before `M` in the program, for the compiler as well; that the processor may have `M` first does no harm,
+//! since it is the barrier that divides what came before from what comes after. (The other way round, `M` and then `P`, a
+//! reader that was interrupted between the two would not fence in READERS.) Loom knows no such barriers, so its models
+//! have READERS for good; the test in `orders` goes through all orders of this protocol instead, on a machine on which all
+//! threads see writes in one order, as they do on those for which there is a `barrier`. There HANDING could be left out:
+//! it is case 1 in the memory model of the language that needs it, and that rests on the argument alone.
 
 #[cfg(all(test, not(hotset_loom)))]
 mod orders;
@@ -175,9 +175,9 @@ impl Fences {
     /// a collector.
     ///
     /// ORDERING: `SeqCst` swap. Partner: the fence in `after_unlinking`. A reader swaps and then loads the slot with
-    /// `SeqCst`; a collector has unlinked and then fences. In the single total order either the reader's load comes after the
-    /// fence and sees the unlinking, or the collector's load of the hazard comes after the swap and sees it. A
-    /// `Release` store alone would let the reader's load pass it, where collectors only fence.
+    /// `SeqCst`; a collector has unlinked and then fences. In the single total order either the reader's load comes
+    /// after the fence and sees the unlinking, or the collector's load of the hazard comes after the swap and sees it.
+    /// A `Release` store alone would let the reader's load pass it, where collectors only fence.
     ///
     /// LOOM: loom treats `SeqCst` accesses as acquire-release and honours only fences, so the model
     /// runs a store and a `SeqCst` fence, to which the swap is equivalent for the pair above: the
@@ -243,7 +243,7 @@ impl Fences {
 
     /// At the end of a collection: so many `threads` have fenced so many `reads` in all.
     pub(super) fn reckon(&self, reads: u32, threads: u32) {
-        let Counts { reads: before, enough, left, budget, alone } = &*self.counts;
+        let Counts { reads: before, enough, left, budget, .. } = &*self.counts;
         let since = reads.wrapping_sub(before.get()) as i32;
         before.set(reads);
         if since < 0 {
@@ -256,22 +256,22 @@ impl Fences {
                 enough.set(0);
                 left.set(times);
                 budget.set((2 * times).min(MOST));
-                if barrier::is_granted() && alone.get() == 0 {
-                    self.hand_over();
-                }
+                self.hand_over();
             }
-            (false, before) => {
-                if before != 0 || times != FIRST {
-                    enough.set(0);
-                    budget.set(FIRST);
-                }
+            (false, _) => {
+                enough.set(0);
+                budget.set(FIRST);
             }
         }
     }
 
-    /// Makes collectors fence for readers, if the system helps.
+    /// Makes collectors fence for readers, if the system helps and has always done so.
     #[cold]
     fn hand_over(&self) {
+        let alone = &self.counts.alone;
+        if !barrier::is_granted() || alone.get() != 0 {
+            return;
+        }
         // ORDERING: Relaxed. The exchange confirms it.
         let word = self.word.load(Ordering::Relaxed);
         let Some([first, then]) = handing(word) else { return };
@@ -283,7 +283,7 @@ impl Fences {
             reach(Step::HandingOver);
             self.exchange(first, then);
         } else {
-            self.counts.alone.set(1);
+            alone.set(1);
             without_barrier(first).map(|next| self.exchange(first, next));
         }
     }
@@ -333,17 +333,13 @@ mod tests {
         let fenced = Hint::default();
         let collect = || {
             fences.after_unlinking();
-            if barrier::is_granted() && fences.are_readers() {
+            if fences.are_readers() {
                 fences.counts.left.set(500);
                 fences.hand_over(); // as another collector may at any time
             }
         };
-        let publish = || {
-            fences.publish(&hazard, std::ptr::null_mut(), &fenced);
-        };
-        let pin = || {
-            fences.after_pinning(&fenced);
-        };
+        let publish = || fences.publish(&hazard, std::ptr::null_mut(), &fenced);
+        let pin = || fences.after_pinning(&fenced);
         assert_eq!(missed(30_000, publish, collect), 0);
         assert_eq!(missed(30_000, pin, collect), 0);
     }

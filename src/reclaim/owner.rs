@@ -426,7 +426,7 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
 
     /// Frees each block of the private chain `list` that nobody can see; pushes the others back.
     ///
-    /// The list must have been taken before, hence before the fence below.
+    /// The list must have been taken before, hence before what `protections` does.
     fn sweep(self, list: *mut N) {
         if list.is_null() {
             return;

@@ -13,7 +13,6 @@
 
 use std::ptr::{self, NonNull};
 
-use crate::barrier;
 use crate::reclaim::{Shelter, Walk};
 use crate::seed::{Seed, planted};
 use crate::sync::{AtomicPtr, Made, Ordering, Tracked};
@@ -95,7 +94,6 @@ impl<T> Larger<T> {
     pub(crate) fn replace(&self, shelter: &impl Shelter, larger: impl FnOnce(&T) -> Option<T>) {
         let (seen, kept) = self.kept(shelter);
         let Some(it) = larger(kept.map_or(&self.first, |kept| &kept.it)) else { return };
-        barrier::prepare();
         let fresh = Box::into_raw(Box::new(Kept {
             it,
             before: seen,

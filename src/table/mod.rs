@@ -33,7 +33,6 @@ use crossbeam_utils::CachePadded;
 use equivalent::Equivalent;
 
 use crate::advice::Hint;
-use crate::barrier;
 use crate::config::Policy;
 use crate::hash::{self, Hashed};
 use crate::node::{Node, NodeDomain};
@@ -102,9 +101,6 @@ unsafe impl<K: Send + Sync, V: Send + Sync> Send for Table<K, V> {}
 impl<K, V> Table<K, V> {
     /// A table for `entries` entries, whose weight is bounded if there is a `max_weight`.
     pub(crate) fn new(entries: usize, policy: Policy, max_weight: Option<u64>) -> Self {
-        if max_weight.is_some() {
-            barrier::prepare(); // before it is needed
-        }
         let shards = shards_for(entries);
         let buckets = buckets_for(entries.div_ceil(shards)).min(segment::MAX_BUCKETS / shards);
         let arena = segment::allocate(shards * buckets);
@@ -132,7 +128,6 @@ impl<K, V> Table<K, V> {
     pub(crate) fn set_bound(&self, entries: usize, shelter: &impl Shelter) {
         let slots = self.arena.len() * SLOTS;
         if self.is_loaded(self.shards[0].rows_in_all(), entries) {
-            barrier::prepare();
             self.grows.set(1);
         }
         if let Some(classes) = &self.classes {

@@ -331,7 +331,6 @@ impl<N> Shard<N> {
         if !ptr::eq(seen, last.address()) {
             return;
         }
-        barrier::prepare();
         let fresh = Box::into_raw(Box::new(Segment::after(last, seen, len)));
         reach(Step::Growing);
         // ORDERING: Release on success. Partner: the Acquire load in `newest`. What is older was

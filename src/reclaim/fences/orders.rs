@@ -20,6 +20,8 @@ enum Mistake {
     NoReturning,
     /// Generations are all the same.
     NoGenerations,
+    /// COLLECTORS becomes READERS when the system does not help.
+    GivesUp,
 }
 
 /// The reader's steps, which the processor may turn round as [`may_do`] says.
@@ -41,10 +43,10 @@ enum Step {
     Ask,
     Barrier,
     Answer,
+    Fail,
     Free,
     HandOver,
     Hand,
-    End,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -53,8 +55,6 @@ struct Thread {
     at: usize,
     /// The word as it was last read.
     word: u64,
-    /// Whether it has made it HANDING.
-    saw: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -131,11 +131,10 @@ impl Explorer {
     fn go_on(&mut self, world: &World, thread: usize) {
         let mut next = *world;
         let it = &mut next.threads[thread];
-        let step = it.program[it.at];
+        let Some(step) = it.program.get(it.at) else { return };
         it.at += 1;
-        let (word, saw) = (it.word, it.saw);
+        let word = it.word;
         match step {
-            Step::End => return,
             Step::Unlink => next.linked = false,
             Step::Ask => it.word = world.word,
             Step::Barrier => {
@@ -152,18 +151,23 @@ impl Explorer {
                     }
                 }
             }
+            Step::Fail => {
+                let given_up = self.mistake == Mistake::GivesUp && word & STATE == COLLECTORS;
+                let ready = given_up.then(|| word - COLLECTORS + GENERATION);
+                if let Some(to) = ready.or_else(|| without_barrier(word)) {
+                    self.exchange(&mut next, word, to);
+                }
+            }
             // One that sees the hazard frees nothing.
             Step::Free => next.freed |= !world.hazard,
             Step::HandOver => {
                 it.word = world.word;
-                it.saw = false;
                 if let Some([first, _]) = handing(world.word) {
-                    it.saw = true;
                     self.exchange(&mut next, world.word, first);
                 }
             }
             Step::Hand => {
-                if let Some([first, then]) = handing(word).filter(|_| saw) {
+                if let Some([first, then]) = handing(word) {
                     self.exchange(&mut next, first, then);
                 }
             }
@@ -184,12 +188,12 @@ impl Explorer {
     }
 }
 
-const COLLECTS: &[Step] =
-    &[Step::Unlink, Step::Ask, Step::Barrier, Step::Answer, Step::Free, Step::End];
-const COLLECTS_EARLY: &[Step] =
-    &[Step::Ask, Step::Unlink, Step::Barrier, Step::Answer, Step::Free, Step::End];
+const COLLECTS: &[Step] = &[Step::Unlink, Step::Ask, Step::Barrier, Step::Answer, Step::Free];
+const COLLECTS_EARLY: &[Step] = &[Step::Ask, Step::Unlink, Step::Barrier, Step::Answer, Step::Free];
 /// One that has nothing of the reader's, and so only takes arrows; it may be slow.
-const HELPS: &[Step] = &[Step::Ask, Step::Barrier, Step::Answer, Step::End];
+const HELPS: &[Step] = &[Step::Ask, Step::Barrier, Step::Answer];
+/// One that the system does not help.
+const FAILS: &[Step] = &[Step::Ask, Step::Fail];
 const TURNS: &[Step] = &[
     Step::HandOver,
     Step::Hand,
@@ -204,17 +208,16 @@ const TURNS: &[Step] = &[
     Step::Ask,
     Step::Barrier,
     Step::Answer,
-    Step::End,
 ];
 
-/// A reader, a collector, one that turns the word as often as it can, and another that is in the way; from each
-/// state. Whether what the reader uses was freed in any order of theirs, and how many worlds there are.
+/// A reader, a collector, one that turns the word as often as it can, and another that is in the way, slow or without
+/// help; from each state. Whether what the reader uses was freed in any order of theirs, and how many worlds there are.
 fn goes_wrong(mistake: Mistake) -> (bool, usize) {
     let collects = if mistake == Mistake::LooksEarly { COLLECTS_EARLY } else { COLLECTS };
-    let programs = [collects, TURNS, HELPS];
-    let thread = |program| Thread { program, at: 0, word: 0, saw: false };
+    let thread = |program| Thread { program, at: 0, word: 0 };
     let (mut wrong, mut worlds) = (false, 0);
-    for word in [READERS, HANDING, COLLECTORS, RETURNING] {
+    let states = [READERS, HANDING, COLLECTORS, RETURNING];
+    for (word, other) in states.into_iter().flat_map(|word| [(word, HELPS), (word, FAILS)]) {
         let mut explorer = Explorer { mistake, seen: HashSet::default(), wrong: false };
         explorer.explore(World {
             word,
@@ -225,7 +228,7 @@ fn goes_wrong(mistake: Mistake) -> (bool, usize) {
             found: false,
             fences: false,
             again: false,
-            threads: programs.map(thread),
+            threads: [collects, TURNS, other].map(thread),
         });
         wrong |= explorer.wrong;
         worlds += explorer.seen.len();
@@ -249,6 +252,7 @@ fn each_mistake_is_found() {
         Mistake::LooksEarly,
         Mistake::NoReturning,
         Mistake::NoGenerations,
+        Mistake::GivesUp,
     ] {
         assert!(goes_wrong(mistake).0, "{mistake:?}");
     }
