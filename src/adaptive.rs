@@ -49,8 +49,8 @@ pub(crate) const MARGIN: usize = 75;
 pub(crate) const PASSES: u32 = 4;
 /// One of so many newcomers without a past is tried in the main class, to begin with. A power of two.
 const CHANCE: u32 = 512;
-/// To so many times as many that grows, by [`Trials`]: 2^4, which is one of 32.
-const HIGHEST_LEVEL: u32 = 4;
+/// To so many times as many that grows, by [`Trials`]: 2^5, which is one of 16.
+const HIGHEST_LEVEL: u32 = 5;
 /// So many trials in a row must cost the main class nothing before there are more, at level 0; at each level
 /// twice as many.
 const LEAST_FREE: u32 = 4;
@@ -185,13 +185,8 @@ impl Trials {
             }
             Trial::Free => Self { level: self.level + 1, free: 0 },
             Trial::Dear => Self { free: 0, ..self },
-            Trial::Refused => self.fewer(),
+            Trial::Refused => Self { level: self.level.saturating_sub(1), free: 0 },
         }
-    }
-
-    /// Somebody of the main class was missed soon after he had left, or a trial was refused.
-    pub(crate) fn fewer(self) -> Self {
-        Self { level: self.level.saturating_sub(1), free: 0 }
     }
 
     /// As one word, and back.
@@ -254,7 +249,7 @@ mod tests {
             (of_ten + 5) / 10
         };
         let mut trials = Trials::default();
-        for (level, needed) in [4, 8, 16, 32].into_iter().enumerate() {
+        for (level, needed) in [4, 8, 16, 32, 64].into_iter().enumerate() {
             assert_eq!(tried(trials), 1 << level);
             let almost = after(trials, needed - 1, Trial::Free);
             assert_eq!(tried(almost), 1 << level);
@@ -262,12 +257,12 @@ mod tests {
             assert_eq!(Trials::of(almost.word()), almost);
             trials = almost.after(Trial::Free, 2048);
         }
-        assert_eq!(tried(trials), 16, "one of 32 at most");
-        assert_eq!(tried(trials.after(Trial::Refused, 2048)), 8);
-        assert_eq!(Trials::default().fewer(), Trials::default());
+        assert_eq!(tried(trials), 32, "one of 16 at most");
+        assert_eq!(tried(trials.after(Trial::Refused, 2048)), 16);
+        assert_eq!(Trials::default().after(Trial::Refused, 2048), Trials::default());
         // If nobody is ever met in use, then it is given up, until somebody is.
         let almost = after(trials, 2047, Trial::Free);
-        assert_eq!(tried(almost), 16);
+        assert_eq!(tried(almost), 32);
         let resting = after(almost, 1000, Trial::Free);
         assert_eq!((tried(resting), Trials::of(resting.word())), (1, resting));
         assert_eq!(resting.after(Trial::Dear, 2048), Trials::default());

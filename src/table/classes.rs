@@ -239,7 +239,6 @@ impl<K, V> Table<K, V> {
         let (remembered, evidence) = classes.recall(known, hash.place());
         if let Some(evidence) = evidence {
             classes.move_quota(evidence, entries as u64, 1);
-            position.heed(evidence);
         }
         let hand = &position.newcomers;
         let (waiting, quota) = (classes.waiting(known, hand), classes.quota());

@@ -15,7 +15,7 @@
 
 use std::ptr::NonNull;
 
-use crate::adaptive::{self, Evidence, Trial, Trials};
+use crate::adaptive::{self, Trial, Trials};
 use crate::clock::{self, Mode, Sweep};
 use crate::counter::OwnedWord;
 use crate::node::{Node, NodeWalker};
@@ -75,13 +75,6 @@ impl Position {
             (false, _) => Trial::Refused,
         };
         self.trials.set(self.trials().after(trial, entries).word());
-    }
-
-    /// What somebody who came back says of trials.
-    pub(super) fn heed(&self, evidence: Evidence) {
-        if evidence == Evidence::TooLong {
-            self.trials.set(self.trials().fewer().word());
-        }
     }
 }
 

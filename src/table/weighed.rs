@@ -59,7 +59,6 @@ impl<K, V> Table<K, V> {
         let (remembered, evidence) = classes.recall(classes.known(walker), hash.place());
         if let Some(evidence) = evidence {
             classes.move_quota(evidence, bound, weight);
-            position.heed(evidence);
         }
         newcomer.remembered = remembered;
         if !remembered {

@@ -131,7 +131,6 @@ impl Model {
             }
         } else if self.late.take(place).is_some_and(|age| age < margin) {
             self.quota = self.quota.saturating_sub(1).clamp(least, most);
-            self.trials.fewer();
         }
         let waiting = self.queue.len();
         if remembered {

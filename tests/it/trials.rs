@@ -18,15 +18,17 @@ impl Trials {
     /// After one for whom somebody left or not, when the hand had passed over so many in use.
     pub(crate) fn tried(&mut self, left: bool, passed: u32, entries: usize) {
         match (left, passed) {
-            (false, _) => self.fewer(),
+            (false, _) => {
+                *self = Self { level: self.level.saturating_sub(1), ..Self::default() };
+            }
             (true, 0) => {
                 self.free += 1;
                 match self.level {
                     _ if self.rests => {}
-                    4 if self.free >= entries => {
+                    5 if self.free >= entries => {
                         *self = Self { rests: true, ..Self::default() };
                     }
-                    level @ 0..4 if self.free >= (entries / 512).max(4 << level) => {
+                    level @ 0..5 if self.free >= (entries / 512).max(4 << level) => {
                         *self = Self { level: level + 1, ..Self::default() };
                     }
                     _ => {}
@@ -34,9 +36,5 @@ impl Trials {
             }
             (true, _) => (self.free, self.rests) = (0, false),
         }
-    }
-
-    pub(crate) fn fewer(&mut self) {
-        *self = Self { level: self.level.saturating_sub(1), ..Self::default() };
     }
 }

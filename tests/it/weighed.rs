@@ -180,7 +180,6 @@ impl Model {
             }
         } else if self.late.take(place).is_some_and(|age| (age as u64) < margin) {
             self.quota = self.quota.saturating_sub(weight).clamp(least, most);
-            self.trials.fewer();
         }
         let mut tried = !remembered && self.trials.include(place, self.arrivals);
         let mut class = if remembered || tried { Class::Main } else { Class::Probation };

@@ -20,7 +20,7 @@ const PROMOTIONS: u32 = 8;
 /// One of so many newcomers without a past is tried in the main class, to begin with, and twice as many at
 /// each level; so many in a row must cost nothing before there are twice as many.
 const CHANCE: u64 = 512;
-const HIGHEST_LEVEL: u32 = 4;
+const HIGHEST_LEVEL: u32 = 5;
 const LEAST_FREE: u64 = 4;
 /// Uses to the credit of an entry, at most: on probation, and in the main class.
 const MOST_USES: [u8; 2] = [1, 2];
@@ -146,7 +146,9 @@ impl Adaptive {
     fn judge(&mut self, left: bool, passes: u32) {
         let entries = (self.queue.len() + self.main.len()) as u64;
         match (left, passes) {
-            (false, _) => self.try_fewer(),
+            (false, _) => {
+                (self.level, self.free, self.rests) = (self.level.saturating_sub(1), 0, false);
+            }
             (true, 0) if self.rests => {}
             (true, 0) => {
                 self.free += 1;
@@ -162,10 +164,6 @@ impl Adaptive {
         }
     }
 
-    fn try_fewer(&mut self) {
-        (self.level, self.free, self.rests) = (self.level.saturating_sub(1), 0, false);
-    }
-
     /// Whether `id` left not long ago; what that says of the quota is done.
     fn recall(&mut self, id: u32, size: u64) -> bool {
         let Some((class, then)) = self.ghosts[id as usize].take() else { return false };
@@ -176,7 +174,6 @@ impl Adaptive {
             Class::Probation if marginal => self.quota = (self.quota + size).clamp(least, most),
             Class::Main if marginal => {
                 self.quota = self.quota.saturating_sub(size).clamp(least, most);
-                self.try_fewer();
             }
             _ => {}
         }
