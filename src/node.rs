@@ -36,9 +36,9 @@ use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
 use crate::expiry::Times;
+use crate::local::Local;
 use crate::reclaim::{Block, Domain, Owner, RETIRED, Walker};
 use crate::seed::{Seed, planted};
-use crate::stats::Local;
 use crate::sync::{AtomicPtr, AtomicU32, Ordering};
 pub(crate) use tail::Tail;
 

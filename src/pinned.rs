@@ -10,9 +10,9 @@ use equivalent::Equivalent;
 
 use crate::cache::Cache;
 use crate::hash::Hashed;
+use crate::local::Local;
 use crate::node::Node;
 use crate::reclaim::Pin;
-use crate::stats::Local;
 use crate::store::Trace;
 
 /// A cache that is pinned by the running thread: reads give borrows and cost no fence.

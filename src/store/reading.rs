@@ -8,9 +8,9 @@ use std::ptr::NonNull;
 use equivalent::Equivalent;
 
 use crate::hash::Hashed;
+use crate::local::Local;
 use crate::node::{Node, NodeOwner};
 use crate::reclaim::{Pin, Protect};
-use crate::stats::Local;
 use crate::store::Store;
 
 /// Whether a read leaves a trace.

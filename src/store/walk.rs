@@ -5,14 +5,14 @@ use std::ptr::NonNull;
 use crate::config::Cause;
 use crate::hash::Hashed;
 use crate::load::part;
+use crate::local::Local;
 use crate::node::{Node, NodeOwner};
 use crate::reclaim::{Pin, Protect};
 use crate::seed::{Seed, planted};
 use crate::slot::{State, Word};
-use crate::stats::Local;
 use crate::store::{Shield, Store};
-use crate::table::tags::SLOTS;
 use crate::table::{Found, Place};
+use crate::tags::SLOTS;
 
 /// Parts of a table that `maintain` surveys at most: some hundred buckets.
 const PARTS: usize = 256;

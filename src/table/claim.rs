@@ -34,8 +34,8 @@ use crate::slot::{State, Word};
 use crate::sync::{MODEL, spin_loop, yield_now};
 use crate::table::bucket::Bucket;
 use crate::table::grown::{Withdrawn, look_beyond};
-use crate::table::tags::{Matches, Tags};
 use crate::table::{Found, LONG_PROBES, Place, Sizes, Table, examine, probe};
+use crate::tags::{Matches, Tags};
 
 /// Rounds for which a claimer gives way to an earlier claim of its key.
 const PATIENCE: usize = if MODEL { 1 } else { 64 };

@@ -10,9 +10,10 @@ use std::ptr::NonNull;
 
 use crate::adaptive::Class;
 use crate::hash::Hashed;
+use crate::local::Position;
 use crate::node::{Node, NodeWalker};
 use crate::table::Table;
-use crate::table::sweep::{Patience, Position};
+use crate::table::sweep::Patience;
 
 /// What a newcomer asks for.
 #[derive(Clone, Copy, Debug)]
