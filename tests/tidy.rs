@@ -215,6 +215,26 @@ fn unsafe_stands_in_its_rooms_and_is_argued() {
     check("unsafe outside its rooms or without SAFETY", broken);
 }
 
+/// So that the compiler says it, too. A room whose children need `unsafe` cannot.
+#[test]
+fn where_no_unsafe_is_it_is_forbidden() {
+    let files = sources();
+    let is_below = |file: &File, above: &File| file.name.starts_with(&folder(&above.name));
+    let is_safe = |file: &File| {
+        let tokens = tokens(&file.lines.join("\n"));
+        tokens.iter().all(|(_, word)| word != "unsafe")
+    };
+    let forbids = |file: &File| file.lines.iter().any(|line| line == "#![forbid(unsafe_code)]");
+    let broken = files
+        .iter()
+        .filter(|file| file.name != "lib.rs" && is_safe(file))
+        .filter(|file| files.iter().filter(|child| is_below(child, file)).all(is_safe))
+        .filter(|file| !forbids(file))
+        .filter(|file| !files.iter().any(|above| is_below(file, above) && forbids(above)))
+        .map(|file| file.name.clone());
+    check("no `forbid(unsafe_code)` where it could be", broken.collect());
+}
+
 #[test]
 fn every_ordering_is_argued() {
     let mut broken = Vec::new();
@@ -295,6 +315,11 @@ fn room_of(file: &str) -> &str {
     room.strip_suffix(".rs").unwrap_or(room)
 }
 
+/// Where the children of a file are.
+fn folder(file: &str) -> String {
+    file.strip_suffix("mod.rs").map_or_else(|| file.replace(".rs", "/"), String::from)
+}
+
 /// One arrow from room to room, and the file and the line that draw it.
 struct Arrow {
     from: String,
@@ -307,8 +332,7 @@ fn arrows() -> Vec<Arrow> {
     let mut tests = Vec::new();
     for file in sources() {
         let (tokens, modules) = without_tests(&tokens(&file.lines.join("\n")));
-        let folder = file.name.strip_suffix("mod.rs").map(String::from);
-        let folder = folder.unwrap_or_else(|| file.name.replace(".rs", "/"));
+        let folder = folder(&file.name);
         tests.extend(modules.iter().map(|module| format!("{folder}{module}")));
         shipped.push((file.name, tokens, folder.split('/').count() - 1));
     }

@@ -22,6 +22,8 @@
 //! tag it has seen *after* the claim (see `Bucket::write_tag`); a claim whose tag is not yet
 //! there has not been announced, so its owner will see ours.
 
+#![forbid(unsafe_code)]
+
 use equivalent::Equivalent;
 
 use crate::counter::OwnedCounter;

@@ -42,6 +42,8 @@
 //! of older ones only if there is none; so the older ones empty as their entries leave. A table that is crowded in one
 //! place and not loaded, since hundreds of keys share one hash, gets a small one: such keys cannot blow it up.
 
+#![forbid(unsafe_code)]
+
 use std::ptr::NonNull;
 use std::sync::Arc;
 

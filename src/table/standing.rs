@@ -1,5 +1,7 @@
 //! What has an entry earned? Its class and its uses, to be carried into another table.
 
+#![forbid(unsafe_code)]
+
 use crate::adaptive::Class;
 use crate::dumped::Standing;
 use crate::hash::Hashed;

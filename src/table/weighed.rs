@@ -6,6 +6,8 @@
 //! long time is measured by the number of entries that the cache holds at present, so that on average
 //! it is the same weight of departures.
 
+#![forbid(unsafe_code)]
+
 use std::ptr::NonNull;
 
 use crate::adaptive::Class;
