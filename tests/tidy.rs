@@ -8,7 +8,7 @@ mod reader;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use reader::{imports, tokens, without_tests};
+use reader::{Token, imports, tokens, without_tests};
 
 /// The rooms in which `unsafe` may stand.
 const UNSAFE_ROOMS: [&str; 38] = [
@@ -327,7 +327,8 @@ struct Arrow {
     at: String,
 }
 
-fn arrows() -> Vec<Arrow> {
+/// The files that are built into the library: name, code, and how deep below the root their module is.
+fn shipped() -> Vec<(String, Vec<Token>, usize)> {
     let mut shipped = Vec::new();
     let mut tests = Vec::new();
     for file in sources() {
@@ -341,8 +342,12 @@ fn arrows() -> Vec<Arrow> {
             |test: &String| *name == format!("{test}.rs") || name.starts_with(&format!("{test}/"));
         !tests.iter().any(is_in)
     });
+    shipped
+}
+
+fn arrows() -> Vec<Arrow> {
     let mut found = Vec::new();
-    for (name, tokens, deep) in shipped {
+    for (name, tokens, deep) in shipped() {
         for (line, to) in imports(&tokens, deep) {
             let from = room_of(&name).to_string();
             if from != to {
@@ -404,4 +409,43 @@ fn the_table_of_rooms_is_true_and_has_no_circle() {
         }
     }
     check("the table of rooms", broken);
+}
+
+/// The first column of the code map: `a::b`, and `a` (`b`, `c`), which is `a`, `a::b` and `a::c`.
+fn rooms_of_the_map() -> Vec<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("ARCHITECTURE.md");
+    let text = fs::read_to_string(path).expect("readable");
+    let map = text.split("## Code map").nth(1).and_then(|rest| rest.split("\n## ").next());
+    let rows = map.expect("there is a map").lines().filter(|line| line.starts_with("| `"));
+    let mut rooms = Vec::new();
+    for cell in rows.filter_map(|row| row.split('|').nth(1)) {
+        let (mut parent, mut is_inside) = (String::new(), false);
+        for (at, part) in cell.split('`').enumerate() {
+            if at % 2 == 0 {
+                is_inside = part.contains('(') || is_inside && !part.contains(')');
+            } else if is_inside {
+                rooms.push(format!("{parent}::{part}"));
+            } else {
+                parent = part.to_string();
+                rooms.push(parent.clone());
+            }
+        }
+    }
+    rooms
+}
+
+#[test]
+fn the_code_map_has_every_room_and_no_other() {
+    let modules = shipped().into_iter().map(|(name, ..)| {
+        let name = name.strip_suffix(".rs").unwrap_or(&name);
+        name.strip_suffix("/mod").unwrap_or(name).replace('/', "::")
+    });
+    let modules: Vec<_> = modules.collect();
+    let map = rooms_of_the_map();
+    let missing = modules.iter().filter(|module| !map.contains(module));
+    let gone = map.iter().filter(|room| !modules.contains(room));
+    check(
+        "rooms that the code map of ARCHITECTURE.md lacks, or has and are not there",
+        missing.chain(gone).cloned().collect(),
+    );
 }
