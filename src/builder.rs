@@ -13,7 +13,6 @@ use crate::error::BuildError;
 use crate::expiry::{ExpireWith, Expiry, Lifetimes};
 use crate::refresh::Refresh;
 use crate::store::{Listener, Setup, Store, Weigher, Weighing};
-use crate::table::Table;
 use crate::time::{Time, TimeSource};
 use crate::weights::Weights;
 
@@ -52,6 +51,20 @@ pub struct Builder<K, V, S = DefaultHashBuilder> {
 }
 
 impl<K: Hash + Eq, V> Cache<K, V> {
+    /// A cache for at most `max_entries` entries, with everything else as by default.
+    ///
+    /// # Panics
+    ///
+    /// If `max_entries` is out of range: `max_entries must be >= 1, got 0`.
+    /// [`builder`](Self::builder) gives an error instead.
+    #[track_caller]
+    pub fn new(max_entries: usize) -> Self {
+        match Self::builder().max_entries(max_entries).build() {
+            Ok(cache) => cache,
+            Err(error) => panic!("{error}"),
+        }
+    }
+
     /// A builder, to which at least a bound must be told: [`max_entries`](Builder::max_entries), or
     /// [`max_weight`](Builder::max_weight) and a [`weigher`](Builder::weigher), or both.
     pub fn builder() -> Builder<K, V> {
@@ -418,9 +431,9 @@ impl<K, V, S> Builder<K, V, S> {
             (None, None) if self.max_entries.is_none() => return Err(BuildError::NoBound),
             (None, None) => None,
         };
-        let max_entries = self.max_entries.map(check_max_entries::<K, V>).transpose()?;
+        let max_entries = self.max_entries.map(Store::<K, V>::check_max_entries).transpose()?;
         if let Some(given) = self.expected_entries {
-            let max = max_entries.unwrap_or_else(Table::<K, V>::max_entries);
+            let max = max_entries.unwrap_or_else(Store::<K, V>::most_entries);
             if !(1..=max).contains(&given) {
                 return Err(BuildError::ExpectedEntries { given, max });
             }
@@ -462,12 +475,6 @@ impl<K, V, S> Builder<K, V, S> {
         });
         Ok(Cache::from_parts(self.hasher, store))
     }
-}
-
-/// Checks a bound.
-pub(crate) fn check_max_entries<K, V>(given: usize) -> Result<usize, BuildError> {
-    let max = Table::<K, V>::max_entries();
-    if (1..=max).contains(&given) { Ok(given) } else { Err(BuildError::MaxEntries { given, max }) }
 }
 
 impl<K, V, S: fmt::Debug> fmt::Debug for Builder<K, V, S> {

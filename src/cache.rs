@@ -1,22 +1,23 @@
 //! What does a user hold? `Cache`: hashes the key, calls the store, names the outcome.
+//!
+//! Other rooms add methods to it: `builder` (how it is made), `pinned`, `bulk`, `compute`, `dump`, `future`.
 
 #![forbid(unsafe_code)]
 
-use std::convert::Infallible;
-use std::fmt;
+mod loading;
+
 use std::hash::{BuildHasher, Hash};
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
 use equivalent::Equivalent;
 
-use crate::builder::check_max_entries;
-use crate::error::{BuildError, LoadError};
+use crate::error::BuildError;
 use crate::hash::Hashed;
 use crate::iter::Iter;
-use crate::pinned::Pinned;
 use crate::removed::Removed;
 use crate::stats::Stats;
 use crate::store::{Store, Trace, Written};
+pub(crate) use loading::value_or_panic;
 
 /// The default hasher: fast, and seeded at random for each cache.
 pub type DefaultHashBuilder = foldhash::fast::RandomState;
@@ -82,22 +83,6 @@ impl<K, V> Insert<K, V> {
         match self {
             Self::Replaced(removed) => Some(removed),
             _ => None,
-        }
-    }
-}
-
-impl<K: Hash + Eq, V> Cache<K, V> {
-    /// A cache for at most `max_entries` entries, with everything else as by default.
-    ///
-    /// # Panics
-    ///
-    /// If `max_entries` is out of range: `max_entries must be >= 1, got 0`.
-    /// [`builder`](Self::builder) gives an error instead.
-    #[track_caller]
-    pub fn new(max_entries: usize) -> Self {
-        match Self::builder().max_entries(max_entries).build() {
-            Ok(cache) => cache,
-            Err(error) => panic!("{error}"),
         }
     }
 }
@@ -196,13 +181,8 @@ impl<K, V, S> Cache<K, V, S> {
     /// # Ok::<(), hotset::BuildError>(())
     /// ```
     pub fn set_max_entries(&self, max_entries: usize) -> Result<(), BuildError> {
-        self.store.set_max_entries(check_max_entries::<K, V>(max_entries)?);
+        self.store.set_max_entries(Store::<K, V>::check_max_entries(max_entries)?);
         Ok(())
-    }
-
-    /// Pins the cache for a batch of reads by this thread: see [`Pinned`].
-    pub fn pin(&self) -> Pinned<'_, K, V, S> {
-        Pinned::new(self)
     }
 
     /// Keeps the entries for which `keep` says yes.
@@ -496,89 +476,6 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         Q: Hash + Equivalent<K> + ?Sized,
     {
         self.store.remove(self.hash(key), key, wanted)
-    }
-
-    /// The value of `key`; if it has none, that which `load` gives, which is kept.
-    ///
-    /// However many threads ask for a missing key at a time, one of them loads and the others
-    /// wait. If the load panics, its caller sees the panic and one of those who waited loads next.
-    /// A value that is there and old may be [refreshed](crate::Builder::refresh_after) by `load`.
-    ///
-    /// # Panics
-    ///
-    /// If `load` asks this cache for `key`. Use
-    /// [`try_get_or_insert_with`](Self::try_get_or_insert_with) for an error. Loaders of several
-    /// keys that wait for each other in a circle wait for ever.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let cache = hotset::Cache::new(8);
-    /// assert_eq!(cache.get_or_insert_with(2, || 4), 4);
-    /// assert_eq!(cache.get_or_insert_with(2, || unreachable!()), 4);
-    /// ```
-    pub fn get_or_insert_with(&self, key: K, load: impl FnOnce() -> V) -> V
-    where
-        V: Clone,
-    {
-        let hash = self.hash(&key);
-        value_or_panic(self.store.get_or_load(hash, key, false, || Ok(load())))
-    }
-
-    /// The value of `key`; if it has none, that which `load` gives, which is kept.
-    ///
-    /// However many threads ask for a missing key at a time, one of them loads and the others
-    /// wait. All of them get the outcome, an error too; the next call starts anew. A thread that
-    /// waited for a load with another error type does not see that error: it goes into the next
-    /// load of the key, with all others like it. A [refresh](crate::Builder::refresh_after) that fails
-    /// gives the old value.
-    ///
-    /// # Errors
-    ///
-    /// [`LoadError::Failed`] with the loader's error, shared; [`LoadError::Panicked`] if it
-    /// panicked elsewhere (its own caller sees the panic); [`LoadError::Reentrant`] if `load` asks
-    /// this cache for `key`; [`LoadError::Missing`] if this call waited for a
-    /// [`load_many`](Self::load_many) that gave no value for `key`.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let cache = hotset::Cache::new(8);
-    /// let error = cache.try_get_or_insert_with("x", || "x".parse::<i32>()).unwrap_err();
-    /// assert!(error.is_failed());
-    /// assert_eq!(cache.try_get_or_insert_with("7", || "7".parse::<i32>()).unwrap(), 7);
-    /// assert_eq!(cache.len(), 1); // nothing is kept of a load that failed
-    /// ```
-    pub fn try_get_or_insert_with<E>(
-        &self,
-        key: K,
-        load: impl FnOnce() -> Result<V, E>,
-    ) -> Result<V, LoadError<E>>
-    where
-        V: Clone,
-        E: Send + Sync + 'static,
-    {
-        self.store.get_or_load(self.hash(&key), key, true, load)
-    }
-}
-
-/// The outcome of a load that cannot fail, but for the documented panic.
-pub(crate) fn value_or_panic<V>(outcome: Result<V, LoadError<Infallible>>) -> V {
-    match outcome {
-        Ok(value) => value,
-        Err(LoadError::Failed(never)) => match *never {},
-        Err(error) => panic!("{error}"),
-    }
-}
-
-/// Its sizes, and up to sixteen entries.
-impl<K: fmt::Debug, V: fmt::Debug, S> fmt::Debug for Cache<K, V, S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Cache")
-            .field("len", &self.len())
-            .field("capacity", &self.capacity())
-            .field("entries", &self.pin())
-            .finish()
     }
 }
 

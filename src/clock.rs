@@ -27,8 +27,8 @@
 
 #![forbid(unsafe_code)]
 
-use crate::dump::Standing;
-use crate::table::tags::Lane;
+use crate::dumped::Standing;
+use crate::tags::Lane;
 
 const LUKEWARM: u64 = 0x80;
 const COLD: u64 = 0x40;
@@ -230,7 +230,7 @@ const PASSES: usize = if crate::sync::MODEL { 1 } else { 8 };
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::table::tags::{HIGHS, SLOTS};
+    use crate::tags::{HIGHS, SLOTS};
     use proptest::prelude::*;
 
     /// The same, slot by slot, as the module tells it: what becomes of a byte that the hand meets.

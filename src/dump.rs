@@ -11,32 +11,7 @@ use std::hash::{BuildHasher, Hash};
 use std::time::Duration;
 
 use crate::cache::Cache;
-
-/// The standing of an entry under its policy.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Standing {
-    pub(crate) on_probation: bool,
-    /// Uses to its credit, 0 to 2.
-    pub(crate) uses: u8,
-}
-
-/// What an entry's time was when it was dumped.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct TimeLeft {
-    /// Until its deadline; `None`: it had none.
-    pub(crate) to_live: Option<Duration>,
-    /// Since it was used last; zero in a cache without a time to idle.
-    pub(crate) idle: Duration,
-}
-
-/// One entry of a [`Dump`].
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Dumped<K, V> {
-    pub(crate) key: K,
-    pub(crate) value: V,
-    pub(crate) standing: Standing,
-    pub(crate) time: TimeLeft,
-}
+use crate::dumped::Dumped;
 
 /// The entries of a cache, to be restored into another one: after a restart, say, so that it is warm.
 ///
@@ -64,7 +39,7 @@ pub(crate) struct Dumped<K, V> {
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Dump<K, V> {
-    pub(crate) entries: Vec<Dumped<K, V>>,
+    entries: Vec<Dumped<K, V>>,
 }
 
 impl<K, V> Dump<K, V> {
@@ -126,7 +101,7 @@ impl<K, V, S> Cache<K, V, S> {
         K: Clone,
         V: Clone,
     {
-        self.store.dump()
+        Dump { entries: self.store.dump() }
     }
 }
 
@@ -170,7 +145,8 @@ mod form {
     use serde::ser::{SerializeSeq, SerializeStruct};
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-    use super::{Dump, Dumped, Standing, TimeLeft};
+    use super::{Dump, Dumped};
+    use crate::dumped::{Standing, TimeLeft};
 
     const VERSION: u32 = 1;
 

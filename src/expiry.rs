@@ -18,7 +18,7 @@
 use std::time::Duration;
 
 use crate::advice::WideHint;
-use crate::dump::TimeLeft;
+use crate::dumped::TimeLeft;
 use crate::time::{Moment, Time};
 
 /// How long an entry may live by itself, as the builder takes it.

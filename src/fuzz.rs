@@ -7,7 +7,7 @@ use std::ptr;
 
 use crate::hash::{Hashed, home};
 use crate::slot::{MAX_THREADS, NODE_ALIGN, State, Word};
-use crate::table::tags::{HIGHS, Lane, SLOTS, Tags};
+use crate::tags::{HIGHS, Lane, SLOTS, Tags};
 
 /// Hashes a number as a cache would.
 fn hashed(n: u64) -> Hashed {

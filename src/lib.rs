@@ -131,6 +131,7 @@ mod compute;
 mod config;
 mod counter;
 mod dump;
+mod dumped;
 mod error;
 mod events;
 mod expiry;
@@ -140,6 +141,7 @@ mod fuzz;
 mod hash;
 mod iter;
 mod load;
+mod local;
 #[cfg(feature = "metrics")]
 mod metrics;
 #[cfg(all(hotset_loom, feature = "loom"))]
@@ -159,6 +161,7 @@ mod stats;
 mod store;
 mod sync;
 mod table;
+mod tags;
 mod thread_id;
 mod time;
 mod weights;

@@ -36,9 +36,9 @@ use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
 use crate::expiry::Times;
-use crate::reclaim::{Block, Domain, Owner, RETIRED, Walker};
+use crate::local::Local;
+use crate::reclaim::{Block, Domain, Owner, Pin, RETIRED, Walker};
 use crate::seed::{Seed, planted};
-use crate::stats::Local;
 use crate::sync::{AtomicPtr, AtomicU32, Ordering};
 pub(crate) use tail::Tail;
 
@@ -47,6 +47,7 @@ pub(crate) type Failure = Arc<dyn Any + Send + Sync>;
 
 pub(crate) type NodeDomain<K, V> = Domain<Node<K, V>, Local>;
 pub(crate) type NodeOwner<'d, K, V> = Owner<'d, Node<K, V>, Local>;
+pub(crate) type NodePin<'d, K, V> = Pin<'d, Node<K, V>, Local>;
 pub(crate) type NodeWalker<'d, K, V> = Walker<'d, Node<K, V>, Local>;
 
 const COUNT: u32 = (1 << 27) - 1;

@@ -5,6 +5,8 @@
 //! likes: the others must go on (DESIGN, invariant M9). In the model build it calls the hook of
 //! the model, if it has one (`loom-tests/src/race.rs` says why one should).
 
+#![forbid(unsafe_code)]
+
 /// The steps of an insert, an eviction, a load, a refresh, of growth and its end, of a collection or of the taking
 /// and freeing of memory between which a thread may be stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

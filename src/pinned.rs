@@ -10,9 +10,7 @@ use equivalent::Equivalent;
 
 use crate::cache::Cache;
 use crate::hash::Hashed;
-use crate::node::Node;
-use crate::reclaim::Pin;
-use crate::stats::Local;
+use crate::node::NodePin;
 use crate::store::Trace;
 
 /// A cache that is pinned by the running thread: reads give borrows and cost no fence.
@@ -45,14 +43,17 @@ use crate::store::Trace;
 /// ```
 pub struct Pinned<'c, K, V, S> {
     cache: &'c Cache<K, V, S>,
-    pin: Pin<'c, Node<K, V>, Local>,
+    pin: NodePin<'c, K, V>,
 }
 
-impl<'c, K, V, S> Pinned<'c, K, V, S> {
-    pub(crate) fn new(cache: &'c Cache<K, V, S>) -> Self {
-        Self { cache, pin: cache.store.pin() }
+impl<K, V, S> Cache<K, V, S> {
+    /// Pins the cache for a batch of reads by this thread: see [`Pinned`].
+    pub fn pin(&self) -> Pinned<'_, K, V, S> {
+        Pinned { cache: self, pin: self.store.pin() }
     }
+}
 
+impl<K, V, S> Pinned<'_, K, V, S> {
     /// Renews the pin, so that what has left the cache since it was made can be freed. No borrow
     /// from before survives it. No effect while another `Pinned` of this cache lives in this
     /// thread.
@@ -147,5 +148,16 @@ impl<K: fmt::Debug, V: fmt::Debug, S> fmt::Debug for Pinned<'_, K, V, S> {
         let mut entries = self.iter();
         map.entries(entries.by_ref().take(SHOWN));
         if entries.next().is_some() { map.finish_non_exhaustive() } else { map.finish() }
+    }
+}
+
+/// Its sizes, and up to sixteen entries, which are looked at under a pin.
+impl<K: fmt::Debug, V: fmt::Debug, S> fmt::Debug for Cache<K, V, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cache")
+            .field("len", &self.len())
+            .field("capacity", &self.capacity())
+            .field("entries", &self.pin())
+            .finish()
     }
 }

@@ -129,3 +129,5 @@
 //!         .on_evict(move |_, _, _| drop(counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed)))
 //! };
 //! ```
+
+#![forbid(unsafe_code)]

@@ -4,6 +4,8 @@
 //! Under the model checker a test may plant one bug (`loom-tests`), which must then be caught; so may
 //! the unit tests of the library.
 
+#![forbid(unsafe_code)]
+
 /// The bugs, each named after what is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(

@@ -1,28 +1,9 @@
-//! What has happened? Counters on lines that threads own, and their sum as a snapshot.
+//! What has happened? The sum of what threads have counted (`local`), as a snapshot.
 
 #![forbid(unsafe_code)]
 
 use crate::config::Cause;
-use crate::counter::OwnedCounter;
-use crate::table::sweep::Position;
-
-/// What a thread keeps in a cache beside its protections.
-#[derive(Debug, Default)]
-pub(crate) struct Local {
-    pub(crate) hits: OwnedCounter,
-    pub(crate) misses: OwnedCounter,
-    pub(crate) expired_misses: OwnedCounter,
-    pub(crate) position: Position,
-    /// Claims that the thread has made, so that no two of them are equal.
-    pub(crate) claims: OwnedCounter,
-    pub(crate) inserts: OwnedCounter,
-    pub(crate) loads: OwnedCounter,
-    pub(crate) load_failures: OwnedCounter,
-    pub(crate) not_admitted: OwnedCounter,
-    pub(crate) refreshes: OwnedCounter,
-    pub(crate) refresh_failures: OwnedCounter,
-    pub(crate) left: [OwnedCounter; Cause::COUNT],
-}
+use crate::local::Local;
 
 /// A snapshot of a cache's counters, from [`Cache::stats`](crate::Cache::stats).
 ///

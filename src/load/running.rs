@@ -1,9 +1,10 @@
 //! Which loaders are running on this thread? A loader that asks for its own key must not wait.
 
+#![forbid(unsafe_code)]
+
 use std::ptr::NonNull;
 
-// Loom's macro has no `const` form.
-#[allow(clippy::missing_const_for_thread_local)]
+#[allow(clippy::missing_const_for_thread_local, reason = "loom's macro has no const form")]
 mod stack {
     use std::cell::RefCell;
 

@@ -54,6 +54,8 @@
 //! threads see writes in one order, as they do on those for which there is a `barrier`. There HANDING could be left out:
 //! it is case 1 in the memory model of the language that needs it, and that rests on the argument alone.
 
+#![forbid(unsafe_code)]
+
 #[cfg(all(test, not(hotset_loom)))]
 mod orders;
 

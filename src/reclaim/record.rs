@@ -219,7 +219,7 @@ impl<N, L> Drop for Records<N, L> {
 #[cfg(all(test, target_pointer_width = "64"))]
 mod tests {
     use super::*;
-    use crate::stats::Local;
+    use crate::local::Local;
 
     /// So that a hit finds its record by a shift: any other size costs it two instructions.
     #[test]

@@ -173,7 +173,7 @@ pub trait Source: sealed::Sealed + Send + Sync + 'static {
     #[doc(hidden)]
     fn weigh(&self, spec: &Self::Spec) -> Result<u64, Self::Error>;
     #[doc(hidden)]
-    #[allow(clippy::type_complexity)]
+    #[allow(clippy::type_complexity, reason = "a name for it would be public")]
     fn open<'a>(
         &'a self,
         spec: &'a Self::Spec,

@@ -34,6 +34,8 @@
 //! cannot have come back, or by one that does not care which entry it is (`clear`, the hand: if
 //! the address came back, a younger entry leaves in the older one's stead).
 
+#![forbid(unsafe_code)]
+
 pub(crate) mod word;
 
 #[allow(unused_imports, reason = "the models name states")]

@@ -23,7 +23,7 @@
 use std::ptr;
 
 use crate::hash::Hashed;
-use crate::table::tags::HIGHS;
+use crate::tags::HIGHS;
 
 const STATE: usize = 0b11;
 const CLAIMED: usize = 0b01;

@@ -6,6 +6,8 @@
 //! a circle. If one of the flights that it waits for is handed to it, it loads that one at once, for
 //! the same reason.
 
+#![forbid(unsafe_code)]
+
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::Arc;

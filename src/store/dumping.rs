@@ -1,7 +1,7 @@
 //! How are entries carried from one cache into another? Out in the order of eviction, in with the
 //! standing that they had.
 
-use crate::dump::{Dump, Dumped, TimeLeft};
+use crate::dumped::{Dumped, TimeLeft};
 use crate::expiry::Times;
 use crate::hash::Hashed;
 use crate::node::Private;
@@ -13,7 +13,7 @@ use crate::table::claim::Acquired;
 
 impl<K, V> Store<K, V> {
     /// Clones of all entries, coldest first. As consistent as a walk is.
-    pub(crate) fn dump(&self) -> Dump<K, V>
+    pub(crate) fn dump(&self) -> Vec<Dumped<K, V>>
     where
         K: Clone,
         V: Clone,
@@ -32,7 +32,7 @@ impl<K, V> Store<K, V> {
             });
             dumped.flatten()
         });
-        Dump { entries: entries.collect() }
+        entries.collect()
     }
 
     /// What is to be known of an entry that comes back; `None` if it is not wanted: its key has one, its

@@ -23,7 +23,7 @@ use crate::expiry::{Age, Expiry, Stamp, Times};
 use crate::node::{Node, NodeOwner};
 use crate::refresh::Refresh;
 use crate::store::{Shield, Store, Trace};
-use crate::table::tags::SLOTS;
+use crate::tags::SLOTS;
 
 /// Buckets that an insert in need of room looks through for an entry whose time is over.
 const REAPED: usize = 4;

@@ -1,5 +1,7 @@
 //! How is a missing key loaded once by calls that block? And one that is due for a refresh.
 
+#![forbid(unsafe_code)]
+
 use std::sync::Arc;
 
 use crate::error::LoadError;

@@ -2,7 +2,7 @@
 //!
 //! Every operation has the same shape: look for the key under protection, change one slot by one
 //! exchange, let go of the protection; then, outside everything, tell the listener, give back
-//! shares, and free a batch of what nobody reads any more. `Leaving` is that last part, and it
+//! shares, and free a batch of what nobody reads any more. `leaving` is that last part, and it
 //! happens also when a user's `Eq` or `Clone` panics.
 
 mod bulk;
@@ -11,6 +11,7 @@ mod dumping;
 mod expiring;
 mod flight;
 mod future;
+mod leaving;
 mod loading;
 mod reading;
 mod refreshing;
@@ -19,7 +20,6 @@ mod walk;
 
 pub(crate) use reading::Trace;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -31,17 +31,18 @@ use crate::events;
 use crate::expiry::{Expiry, Times};
 use crate::hash::Hashed;
 use crate::load::part;
-use crate::node::{Node, NodeDomain, NodeOwner, NodeWalker, Private, release};
-use crate::pause::{Step, reach};
+use crate::local::Local;
+use crate::node::{Node, NodeDomain, NodeOwner, NodeWalker, Private};
 use crate::reclaim::{Hazard, Kind, Protect, Shelter, Walk};
 use crate::refresh::Refresh;
 use crate::removed::Removed;
 use crate::seed::{Seed, planted};
 use crate::slot::Word;
-use crate::stats::{Local, Stats};
+use crate::stats::Stats;
 use crate::table::Table;
 use crate::table::claim::{Acquired, Claimer};
 pub(crate) use compute::Decided;
+use leaving::Leaving;
 pub(crate) use room::{Weigher, Weighing};
 
 /// A listener, as the builder takes it.
@@ -145,61 +146,6 @@ impl<K, V> Shelter for Shield<'_, K, V> {
     }
 }
 
-/// What leaves during an operation and is dealt with at its end.
-struct Leaving<'s, K, V> {
-    store: &'s Store<K, V>,
-    owner: NodeOwner<'s, K, V>,
-    victim: Option<NonNull<Node<K, V>>>,
-    /// Where entries are weighed, there may be several. They are not chained by their nodes' links, which
-    /// may lead to rooms still that waiters of their flights have not left.
-    others: Vec<NonNull<Node<K, V>>>,
-}
-
-impl<K, V> Leaving<'_, K, V> {
-    /// Deals with the victims of an operation that has to begin again. Outside all protection.
-    #[inline(always)]
-    fn settle(&mut self) {
-        if let Some(node) = self.victim.take() {
-            self.see_off(node);
-            if !self.others.is_empty() {
-                self.settle_others();
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn see_off(&self, node: NonNull<Node<K, V>>) {
-        // SAFETY: whoever made the victim one unlinked it and left the slot's share to us.
-        let cause = unsafe { self.store.cause_of(self.owner, node, Cause::Capacity) };
-        self.store.tell_and_release(self.owner, node, cause);
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn settle_others(&mut self) {
-        for node in std::mem::take(&mut self.others) {
-            self.see_off(node);
-        }
-    }
-
-    /// One more victim, whose slot's share is ours, where entries are weighed.
-    fn add(&mut self, node: NonNull<Node<K, V>>) {
-        if self.victim.is_none() {
-            self.victim = Some(node);
-        } else {
-            self.others.push(node);
-        }
-    }
-}
-
-impl<K, V> Drop for Leaving<'_, K, V> {
-    #[inline]
-    fn drop(&mut self) {
-        self.settle();
-        self.owner.finish();
-    }
-}
-
 impl<K, V> Store<K, V> {
     pub(crate) fn new(setup: Setup<K, V>) -> Self {
         let Setup {
@@ -248,10 +194,6 @@ impl<K, V> Store<K, V> {
 
     pub(crate) fn capacity(&self) -> usize {
         self.budget.max()
-    }
-
-    fn leaving<'s>(&'s self, owner: NodeOwner<'s, K, V>) -> Leaving<'s, K, V> {
-        Leaving { store: self, owner, victim: None, others: Vec::new() }
     }
 
     // ---- writing ----------------------------------------------------------------------------
@@ -515,47 +457,7 @@ impl<K, V> Store<K, V> {
         self.table.acquire(hash, key, shield, claimer, || self.sizes())
     }
 
-    // ---- leaving ----------------------------------------------------------------------------
-
-    /// Makes a handle of an unlinked entry whose slot's share the caller has.
-    fn depart(&self, node: NonNull<Node<K, V>>, cause: Cause) -> Removed<K, V> {
-        let removed = Removed::new(node, Arc::clone(&self.domain));
-        let local = self.domain.owner().local();
-        local.left[cause.index()].bump();
-        events::left(cause);
-        self.tell(removed.key(), &removed, cause);
-        removed
-    }
-
-    /// Tells the listener that an entry has left, then gives the slot's share back.
-    fn tell_and_release(
-        &self,
-        owner: NodeOwner<'_, K, V>,
-        node: NonNull<Node<K, V>>,
-        cause: Cause,
-    ) {
-        owner.local().left[cause.index()].bump();
-        if self.listener.is_some() {
-            // SAFETY: the caller has a share of the node, which was READY.
-            let entry = unsafe { node.as_ref() };
-            // SAFETY: as above.
-            self.tell(entry.key(), unsafe { entry.value() }, cause);
-        }
-        reach(Step::BeforeRetire);
-        // SAFETY: the caller unlinked the node and gives the slot's share up.
-        unsafe { release(owner, node) };
-        events::left(cause);
-    }
-
-    fn tell(&self, key: &K, value: &V, cause: Cause) {
-        if let Some(listener) = &self.listener {
-            // A listener that panics loses this one call.
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| listener(key, value, cause))) {
-                std::mem::forget(panic); // its destructor is a user's code, too
-                events::listener_panicked(cause);
-            }
-        }
-    }
+    // ---- at the end -------------------------------------------------------------------------
 
     /// Frees all that no reader holds.
     pub(crate) fn maintain(&self) {

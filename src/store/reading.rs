@@ -8,9 +8,9 @@ use std::ptr::NonNull;
 use equivalent::Equivalent;
 
 use crate::hash::Hashed;
-use crate::node::{Node, NodeOwner};
-use crate::reclaim::{Pin, Protect};
-use crate::stats::Local;
+use crate::local::Local;
+use crate::node::{Node, NodeOwner, NodePin};
+use crate::reclaim::Protect;
 use crate::store::Store;
 
 /// Whether a read leaves a trace.
@@ -67,7 +67,7 @@ impl<K, V> Store<K, V> {
         self.read_pinned(&pin, hash, key, trace).map(|(key, value)| f(key, value))
     }
 
-    pub(crate) fn pin(&self) -> Pin<'_, Node<K, V>, Local> {
+    pub(crate) fn pin(&self) -> NodePin<'_, K, V> {
         self.domain.owner().pin()
     }
 
@@ -75,7 +75,7 @@ impl<K, V> Store<K, V> {
     #[inline(always)]
     pub(crate) fn read_pinned<'p, Q>(
         &'p self,
-        pin: &'p Pin<'_, Node<K, V>, Local>,
+        pin: &'p NodePin<'_, K, V>,
         hash: Hashed,
         key: &Q,
         trace: Trace,

@@ -14,12 +14,13 @@ use std::ptr::NonNull;
 use crate::adaptive::Class;
 use crate::budget::Room;
 use crate::config::Cause;
+use crate::error::BuildError;
 use crate::hash::Hashed;
 use crate::node::{Node, NodeOwner, NodeWalker, Private, Tail};
 use crate::seed::{Seed, planted};
 use crate::store::{Leaving, Store};
 use crate::sync::MODEL;
-use crate::table::{Demand, Found, Place, Sizes};
+use crate::table::{Demand, Found, Place, Sizes, Table};
 use crate::weights::{Held, Weights};
 
 /// A weigher, as the builder takes it.
@@ -336,7 +337,22 @@ impl<K, V> Store<K, V> {
         Ok(())
     }
 
-    // ---- bounds that change -----------------------------------------------------------------
+    // ---- bounds, and how they change --------------------------------------------------------
+
+    /// The largest bound on entries that there can be.
+    pub(crate) fn most_entries() -> usize {
+        Table::<K, V>::max_entries()
+    }
+
+    /// A bound on entries that somebody gave, if it is in range.
+    pub(crate) fn check_max_entries(given: usize) -> Result<usize, BuildError> {
+        let max = Self::most_entries();
+        if (1..=max).contains(&given) {
+            Ok(given)
+        } else {
+            Err(BuildError::MaxEntries { given, max })
+        }
+    }
 
     pub(crate) fn set_max_entries(&self, max: usize) {
         self.budget.set_max(max);

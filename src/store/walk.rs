@@ -5,14 +5,13 @@ use std::ptr::NonNull;
 use crate::config::Cause;
 use crate::hash::Hashed;
 use crate::load::part;
-use crate::node::{Node, NodeOwner};
-use crate::reclaim::{Pin, Protect};
+use crate::node::{Node, NodeOwner, NodePin};
+use crate::reclaim::Protect;
 use crate::seed::{Seed, planted};
 use crate::slot::{State, Word};
-use crate::stats::Local;
 use crate::store::{Shield, Store};
-use crate::table::tags::SLOTS;
 use crate::table::{Found, Place};
+use crate::tags::SLOTS;
 
 /// Parts of a table that `maintain` surveys at most: some hundred buckets.
 const PARTS: usize = 256;
@@ -208,7 +207,7 @@ impl<K, V> Store<K, V> {
     /// All entries that `pin` sees, in no particular order.
     pub(crate) fn entries<'p>(
         &'p self,
-        pin: &'p Pin<'_, Node<K, V>, Local>,
+        pin: &'p NodePin<'_, K, V>,
     ) -> impl Iterator<Item = (&'p K, &'p V)> {
         self.table.cursors(pin).flat_map(move |cursor| {
             (0..SLOTS).filter_map(move |slot| {

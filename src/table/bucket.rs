@@ -1,10 +1,10 @@
 //! What shares a cache line? Six slots, their tags, their clock bits.
 
 use crate::clock;
-use crate::dump::Standing;
+use crate::dumped::Standing;
 use crate::slot::{Slot, Word};
 use crate::sync::{AtomicU64, Ordering};
-use crate::table::tags::{Lane, SLOTS, Tags};
+use crate::tags::{Lane, SLOTS, Tags};
 
 /// One cache line of the table. All words zero is the empty bucket.
 ///

@@ -22,6 +22,8 @@
 //! tag it has seen *after* the claim (see `Bucket::write_tag`); a claim whose tag is not yet
 //! there has not been announced, so its owner will see ours.
 
+#![forbid(unsafe_code)]
+
 use equivalent::Equivalent;
 
 use crate::counter::OwnedCounter;
@@ -34,8 +36,8 @@ use crate::slot::{State, Word};
 use crate::sync::{MODEL, spin_loop, yield_now};
 use crate::table::bucket::Bucket;
 use crate::table::grown::{Withdrawn, look_beyond};
-use crate::table::tags::{Matches, Tags};
 use crate::table::{Found, LONG_PROBES, Place, Sizes, Table, examine, probe};
+use crate::tags::{Matches, Tags};
 
 /// Rounds for which a claimer gives way to an earlier claim of its key.
 const PATIENCE: usize = if MODEL { 1 } else { 64 };

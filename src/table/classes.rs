@@ -21,6 +21,7 @@ use crate::adaptive::{self, Class, Evidence, Limits};
 use crate::advice::WideHint;
 use crate::clock;
 use crate::hash::Hashed;
+use crate::local::{Handful, Position};
 use crate::node::{Node, NodeWalker};
 use crate::pause::{Step, reach};
 use crate::reclaim::{Protect, Shelter, Walk};
@@ -28,12 +29,11 @@ use crate::seed::{Seed, planted};
 use crate::sync::{MODEL, cores, prefetch};
 use crate::table::bucket::Bucket;
 use crate::table::ghost::Ghosts;
-use crate::table::handful::Handful;
 use crate::table::larger::Larger;
 use crate::table::probation::{Probation, Ring};
-use crate::table::sweep::{Patience, Position};
-use crate::table::tags::{Lane, SLOTS};
+use crate::table::sweep::Patience;
 use crate::table::{Place, Table};
+use crate::tags::{Lane, SLOTS};
 
 /// Bits of a slot's number that name it in its bucket; those above are the bucket's.
 const SLOT_BITS: u32 = SLOTS.next_power_of_two().trailing_zeros();

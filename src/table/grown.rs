@@ -42,6 +42,8 @@
 //! of older ones only if there is none; so the older ones empty as their entries leave. A table that is crowded in one
 //! place and not loaded, since hundreds of keys share one hash, gets a small one: such keys cannot blow it up.
 
+#![forbid(unsafe_code)]
+
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -51,19 +53,19 @@ use crate::barrier;
 use crate::hash::Hashed;
 use crate::node::{Node, NodeDomain, NodeOwner};
 
+use crate::local::Local;
 use crate::pause::{Step, reach};
 use crate::reclaim::{Protect, Shelter, Walk};
 use crate::seed::{Seed, planted};
 use crate::slot::Word;
-use crate::stats::Local;
 use crate::sync::{MODEL, Ordering, fence, prefetch};
 use crate::table::bucket::Bucket;
 use crate::table::claim::claim_in;
 use crate::table::segment::{self, Segment, Shard};
-use crate::table::tags::{SLOTS, Tags};
 use crate::table::{
     Found, MAX_SEGMENTS, MIN_BUCKETS, Place, Table, buckets_for, examine_all, find_in, probe,
 };
+use crate::tags::{SLOTS, Tags};
 
 /// Segments for keys that share one hash double up to this many buckets.
 const DOUBLING_BUCKETS: usize = 4096;

@@ -13,7 +13,6 @@ pub(crate) mod claim;
 mod classes;
 mod ghost;
 mod grown;
-pub(crate) mod handful;
 mod larger;
 mod memory;
 mod outgrown;
@@ -23,7 +22,6 @@ mod segment;
 mod standing;
 mod survey;
 pub(crate) mod sweep;
-pub(crate) mod tags;
 mod weighed;
 
 use std::ptr::NonNull;
@@ -35,12 +33,13 @@ use equivalent::Equivalent;
 use crate::advice::Hint;
 use crate::config::Policy;
 use crate::hash::{self, Hashed};
+use crate::local::Local;
 use crate::node::{Node, NodeDomain};
 use crate::reclaim::{Protect, Shelter};
 use crate::seed::{Seed, planted};
 use crate::slot::{Slot, State, Word};
-use crate::stats::Local;
 use crate::sync::{AtomicUsize, MODEL, Ordering, cores, fence, prefetch};
+use crate::tags::{Lane, SLOTS, Tags};
 use bucket::Bucket;
 use classes::Classes;
 pub(crate) use grown::{Lasting, Sizes};
@@ -51,7 +50,6 @@ pub(crate) use place::{Found, Place};
 #[cfg(all(hotset_loom, feature = "loom"))]
 pub(crate) use segment::next_home;
 use segment::{Segment, Shard};
-use tags::{Lane, SLOTS, Tags};
 pub(crate) use weighed::Demand;
 
 /// Buckets of one segment that a probe visits. Where they are all full, which is rare at the

@@ -7,7 +7,7 @@ use std::ptr::NonNull;
 use crate::node::Node;
 use crate::slot::{Slot, Word};
 use crate::table::bucket::Bucket;
-use crate::table::tags::Lane;
+use crate::tags::Lane;
 
 /// A slot that was found, and how many buckets its key's probe passed before. One in an appended segment was found
 /// on a walk that lasts for `'t`.

@@ -1,6 +1,6 @@
 //! Who came last? The queue of the newcomers, first in, first out.
 //!
-//! A ring of slot numbers with two counts of tickets, and for each thread a handful (`handful`): numbers that it
+//! A ring of slot numbers with two counts of tickets, and for each thread a handful (`local::handful`): numbers that it
 //! has taken out at once and has not yet looked at, and numbers of its newcomers that it has not yet put in.
 //! With one thread the order is that of one queue. There are two modes, and each thread finds out for itself, when
 //! it has nothing left to look at or no room for one more, which one there is:
@@ -46,8 +46,8 @@
 use crossbeam_utils::CachePadded;
 
 use crate::advice::{Hint, WideHint};
+use crate::local::{Handful, MOST_KEPT};
 use crate::pause::{Step, reach};
-use crate::table::handful::{Handful, MOST_KEPT};
 use crate::table::memory::Array;
 
 /// Numbers that a thread has in hand at most, of either kind, where the queue is shared: those of one cache line.
@@ -153,9 +153,9 @@ fn places_for(entries: usize) -> usize {
 
 /// The two counts, which wrap.
 #[derive(Clone, Copy)]
-pub(super) struct Ends {
+struct Ends {
     head: u32,
-    pub(super) tail: u32,
+    tail: u32,
 }
 
 impl Ends {
@@ -170,7 +170,7 @@ impl Ends {
     }
 
     #[inline(always)]
-    pub(super) fn len(self) -> u32 {
+    fn len(self) -> u32 {
         self.tail.wrapping_sub(self.head)
     }
 
@@ -250,7 +250,8 @@ impl Probation {
             return if self.has_room(hand, ring) { sum } else { sum.max(quota.saturating_add(1)) };
         }
         if hand.waiting.get() < quota {
-            hand.see(Ends::of(self.ends.get()));
+            let ends = Ends::of(self.ends.get());
+            hand.see(ends.len(), ends.tail);
         }
         hand.waiting.get()
     }
@@ -260,7 +261,8 @@ impl Probation {
     pub(crate) fn has_room(&self, hand: &Handful, ring: &Ring) -> bool {
         let places = ring.places.len() as u64;
         if hand.waiting.get() >= places {
-            hand.see(Ends::of(self.ends.get())); // it may have seen a larger one
+            let ends = Ends::of(self.ends.get()); // it may have seen a larger one
+            hand.see(ends.len(), ends.tail);
         }
         hand.waiting.get() < places
     }
@@ -346,7 +348,7 @@ impl Probation {
             }
         }
         hand.full.set(hand.first.get().wrapping_add(hand.room()));
-        hand.see(after);
+        hand.see(after.len(), after.tail);
         hand.leaving() > 0
     }
 

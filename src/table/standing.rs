@@ -1,10 +1,12 @@
 //! What has an entry earned? Its class and its uses, to be carried into another table.
 
+#![forbid(unsafe_code)]
+
 use crate::adaptive::Class;
-use crate::dump::Standing;
+use crate::dumped::Standing;
 use crate::hash::Hashed;
+use crate::local::Position;
 use crate::node::NodeWalker;
-use crate::table::sweep::Position;
 use crate::table::{Place, Table};
 
 impl<K, V> Table<K, V> {

@@ -30,6 +30,8 @@
 //!
 //! One insert of a few into a shard whose newest segment is not known surveys some buckets, `maintain` more.
 
+#![forbid(unsafe_code)]
+
 use crate::barrier;
 use crate::hash::Hashed;
 use crate::node::Node;

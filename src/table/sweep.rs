@@ -17,35 +17,16 @@ use std::ptr::NonNull;
 
 use crate::adaptive::{self, Trial, Trials};
 use crate::clock::{self, Mode, Sweep};
-use crate::counter::OwnedWord;
+use crate::local::Position;
 use crate::node::{Node, NodeWalker};
 use crate::pause::{Step, reach};
 use crate::reclaim::Shelter;
 use crate::slot::{State, Word};
 use crate::sync::{MODEL, Ordering, prefetch};
 use crate::table::bucket::Bucket;
-use crate::table::handful::Handful;
 use crate::table::segment::Segment;
-use crate::table::tags::{Lane, MOST_PASSED, SLOTS};
 use crate::table::{Place, Table, probe};
-
-/// A thread's place in the sweep: of the buckets that it took from the hand, `next .. end` are
-/// not yet worked through. It resumes at slot `slot` of bucket `next`, whose row is `row`.
-#[derive(Debug, Default)]
-pub(crate) struct Position {
-    next: OwnedWord,
-    end: OwnedWord,
-    row: OwnedWord,
-    slot: OwnedWord,
-    /// The address of an entry that the hand is to pass over, or 0.
-    spared: OwnedWord,
-    /// In which turn of the hand the first of the buckets was that were taken with `next`.
-    turn: OwnedWord,
-    /// What the thread has in hand of the queue of probation (`classes`).
-    pub(super) newcomers: Handful,
-    /// What became of the newcomers that it tried in the main class, as a word of `adaptive::Trials`.
-    trials: OwnedWord,
-}
+use crate::tags::{Lane, MOST_PASSED, SLOTS};
 
 impl Position {
     /// Runs `evict` with a hand that passes over `node`.

@@ -6,13 +6,16 @@
 //! long time is measured by the number of entries that the cache holds at present, so that on average
 //! it is the same weight of departures.
 
+#![forbid(unsafe_code)]
+
 use std::ptr::NonNull;
 
 use crate::adaptive::Class;
 use crate::hash::Hashed;
+use crate::local::Position;
 use crate::node::{Node, NodeWalker};
 use crate::table::Table;
-use crate::table::sweep::{Patience, Position};
+use crate::table::sweep::Patience;
 
 /// What a newcomer asks for.
 #[derive(Clone, Copy, Debug)]

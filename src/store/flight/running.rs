@@ -1,5 +1,7 @@
 //! How does a loader run, and what becomes of its flights if it panics?
 
+#![forbid(unsafe_code)]
+
 use crate::load::Running;
 use crate::store::flight::Lead;
 

@@ -1,4 +1,4 @@
-//! What does a thread have in hand of the queue of newcomers? (`probation`)
+//! What does a thread have in hand of the queue of newcomers? (`table::probation`)
 //!
 //! | ticket | of | its number is in |
 //! |---|---|---|
@@ -12,10 +12,9 @@
 
 use crate::advice::Hint;
 use crate::counter::OwnedWord;
-use crate::table::probation::Ends;
 
 /// Newcomers that a thread keeps to itself at most.
-pub(super) const MOST_KEPT: usize = 32;
+pub(crate) const MOST_KEPT: usize = 32;
 /// After so many of its own a thread that keeps them tells how many have come, and after so many it hears how
 /// many others have: not sooner, since they tell of so many at a time.
 const TELLING: u32 = 64;
@@ -26,23 +25,23 @@ const KEEPING: u32 = 1024;
 /// What a thread has in hand of the queue.
 #[derive(Debug, Default)]
 pub(crate) struct Handful {
-    pub(super) next: Hint,
-    pub(super) end: Hint,
-    pub(super) own: Hint,
-    pub(super) first: Hint,
-    pub(super) came: Hint,
+    pub(crate) next: Hint,
+    pub(crate) end: Hint,
+    pub(crate) own: Hint,
+    pub(crate) first: Hint,
+    pub(crate) came: Hint,
     /// So far `came` may go until it has to look again.
-    pub(super) full: Hint,
+    pub(crate) full: Hint,
     /// A ring of its own tickets' numbers.
     numbers: [Hint; MOST_KEPT],
     /// How many wait, in hand or in the ring, and how many were ever in the ring, as far as the thread knows.
-    pub(super) waiting: OwnedWord,
+    pub(crate) waiting: OwnedWord,
     entered: Hint,
     /// How many may be coming, as it was when it last looked; 0 before the first time, and while the
     /// thread is not counted.
-    pub(super) most: Hint,
+    pub(crate) most: Hint,
     /// What it has in hand counts so many times where it reckons how many wait: for what others keep as well.
-    pub(super) times: Hint,
+    pub(crate) times: Hint,
     /// How many of its newcomers were put into the ring, and how many came of which it has told.
     put: Hint,
     told: Hint,
@@ -57,24 +56,24 @@ pub(crate) struct Handful {
 
 impl Handful {
     #[inline(always)]
-    pub(super) fn leaving(&self) -> u32 {
+    pub(crate) fn leaving(&self) -> u32 {
         self.end.get().wrapping_sub(self.next.get())
     }
 
     #[inline(always)]
-    pub(super) fn coming(&self) -> u32 {
+    pub(crate) fn coming(&self) -> u32 {
         self.came.get().wrapping_sub(self.first.get())
     }
 
     /// The place of a ticket of its own.
     #[inline(always)]
-    pub(super) fn number(&self, ticket: u32) -> &Hint {
+    pub(crate) fn number(&self, ticket: u32) -> &Hint {
         &self.numbers[ticket as usize % MOST_KEPT]
     }
 
     /// Where tickets of its own have their numbers.
     #[inline(always)]
-    pub(super) fn numbers(&self) -> &[Hint] {
+    pub(crate) fn numbers(&self) -> &[Hint] {
         &self.numbers
     }
 
@@ -84,21 +83,21 @@ impl Handful {
         self.entered.get().wrapping_add(self.came.get())
     }
 
-    /// Takes in what `ends` are.
-    pub(super) fn see(&self, ends: Ends) {
+    /// Takes in how many are in the ring, and how many ever were.
+    pub(crate) fn see(&self, in_ring: u32, entered: u32) {
         let in_hand = u64::from(self.leaving() + self.coming());
-        self.waiting.set(u64::from(ends.len()) + in_hand * u64::from(self.times.get()));
-        self.entered.set(ends.tail);
+        self.waiting.set(u64::from(in_ring) + in_hand * u64::from(self.times.get()));
+        self.entered.set(entered);
     }
 
     /// What was coming is in the ring.
-    pub(super) fn has_put(&self) {
+    pub(crate) fn has_put(&self) {
         self.put.set(self.put.get().wrapping_add(self.coming()));
         self.came.set(self.first.get());
     }
 
     /// What was coming is leaving, and was never in the ring.
-    pub(super) fn turn(&self) {
+    pub(crate) fn turn(&self) {
         self.own.set(1);
         self.next.set(self.first.get());
         self.end.set(self.came.get());
@@ -106,7 +105,7 @@ impl Handful {
     }
 
     /// How many may be coming: no more than there are places for beside what leaves.
-    pub(super) fn room(&self) -> u32 {
+    pub(crate) fn room(&self) -> u32 {
         self.most.get().min(MOST_KEPT as u32 - self.leaving() * self.own.get())
     }
 
@@ -117,18 +116,18 @@ impl Handful {
 
     /// The thread has lost a race for the ends: others are at work at the same time.
     #[cold]
-    pub(super) fn race(&self) {
+    pub(crate) fn race(&self) {
         self.until.set(self.came_in_all().wrapping_add(KEEPING));
     }
 
     /// Whether that was not long ago.
-    pub(super) fn has_raced(&self) -> bool {
+    pub(crate) fn has_raced(&self) -> bool {
         self.until.get().wrapping_sub(self.came_in_all()).wrapping_sub(1) < KEEPING
     }
 
     /// How many times as many newcomers as this thread's come in all, where so many `threads` keep theirs and tell
     /// their `arrivals`: not as many times as there are threads if some of them rest.
-    pub(super) fn times_of(&self, threads: u32, arrivals: &Hint) -> u32 {
+    pub(crate) fn times_of(&self, threads: u32, arrivals: &Hint) -> u32 {
         let own = self.came_in_all();
         let untold = own.wrapping_sub(self.told.get());
         if untold >= TELLING {
