@@ -211,6 +211,7 @@ impl Fences {
     }
 
     /// Lets a collector pass that has unlinked. False if nothing is known of what readers protect.
+    #[must_use]
     pub(super) fn after_unlinking(&self) -> bool {
         // ORDERING: SeqCst. Partners: `publish` and `after_pinning`.
         fence(Ordering::SeqCst);
@@ -230,21 +231,26 @@ impl Fences {
             }
             return false;
         }
-        left.set(left.get().saturating_sub(1));
         if let Some(next) = after_barrier(word, left.get() == 0) {
             self.exchange(word, next);
         }
         true
     }
 
-    /// Whether it is to be [reckoned](Self::reckon): where readers fence.
-    pub(super) fn are_readers(&self) -> bool {
+    /// At the end of a collection, which may have made all pass several barriers. `fenced` tells how many threads have
+    /// fenced how many reads in all, and is asked where that decides.
+    pub(super) fn reckon(&self, fenced: impl FnOnce() -> (u32, u32)) {
+        let Counts { left, alone, .. } = &*self.counts;
         // ORDERING: Relaxed. What follows is confirmed by exchanges.
-        !MODEL && self.word.load(Ordering::Relaxed) & STATE == READERS
+        match self.word.load(Ordering::Relaxed) & STATE {
+            _ if MODEL => {}
+            READERS if barrier::is_granted() && alone.get() == 0 => self.reckon_reads(fenced()),
+            COLLECTORS => left.set(left.get().saturating_sub(1)),
+            _ => {}
+        }
     }
 
-    /// At the end of a collection: so many `threads` have fenced so many `reads` in all.
-    pub(super) fn reckon(&self, reads: u32, threads: u32) {
+    fn reckon_reads(&self, (threads, reads): (u32, u32)) {
         let Counts { reads: before, enough, left, budget, .. } = &*self.counts;
         let since = reads.wrapping_sub(before.get()) as i32;
         before.set(reads);
@@ -267,13 +273,9 @@ impl Fences {
         }
     }
 
-    /// Makes collectors fence for readers, if the system helps and has always done so.
+    /// Makes collectors fence for readers, where the system helps and has always done so.
     #[cold]
     fn hand_over(&self) {
-        let alone = &self.counts.alone;
-        if !barrier::is_granted() || alone.get() != 0 {
-            return;
-        }
         // ORDERING: Relaxed. The exchange confirms it.
         let word = self.word.load(Ordering::Relaxed);
         let Some([first, then]) = handing(word) else { return };
@@ -285,7 +287,7 @@ impl Fences {
             reach(Step::HandingOver);
             self.exchange(first, then);
         } else {
-            alone.set(1);
+            self.counts.alone.set(1);
             without_barrier(first).map(|next| self.exchange(first, next));
         }
     }
@@ -321,7 +323,7 @@ mod tests {
 
     fn collections(domain: &Blocks, times: u32) {
         for _ in 0..times {
-            domain.fences.after_unlinking();
+            assert!(domain.fences.after_unlinking());
             domain.owner().reckon();
         }
     }
@@ -334,11 +336,12 @@ mod tests {
         let hazard = AtomicPtr::new(std::ptr::null_mut::<u8>());
         let fenced = Hint::default();
         let collect = || {
-            fences.after_unlinking();
-            if fences.are_readers() {
+            assert!(fences.after_unlinking());
+            fences.reckon(|| {
                 fences.counts.left.set(500);
                 fences.hand_over(); // as another collector may at any time
-            }
+                (0, 0)
+            });
         };
         let publish = || fences.publish(&hazard, std::ptr::null_mut(), &fenced);
         let pin = || fences.after_pinning(&fenced);
@@ -363,7 +366,7 @@ mod tests {
             let generation = state(&domain).0;
             assert_eq!(state(&domain), (generation, COLLECTORS));
             reads(&domain, 3 * WORTH);
-            collections(&domain, budget - 1);
+            collections(&domain, budget);
             assert_eq!(state(&domain), (generation, COLLECTORS));
             collections(&domain, 1);
             assert_eq!(state(&domain), (generation, RETURNING));

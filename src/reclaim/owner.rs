@@ -351,13 +351,12 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
     /// Tells who decides on it how many reads were fenced so far, once for each collection.
     pub(super) fn reckon(self) {
         let Domain { fences, records, .. } = self.domain;
-        if fences.are_readers() {
+        fences.reckon(|| {
             let counts = records.iter().map(|record| record.fenced.get());
-            let (reads, threads) = counts.fold((0_u32, 0), |(reads, threads), fenced| {
-                (reads.wrapping_add(fenced), threads + u32::from(fenced != 0))
-            });
-            fences.reckon(reads, threads);
-        }
+            counts.fold((0, 0_u32), |(threads, reads), fenced| {
+                (threads + u32::from(fenced != 0), reads.wrapping_add(fenced))
+            })
+        });
     }
 
     /// Looks again at the blocks that pins kept, unless the oldest pin is the one that kept them:
@@ -477,7 +476,10 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
     /// The block is unlinked, and the unlinking happened before this call.
     pub(crate) unsafe fn is_unseen(self, block: NonNull<N>) -> bool {
         // The block is not stamped. Any pin may be older than its unlinking, so none may exist.
-        self.protections().none_over(block)
+        let unseen = self.protections().none_over(block);
+        // It may be all that is ever collected: who only inserts and takes out retires nothing.
+        self.reckon();
+        unseen
     }
 }
 

@@ -150,8 +150,10 @@ impl<N, L: Default> Records<N, L> {
     /// The record of a thread, if its chunk is there. A thread without a seat has none.
     #[inline(always)]
     fn of(&self, ticket: Ticket) -> Option<&Record<N, L>> {
-        // ORDERING: Acquire. Partner: the exchange in `grow`; the records are initialised.
-        let base = self.chunks[ticket.chunk() % CHUNKS].load(Ordering::Acquire);
+        // ORDERING: SeqCst. Partner: the exchange in `grow`; the records are initialised. And not Acquire alone, so that
+        // also where another thread has made the chunk that exchange is before what this one publishes in it, in the
+        // single total order; it is the same instruction.
+        let base = self.chunks[ticket.chunk() % CHUNKS].load(Ordering::SeqCst);
         // SAFETY: a chunk that is not null has `1 << chunk` records and lives as long as `self`,
         // and the place of a ticket is below that (in a model, where the chunk is taken modulo, no
         // ticket names one beyond).
@@ -171,7 +173,7 @@ impl<N, L: Default> Records<N, L> {
     fn grow(&self, chunk: usize) -> *mut Record<N, L> {
         let fresh: Box<[Record<N, L>]> = (0..1 << chunk).map(|_| Record::new()).collect();
         let fresh = Box::into_raw(fresh).cast::<Record<N, L>>();
-        // ORDERING: SeqCst on success. Partners: the Acquire load in `mine` (initialisation), and
+        // ORDERING: SeqCst on success. Partners: the load in `of` (initialisation), and
         // `Fences::after_unlinking`: a collector that misses this chunk has fenced, or made all pass a barrier, before
         // this exchange, hence before any hazard that is published in it, whose owner therefore
         // sees the unlinking. Acquire on failure, to use the other thread's chunk.
