@@ -163,10 +163,16 @@ speeds() {
     echo "$line \`$6\` |"
 }
 
+# day PART TITLE: when the first table of that part whose title begins so was made.
+day() { sed -n "/^#### $2/,\$ { /^20[0-9-]* · /{ s/ .*//p; q } }" "$out/parts/$1.md"; }
+
 readme_speed() {
-    local cores threads
+    local cores threads head speed memory
     cores=$(nproc)
-    echo "$(sed -n '/^#### Hit, 1 thread/,$ { /^20[0-9-]* · /{ s/ · \$ .*//p; q } }' "$out/parts/speed.md"), medians of interleaved rounds:"
+    head=$(sed -n '/^#### Hit, 1 thread/,$ { /^20[0-9-]* · /{ s/ · \$ .*//p; q } }' "$out/parts/speed.md")
+    speed=$(day speed 'Hit, 1 thread') memory=$(day memory Memory)
+    [ "$memory" = "$speed" ] || head="$speed (the last three rows: $memory)${head#"$speed"}"
+    echo "$head, medians of interleaved rounds:"
     echo
     # shellcheck disable=SC2016
     echo '| `u64 -> u64` | hotset | with `Policy::Clock` | quick_cache 0.7 | moka 0.12 | command |'

@@ -1,6 +1,7 @@
 //! Does a stopped thread stop others? DESIGN, invariant M9: one of eight threads is stopped for a
 //! second at each marked step of an insert, an eviction, a load, a refresh, of growth or of a
-//! collection; the others must go on, on other keys and on its own.
+//! collection; the others must go on, on other keys and on its own. With `Policy::Clock` as well where it
+//! takes steps of its own.
 //!
 //! To go on is to complete operations. A write may complete by being refused: a collector that is
 //! stopped keeps what it took, which counts against the slack. How many are is printed.
@@ -24,7 +25,7 @@ mod stopped {
     use std::time::Duration;
 
     use hotset::__pause::{STEPS, Step, is_reached, set_hook};
-    use hotset::{Cache, ManualTime};
+    use hotset::{Cache, ManualTime, Policy};
 
     /// Where the victim is to stop, and whether it has.
     #[derive(Clone, Copy, Debug, PartialEq)]
@@ -160,6 +161,22 @@ mod stopped {
         )
     }
 
+    /// The steps that a thread comes to with `Policy::Clock` as well when something new comes and
+    /// something else leaves for it: all but those of the queue of probation.
+    fn is_of_clock(step: Step) -> bool {
+        matches!(
+            step,
+            Step::Claimed
+                | Step::Tagged
+                | Step::Announced
+                | Step::BeforeFinalise
+                | Step::Finalised
+                | Step::Entering
+                | Step::Unlinked
+                | Step::BeforeRetire
+        )
+    }
+
     struct World<S> {
         cache: Cache<u64, Counted, S>,
         bound: usize,
@@ -177,8 +194,12 @@ mod stopped {
 
     impl<S: BuildHasher + Sync + Send> World<S> {
         fn new(bound: usize, keys: u64, hasher: S) -> Self {
-            let cache = Cache::builder().max_entries(bound).hasher(hasher).build().unwrap();
-            Self::unweighed(bound, keys, cache)
+            Self::with_policy(Policy::default(), bound, keys, hasher)
+        }
+
+        fn with_policy(policy: Policy, bound: usize, keys: u64, hasher: S) -> Self {
+            let builder = Cache::builder().max_entries(bound).policy(policy).hasher(hasher);
+            Self::unweighed(bound, keys, builder.build().unwrap())
         }
 
         fn unweighed(bound: usize, keys: u64, cache: Cache<u64, Counted, S>) -> Self {
@@ -196,8 +217,8 @@ mod stopped {
         }
 
         /// The same with `bound` on what entries weigh, which is one or two.
-        fn weighed(bound: usize, keys: u64, hasher: S) -> Self {
-            let builder = Cache::builder().max_weight(bound as u64).hasher(hasher);
+        fn weighed(policy: Policy, bound: usize, keys: u64, hasher: S) -> Self {
+            let builder = Cache::builder().max_weight(bound as u64).policy(policy).hasher(hasher);
             let cache = builder.weigher(|_, value: &Counted| 1 + value.0 % 2).build().unwrap();
             Self { weighed: true, ..Self::unweighed(bound, keys, cache) }
         }
@@ -208,9 +229,7 @@ mod stopped {
             let builder = Cache::builder().max_entries(BOUND).hasher(hasher);
             let builder = builder.time_to_live(LIFE).refresh_after(LIFE / 2);
             let cache = builder.time_source(clock.clone()).build().unwrap();
-            let world = Self { clock: Some(clock), ..Self::unweighed(BOUND, KEYS, cache) };
-            world.fill(0..KEYS);
-            world
+            Self { clock: Some(clock), ..Self::unweighed(BOUND, KEYS, cache) }.full()
         }
 
         fn advance(&self, by: Duration) {
@@ -219,10 +238,13 @@ mod stopped {
             }
         }
 
-        fn filled(hasher: S) -> Self {
-            let world = Self::new(BOUND, KEYS, hasher);
-            world.fill(0..KEYS);
-            world
+        fn filled(policy: Policy, hasher: S) -> Self {
+            Self::with_policy(policy, BOUND, KEYS, hasher).full()
+        }
+
+        fn full(self) -> Self {
+            self.fill(0..self.keys);
+            self
         }
 
         fn fill(&self, keys: Range<u64>) {
@@ -370,7 +392,7 @@ mod stopped {
     /// What is refused, and how much is done, while nobody is stopped: the others unpin and end
     /// their loads late as well where there are more threads than cores.
     fn stop_nobody() {
-        let world = World::filled(hotset::DefaultHashBuilder::default());
+        let world = World::filled(Policy::default(), hotset::DefaultHashBuilder::default());
         thread::scope(|scope| {
             let world = &world;
             let end = End(&world.end);
@@ -492,7 +514,7 @@ mod stopped {
         set_hook(reached);
         stop_nobody();
         stopped_in_a_survey();
-        drop(World::filled(FewHomes)); // so that the system was asked what it can do
+        drop(World::filled(Policy::default(), FewHomes)); // so that the system was asked what it can do
         for step in STEPS.into_iter().filter(|step| *step != Step::Surveyed) {
             if !is_reached(step) {
                 println!("skipped: {step:?} is not reached on this machine");
@@ -501,7 +523,8 @@ mod stopped {
             if grows(step) {
                 // The victim is to append the segment, or take it back, and no other thread before it.
                 stop_at(step, true, World::new(BOUND_OF_GROWTH, KEYS_OF_GROWTH, OneHome));
-                stop_at(step, true, World::weighed(BOUND_OF_GROWTH, KEYS_OF_GROWTH, OneHome));
+                let (bound, keys) = (BOUND_OF_GROWTH, KEYS_OF_GROWTH);
+                stop_at(step, true, World::weighed(Policy::default(), bound, keys, OneHome));
                 continue;
             }
             if is_timed(step) {
@@ -509,13 +532,21 @@ mod stopped {
                 stop_at(step, false, World::timed(hotset::DefaultHashBuilder::default()));
                 continue;
             }
-            stop_at(step, false, World::filled(FewHomes));
-            let world = World::weighed(BOUND, KEYS, FewHomes);
-            world.fill(0..KEYS);
-            stop_at(step, false, world);
-            if step != Step::Tagged {
-                // Rarely displaced: `Tagged` might never come.
-                stop_at(step, false, World::filled(hotset::DefaultHashBuilder::default()));
+            for policy in [Policy::Adaptive, Policy::Clock] {
+                if policy == Policy::Clock && !is_of_clock(step) {
+                    continue;
+                }
+                println!("{policy:?}:");
+                stop_at(step, false, World::filled(policy, FewHomes));
+                let unlinks = matches!(step, Step::Unlinked | Step::BeforeRetire);
+                if policy != Policy::Clock || unlinks {
+                    stop_at(step, false, World::weighed(policy, BOUND, KEYS, FewHomes).full());
+                }
+                if step != Step::Tagged {
+                    // Rarely displaced: `Tagged` might never come.
+                    let hasher = hotset::DefaultHashBuilder::default();
+                    stop_at(step, false, World::filled(policy, hasher));
+                }
             }
         }
         unseen_rows();

@@ -60,6 +60,8 @@ enum Command {
     Mixed(commands::mixed::Args),
     /// Percentiles of the time of one read-through operation.
     Latency(commands::latency::Args),
+    /// A fixed piece of work under a simulator that counts instructions (ci/instructions.sh).
+    Count(commands::count::Args),
     /// What a lease of a `ResourceCache` costs that is there, also while others load and close.
     Lease,
     /// Bytes requested for each entry, beyond its key and value.
@@ -98,6 +100,9 @@ fn run(cli: &Cli) -> Result<()> {
         );
         return reclaim::run(args);
     }
+    if let Command::Count(args) = &cli.command {
+        return commands::count::run(args);
+    }
     if let Command::Semantics(args) = &cli.command
         && commands::semantics::is_one(args)
     {
@@ -120,7 +125,7 @@ fn run(cli: &Cli) -> Result<()> {
         Command::Live(args) => commands::live::run(args, &settings, &mut report),
         Command::Semantics(args) => commands::semantics::run(args, &settings, &mut report),
         Command::All(args) => commands::all::run(args, &settings, &mut report),
-        Command::Reclaim(_) => unreachable!("handled above"),
+        Command::Reclaim(_) | Command::Count(_) => unreachable!("handled above"),
     };
     // What was measured before a failure is printed all the same.
     report.finish()?;

@@ -2,7 +2,7 @@
 //! where the hasher puts a key and the table's shape, predicts every victim.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, DefaultHasher};
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
 use hotset::{Cache, Cause, Policy};
 use proptest::prelude::*;
@@ -233,6 +233,24 @@ proptest! {
             pair.step(op, keys[key as usize]).expect("as above");
         }
         pair.end();
+    }
+}
+
+/// The documentation of `Policy::Clock` tells the table's shape and a key's home as they are.
+#[test]
+fn the_table_is_as_documented() {
+    let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+    for bound in [1, 4, 40, 1000, 8191, 8192, 20_000, times(300_000)] {
+        let cache = Pair::new(bound).cache;
+        let shards = 1 << (bound / 4096).min(4 * cores).clamp(1, 1024).ilog2();
+        let buckets = (2 * bound.div_ceil(shards) + 64).div_ceil(6);
+        assert_eq!(cache.clock_shape(), [shards, buckets, 6, 8], "{bound}");
+        for key in 0..1000_u64 {
+            let hash = Fixed::default().hash_one(key).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+            let home = ((hash >> 32) * (shards * buckets) as u64) >> 32;
+            let (shard, index) = cache.clock_home(&key);
+            assert_eq!(home as usize, shard * buckets + index, "{bound}, {key}");
+        }
     }
 }
 

@@ -124,6 +124,7 @@ impl<S: std::hash::BuildHasher> Pair<S> {
                     }
                     Insert::NotAdmitted(k, v) => {
                         assert_eq!((k, v.n()), (key, n));
+                        assert!(!self.cache.contains_key(&key), "refused, and the old value stays");
                         self.map.remove(&key);
                     }
                     other => panic!("{other:?}"),
@@ -144,12 +145,11 @@ impl<S: std::hash::BuildHasher> Pair<S> {
                     }
                     Err((k, v)) => {
                         assert_eq!((k, v.n()), (key, n));
-                        // Without an entry, or without room for what it would leave behind.
-                        if self.cache.contains_key(&key) {
-                            assert!(self.cache.awaiting_reclamation() > 0);
-                        } else {
-                            self.map.remove(&key);
-                        }
+                        // Without an entry, or without room for what the old one would leave
+                        // behind: then the old one has left all the same.
+                        assert!(known.is_none() || self.cache.awaiting_reclamation() > 0);
+                        assert!(!self.cache.contains_key(&key), "refused, and the old value stays");
+                        self.map.remove(&key);
                     }
                 }
             }

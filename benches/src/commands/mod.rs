@@ -3,6 +3,7 @@
 pub mod all;
 mod capacity;
 pub mod churn;
+pub mod count;
 pub mod growth;
 pub mod hit;
 pub mod hot_key;
