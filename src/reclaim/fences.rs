@@ -52,7 +52,8 @@
 //! reader that was interrupted between the two would not fence in READERS.) Loom knows no such barriers, so its models
 //! have READERS for good; the test in `orders` goes through all orders of this protocol instead, on a machine on which all
 //! threads see writes in one order, as they do on those for which there is a `barrier`. There HANDING could be left out:
-//! it is case 1 in the memory model of the language that needs it, and that rests on the argument alone.
+//! it is case 1 in the memory model of the language that needs it. In that no barrier takes part, so it has a model of
+//! its own (`loom-tests/tests/fences.rs`).
 
 #![forbid(unsafe_code)]
 
