@@ -295,6 +295,7 @@ impl<K, V> Store<K, V> {
                     }
                     (found.node, Some(cause))
                 }
+                Acquired::Occupied(_) if planted(Seed::InsertSparesFlight) => return Written::New,
                 Acquired::Occupied(flight) => {
                     // The explicit write wins: the flight is detached and will not publish.
                     let room = self.reserve(&mut leaving, hash, weight, &shield.walker);
@@ -404,6 +405,7 @@ impl<K, V> Store<K, V> {
                         owner.local().inserts.bump();
                         return Ok(self.depart(old, Cause::Replaced));
                     }
+                    Some(_) if planted(Seed::ReplaceDetaches) => break,
                     _ => {
                         drop(shield);
                         return Err(fresh.into_entry());
@@ -514,8 +516,6 @@ impl<K, V> Store<K, V> {
         let claimer = Claimer { thread: crate::thread_id::index(), claims };
         self.table.acquire(hash, key, shield, claimer, || self.sizes())
     }
-
-    // ---- leaving ----------------------------------------------------------------------------
 
     /// Makes a handle of an unlinked entry whose slot's share the caller has.
     fn depart(&self, node: NonNull<Node<K, V>>, cause: Cause) -> Removed<K, V> {
