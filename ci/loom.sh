@@ -15,3 +15,4 @@ unset LOOM_MAX_DURATION LOOM_MAX_PERMUTATIONS LOOM_CHECKPOINT_FILE
 
 cargo test --release --target-dir target --tests -- --nocapture \
     --test-threads="${LOOM_TEST_THREADS:-2}" "$@"
+../ci/models.sh

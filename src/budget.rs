@@ -55,6 +55,9 @@ impl Budget {
         // ORDERING: Relaxed; published by the next line. Whoever lowers it evicts until `used` fits
         // (`store`).
         self.0.max.store(max, Ordering::Relaxed);
+        if planted(Seed::UncountedBound) {
+            return;
+        }
         // ORDERING: Release. Partner: the Acquire loads in `take`: whoever takes room from this
         // word on compares with this `max` or a later one.
         self.0.used.fetch_add(TURN, Ordering::Release);

@@ -356,7 +356,8 @@ impl<K, V> Node<K, V> {
         }
         // ORDERING: AcqRel. Release: this owner's use of the contents is over. Acquire, for the
         // last one: so is everybody else's, before the retirement that follows.
-        self.shares.fetch_sub(1, Ordering::AcqRel) & COUNT == 1
+        let order = if planted(Seed::RelaxedShare) { Ordering::Relaxed } else { Ordering::AcqRel };
+        self.shares.fetch_sub(1, order) & COUNT == 1
     }
 
     /// Whether the caller's share is the only one.

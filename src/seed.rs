@@ -41,6 +41,42 @@ pub enum Seed {
     YoungestPin,
     /// A slot is published with Relaxed.
     RelaxedSlot,
+    /// A slot is claimed by a load and a store.
+    TornClaim,
+    /// A claim is exchanged for its node by a load and a store.
+    TornFinalise,
+    /// A value takes the place of another, or of its own flight, by a load and a store.
+    TornExchange,
+    /// A value takes the place of another in two steps, between which the slot is empty.
+    EmptyBetween,
+    /// A list of blocks or of slabs is taken by a load and a store.
+    TornList,
+    /// A share of an entry is given back with Relaxed.
+    RelaxedShare,
+    /// A flight takes the place of an entry whose time is over by a load and a store.
+    TornRenew,
+    /// A slot is emptied by a load and a store.
+    TornUnlink,
+    /// A tag is written by a load and a store.
+    TornTag,
+    /// Who passed a bucket is counted by a load and a store.
+    TornPassed,
+    /// Who is used is written into the word of the slot, by a load and a store, by hits and by the hand.
+    AgeInSlot,
+    /// A sweep that comes by an entry writes back when it was used last.
+    SweepWritesBack,
+    /// The hand gives an entry up without having unlinked it.
+    HandDecides,
+    /// A bound that is set does not show in the count of what is used.
+    UncountedBound,
+    /// An insert that meets a flight leaves it where it is, as it will bring a value.
+    InsertSparesFlight,
+    /// A replacement that meets a flight takes it out of its slot.
+    ReplaceDetaches,
+    /// A loaded value comes into its slot, whatever that says by then.
+    LoadTakesAny,
+    /// A value that was computed takes the place of whatever entry the key has by then.
+    ComputeTakesAny,
     /// A flight's outcome is made known with Relaxed, and its settling too.
     RelaxedOutcome,
     /// The waiters are told, and then, in a second step, the flight is settled.

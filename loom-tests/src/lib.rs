@@ -95,13 +95,14 @@ fn explore(name: &'static str, reach: Reach, body: fn(), executions: &Arc<Atomic
 }
 
 /// Asserts that `body` fails, saying `words`, when `seed` is planted. `test` is the path of the
-/// calling test in its binary, by which the child process finds it again.
+/// calling test in its binary, by which the child process finds it again. `reach` is how far the search for the failure
+/// goes: the bound, or less where less will do, and where the whole of it would take minutes.
 ///
 /// # Panics
 /// If the model does not notice the seed, or dies of something else.
-pub fn expect_caught(test: &str, seed: Seed, words: &str, body: fn()) {
+pub fn expect_caught(test: &str, seed: Seed, words: &str, reach: Reach, body: fn()) {
     if std::env::var_os(CHILD).is_some() {
-        return run_planted(seed, body);
+        return run_planted(seed, reach, body);
     }
     let child = Command::new(std::env::current_exe().expect("a test binary has a path"))
         .args([test, "--exact", "--nocapture", "--test-threads=1"])
@@ -119,7 +120,7 @@ pub fn expect_caught(test: &str, seed: Seed, words: &str, body: fn()) {
 /// How a child process begins the line that says what failed first.
 const FIRST: &str = "caught in execution ";
 
-fn run_planted(seed: Seed, body: fn()) {
+fn run_planted(seed: Seed, reach: Reach, body: fn()) {
     let executions = Arc::<AtomicUsize>::default();
     let (counter, said) = (Arc::clone(&executions), AtomicUsize::new(0));
     let usual = panic::take_hook();
@@ -132,9 +133,7 @@ fn run_planted(seed: Seed, body: fn()) {
         usual(info);
     }));
     plant(Some(seed));
-    if catch_unwind(AssertUnwindSafe(|| explore("planted", Reach::Full, body, &executions)))
-        .is_err()
-    {
+    if catch_unwind(AssertUnwindSafe(|| explore("planted", reach, body, &executions))).is_err() {
         // Threads of the failed execution are still suspended in the middle of things, and there
         // is no telling what their destructors would do.
         std::process::exit(1);
@@ -150,7 +149,9 @@ fn run_planted(seed: Seed, body: fn()) {
 ///     wide: third_model;
 ///     widest: fourth_model;
 ///     campaign: fifth_model;
-///     seeded: name_of_test = SomeSeed in first_model => "words of the failure", ...
+///     seeded:
+///         name_of_test = SomeSeed in first_model => "words of the failure",
+///         name_of_another = SomeSeed in fifth_model at Wide => "words of the failure", ...
 /// }
 /// ```
 #[macro_export]
@@ -160,7 +161,8 @@ macro_rules! suite {
         wide: $($wide:ident),*;
         widest: $($widest:ident),*;
         campaign: $($campaign:ident),*;
-        seeded: $($test:ident = $seed:ident in $host:ident => $words:literal),* $(,)?
+        seeded:
+            $($test:ident = $seed:ident in $host:ident $(at $reach:ident)? => $words:literal),* $(,)?
     ) => {
         mod sound {
             $(
@@ -198,6 +200,7 @@ macro_rules! suite {
                         concat!("seeded::", stringify!($test)),
                         hotset::__model::Seed::$seed,
                         $words,
+                        [$($crate::Reach::$reach,)? $crate::Reach::Full][0],
                         super::$host,
                     );
                 }

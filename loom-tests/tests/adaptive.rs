@@ -26,8 +26,18 @@ suite! {
         no_validation = NoValidation in hit_against_queue => "read after its death",
         torn_room = TornRoom in two_newcomers_one_room => "at one time",
         torn_room_late = TornRoom in two_meet_for_one_room => "1 counted",
-        torn_growth = TornGrowth in two_make_it_grow => "leak",
+        torn_growth = TornGrowth in two_make_it_grow at Wide => "leak",
         queue_decides = QueueDecides in remove_against_queue => "dies twice",
+        queue_decides_of_replaced = QueueDecides in replace_against_queue => "dies twice",
+        queue_decides_with_a_hand =
+            QueueDecides in number_of_another_entry_and_a_hand => "dies twice",
+        age_in_slot = AgeInSlot in promotion_against_remove => "not settled",
+        age_in_slot_of_replaced = AgeInSlot in promotion_against_replace => "not settled",
+        torn_number = TornUnlink in number_of_another_entry => "Causality violation",
+        torn_promotions = TornUnlink in two_promotions => "dies twice",
+        torn_promotions_late = TornUnlink in two_meet_to_promote => "dies twice",
+        torn_claim = TornClaim in two_newcomers_one_entry => "a claim was left",
+        torn_claim_late = TornClaim in two_meet_at_one_entry => "a claim was left",
 }
 
 /// The entries of a full cache for two, `main` and, on probation, `new`, and keys of others. Those are
@@ -127,7 +137,8 @@ fn replace_against_queue() {
     assert!(settle(&cache).contains(&b));
 }
 
-/// M3, M7: the entry at the end of the queue is promoted while it is read.
+/// M3, M7: the entry at the end of the queue is promoted while it is read. No bug is planted here: a promotion and a
+/// hit write nothing but advice, so what could go wrong is that of `hit_against_queue`.
 fn promotion_against_hit() {
     let Full { cache, main, new, others: [b, _] } = full_and_used();
     race(&cache, [hit(new), insert(b)]);
@@ -203,7 +214,8 @@ fn two_meet_to_promote() {
     come_to(full_and_used(), insert, insert);
 }
 
-/// M5: who is evicted for a bound that falls is on probation, and somebody comes.
+/// M5: who is evicted for a bound that falls is on probation, and somebody comes. (The bugs are planted in the same
+/// of the other policy, `evict::lower_bound_against_insert`.)
 fn lower_bound_against_newcomer() {
     let Full { cache, others: [b, _], .. } = full();
     let lower = job(|cache: &Cache| {

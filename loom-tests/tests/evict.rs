@@ -13,7 +13,8 @@ use hotset_loom_tests::{
 
 suite! {
     sound: hit_against_evict, pinned_hit_against_evict, remove_makes_room, insert_against_clear,
-        two_newcomers, lower_bound_against_insert, evict_against_remove, two_hands;
+        two_newcomers, lower_bound_against_insert, evict_against_remove, evict_against_replace,
+        two_hands;
     wide:;
     widest: two_evictors, watched_newcomers, evict_against_insert_and_remove;
     campaign:;
@@ -24,6 +25,15 @@ suite! {
         ignore_pins = IgnorePins in pinned_hit_against_evict => "Causality violation",
         no_hazard_fence = NoHazardFence in hit_against_evict => "Causality violation",
         no_validation = NoValidation in hit_against_evict => "read after its death",
+        torn_room_watched = TornRoom in watched_newcomers at Widest => "1 counted",
+        uncounted_bound = UncountedBound in lower_bound_against_insert => "2 entries, 1 allowed",
+        hand_decides = HandDecides in evict_against_remove => "dies twice",
+        hand_decides_by_two = HandDecides in two_hands => "dies twice",
+        hand_decides_in_one_bucket = HandDecides in two_evictors => "dies twice",
+        hand_decides_of_replaced = HandDecides in evict_against_replace => "dies twice",
+        torn_replace = TornExchange in evict_against_replace => "dies twice",
+        torn_hand = TornUnlink in evict_against_remove => "dies twice",
+        torn_hands = TornUnlink in two_hands => "dies twice",
 }
 
 /// Inserts a key, or is refused.
@@ -73,7 +83,7 @@ fn remove_makes_room() {
     assert!(settle(&cache).iter().all(|&key| key == b));
 }
 
-/// M5, M8: as above, by `clear`.
+/// M5, M8: as above, by `clear`. (The bug is planted above, too.)
 fn insert_against_clear() {
     let (cache, _, [b]) = full();
     let clear = job(|cache: &Cache| cache.clear());
@@ -118,6 +128,18 @@ fn evict_against_remove() {
     assert!(settle(&cache).iter().all(|&key| key == b));
 }
 
+/// M3, M8: one wants to unlink what the other replaces.
+fn evict_against_replace() {
+    let (cache, a, [b]) = full();
+    let replacer = job(move |cache: &Cache| {
+        if let Ok(old) = cache.replace(a, Canary::new(a)) {
+            assert_eq!((*old.key(), old.read()), (a, a));
+        }
+    });
+    race(&cache, [insert(b), replacer]);
+    assert_eq!(settle(&cache).len(), 1);
+}
+
 /// M3, M5: two hands, and one entry. It is aged and the next that a hand will come to, and the
 /// newcomers have buckets of their own, so that they meet where they evict and nowhere else.
 fn two_hands() {
@@ -137,7 +159,8 @@ fn two_evictors() {
     assert!(settle(&cache).len() <= 1);
 }
 
-/// M1, M3, M5, M8: all at once.
+/// M1, M3, M5, M8: all at once. (The bugs are planted where two of them meet: `evict_against_remove`,
+/// `evict_against_replace`, `insert::insert_against_remove`.)
 fn evict_against_insert_and_remove() {
     let (cache, a, [b]) = full();
     race(&cache, [insert(b), insert(a), remove(a)]);

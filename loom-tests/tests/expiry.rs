@@ -21,8 +21,14 @@ suite! {
     campaign:;
     seeded:
         renew_decides = RenewDecides in two_renew => "Causality violation",
-        renew_decides_against_insert = RenewDecides in renewal_against_insert => "it left once",
+        renew_decides_against_insert = RenewDecides in renewal_against_insert at Wide => "it left once",
         renewed_room = RenewKeepsRoom in renewal_against_get => "counted",
+        renewed_room_for_another = RenewKeepsRoom in renewal_against_eviction => "counted",
+        renew_decides_against_remove = RenewDecides in renewal_against_remove => "it left once",
+        renew_decides_against_sweep = RenewDecides in renewal_against_sweep => "it left once",
+        torn_renewal = TornRenew in two_renew => "Causality violation",
+        torn_sweep = TornUnlink in two_sweep => "left == right",
+        sweep_writes_back = SweepWritesBack in hit_against_sweep => "has prolonged its life",
 }
 
 /// How often something happened. Bookkeeping of the model, not a step of it.
@@ -161,7 +167,8 @@ fn two_sweep() {
     assert!(settle(&cache).is_empty());
 }
 
-/// In a full cache an insert takes the room of what is over, while somebody meets it.
+/// In a full cache an insert takes the room of what is over, while somebody meets it. (The bugs of such a
+/// meeting are planted in `evict::hit_against_evict`.)
 fn insert_reaps_against_get() {
     let (cache, key, told) = over();
     let [_, second, third] = keys::<3>(&cache, 0);

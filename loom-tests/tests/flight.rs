@@ -35,6 +35,21 @@ suite! {
         clear_spares_flight = ClearSparesFlight in clear_detaches => "was brought back",
         no_rescan = NoRescan in leader_and_waiter => "two loads",
         stale_snapshot = StaleSnapshot in leader_and_waiter => "two loads",
+        insert_spares_flight = InsertSparesFlight in insert_wins => "over what was written",
+        insert_spares_joined = InsertSparesFlight in one_joins_one_inserts => "left == right",
+        load_takes_any = LoadTakesAny in insert_wins at Wide => "2 counted",
+        load_takes_any_joined =
+            LoadTakesAny in one_joins_one_inserts at Wide => "read after its death",
+        remove_spares_joined = RemoveSparesFlight in one_joins_one_removes => "left.read()",
+        replace_detaches = ReplaceDetaches in replace_spares_the_flight => "left == right",
+        torn_room = TornRoom in no_room_for_the_loaded => "counted",
+        torn_room_joined = TornRoom in one_joins_one_evicts => "counted",
+        torn_failure = TornUnlink in failure_against_insert => "counted",
+        silent_panic_before_infallible =
+            SilentPanic in leader_panics_before_infallible_waiter => "deadlock",
+        silent_panic_before_two = SilentPanic in two_join_a_panic => "deadlock",
+        lost_waiter_of_two = LostWaiter in two_join => "deadlock",
+        no_rescan_after_a_failure = NoRescan in two_join_a_failure => "a key has two entries",
 }
 
 type Loaded = Result<Canary, LoadError<u32>>;

@@ -27,6 +27,10 @@ suite! {
         lost_waiter = LostWaiter in waker_changed_against_settle => "deadlock",
         last_leaves_open = LastLeavesOpen in all_dropped => "a flight that nobody is in",
         slot_stays_signed_on = SlotStaysSignedOn in waiter_dropped_against_settle => "is not settled",
+        silent_vacancy_for_a_thread = SilentVacancy in leader_dropped_against_thread => "deadlock",
+        silent_vacancy_for_a_task = SilentVacancy in leader_dropped_against_task => "deadlock",
+        remove_spares_flight =
+            RemoveSparesFlight in leader_dropped_against_removal => "was brought back",
 }
 
 /// An empty cache for two, and a key.

@@ -11,14 +11,15 @@ use std::sync::Arc;
 use hotset::__model::Step;
 use hotset::Removed;
 use hotset_loom_tests::{
-    Cache, Canary, Job, at_once, cache, fill, job, keys, race, settle, stepwise, suite,
+    Cache, Canary, Job, at_once, at_once_from, cache, fill, job, keys, race, settle, stepwise,
+    suite,
 };
 
 suite! {
     sound: two_inserters, two_displaced_inserters, home_against_displaced,
         two_inserters_need_a_segment, insert_against_remove, claims_of_other_keys, late_tag, two_inserters_beyond,
         loader_against_insert, replace_against_remove;
-    wide: inserters_and_a_remover, two_inserters_into_a_full_cache;
+    wide: inserters_and_a_remover, two_inserters_into_a_full_cache, two_displaced_inserters_and_a_hole;
     widest:;
     campaign: three_inserters, two_inserters_and_an_evictor;
     seeded:
@@ -30,6 +31,21 @@ suite! {
             StaleSnapshot in two_displaced_inserters => "a key has two entries",
         unsaid_beyond = UnsaidBeyond in two_inserters_beyond => "a key has two entries",
         abort_unseen = AbortUnseen in late_tag => "is in the table and is not found",
+        no_rescan_segment = NoRescan in two_inserters_need_a_segment => "a key has two entries",
+        torn_claim = TornClaim in two_inserters_into_a_full_cache => "counted",
+        torn_finalise = TornFinalise in two_inserters => "2 counted",
+        torn_tag = TornTag in claims_of_other_keys => "is in the table and is not found",
+        torn_count = TornPassed in two_displaced_inserters => "behind a bucket that says the end",
+        torn_count_at_a_hole =
+            TornPassed in two_displaced_inserters_and_a_hole => "behind a bucket that says the end",
+        torn_insert = TornExchange in insert_against_remove => "dies twice",
+        torn_replace = TornExchange in replace_against_remove => "dies twice",
+        torn_inserts = TornExchange in inserters_and_a_remover => "dies twice",
+        torn_inserts_of_three = TornExchange in three_inserters => "dies twice",
+        torn_remove = TornUnlink in insert_against_remove => "dies twice",
+        torn_remove_of_replaced = TornUnlink in replace_against_remove => "counted",
+        torn_load = TornExchange in loader_against_insert => "2 counted",
+        torn_eviction = TornUnlink in two_inserters_and_an_evictor => "counted",
 }
 
 /// What a thread of these models took out of the cache. It is dropped when all is over, so that
@@ -165,6 +181,20 @@ fn two_inserters_and_an_evictor() {
     let [x, y] = keys(&cache, 0);
     race(&cache, [try_insert(x), try_insert(x), try_insert(y)]);
     assert!(settle(&cache).len() <= 1);
+}
+
+/// M1, M8: as above, with displacement: there is no room at home for `x`, so that the two announce
+/// it by the count of its home, until one leaves there. What it is that makes it leave, and what that
+/// takes beside the exchange of the slot, other models know.
+fn two_displaced_inserters_and_a_hole() {
+    let cache = cache(4);
+    let [a, b, x] = keys(&cache, 0);
+    fill(&cache, [a, b]);
+    let insert =
+        || job(move |cache: &Cache| at_once_from(Step::Finalised, || insert_now(cache, x)));
+    let leaver = job(move |cache: &Cache| at_once(|| whole(b, cache.remove(&b))));
+    race(&cache, [insert(), insert(), leaver]);
+    assert_eq!(settle(&cache), [a, x]);
 }
 
 /// M1, M8: claims of keys that differ do not disturb each other.

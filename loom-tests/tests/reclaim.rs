@@ -38,6 +38,14 @@ suite! {
             "before its block is put in",
         unconfirmed_take = UnconfirmedTake in collector_against_retirement => "disposed of twice",
         sole_first = SoleFirst in handle_against_joiner => "Causality violation",
+        ignore_hazards_of_two = IgnoreHazards in hazard_against_two_writers => "Causality violation",
+        ignore_pins_of_two = IgnorePins in pin_against_two_writers => "Causality violation",
+        ignore_pins_of_four = IgnorePins in two_pins_against_two_writers => "Causality violation",
+        ignore_pins_across = IgnorePins in pin_across_two_swaps => "Causality violation",
+        ignore_pins_slack_of_one = IgnorePins in slack_of_one => "Causality violation",
+        ignore_pins_slack_of_two = IgnorePins in slack_of_two => "Causality violation",
+        relaxed_share = RelaxedShare in two_handles => "Causality violation",
+        relaxed_share_taken_apart = RelaxedShare in handle_against_handle => "Causality violation",
 }
 
 type Slot = Swapped<Canary>;
@@ -169,7 +177,8 @@ fn collector_against_retirement() {
     settled(&slot);
 }
 
-/// M3: as above; two others are after a block that its thread left to them.
+/// M3: as above; two others are after a block that its thread left to them. (A list that is taken twice is planted
+/// in `slab`, where loom finds it before it is used twice.)
 fn two_collectors() {
     let slot = slot(8);
     slot.read(|_| writer(1)(&slot));

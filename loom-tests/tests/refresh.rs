@@ -23,6 +23,12 @@ suite! {
         takes_any = RefreshTakesAny in refresh_against_insert => "the write is undone",
         unconfirmed_share = UnconfirmedShare in failure_against_remove => "Causality violation",
         clear_spares_refresh = ClearSparesRefresh in refresh_against_clear => "entries after a clear",
+        empty_between = EmptyBetween in refresh_against_get => "it serves all the time",
+        torn_refreshed = TornExchange in refresh_against_remove => "created and dropped",
+        torn_refreshed_retained = TornExchange in refresh_against_retain => "created and dropped",
+        torn_refreshed_evicted = TornExchange in refresh_against_eviction => "created and dropped",
+        relaxed_share =
+            RelaxedShare in failure_of_a_loaded_entry_against_remove => "Causality violation",
 }
 
 /// A cache for two.

@@ -24,6 +24,11 @@ suite! {
         look_then_watch = LookThenWatch in release_against_wait => "deadlock",
         unwatched_wait = UnwatchedWait in release_against_wait => "deadlock",
         enter_watched = EnterWatched in release_holds_the_victim => "came back",
+        enter_retired_by_a_load = EnterRetired in hit_sees_the_load => "never closed",
+        enter_retired_doomed = EnterRetired in doomed_load => "read after it was taken",
+        relaxed_release_of_a_clone = RelaxedRelease in clone_against_retirement => "Causality violation",
+        relaxed_release_waited_for = RelaxedRelease in hits_against_wait => "Causality violation",
+        relaxed_release_of_two = RelaxedRelease in two_hits_against_wait => "Causality violation",
 }
 
 type Cache = Shelves<Canary>;

@@ -29,6 +29,13 @@ suite! {
         claim_and_go = ClaimAndGo in newcomer_while_it_shrinks => "counted",
         stay_and_look = StayAndLook in victim_while_it_shrinks => "Causality violation",
         known_to_walkers = IgnoreWalkers in victim_while_it_shrinks => "Causality violation",
+        ignore_walkers_shrinking = IgnoreWalkers in two_shrink => "Causality violation",
+        ignore_walkers_removing = IgnoreWalkers in removal_while_it_shrinks => "Causality violation",
+        ignore_walkers_regrown =
+            IgnoreWalkers in shrunk_and_grown_under_a_reader => "Causality violation",
+        claim_and_go_appending = ClaimAndGo in newcomer_appends_while_it_shrinks => "counted",
+        claim_and_go_loading = ClaimAndGo in load_while_it_shrinks => "created and dropped",
+        no_rescan = NoRescan in two_newcomers_while_it_shrinks => "a key has two entries",
 }
 
 fn put(cache: &Cache, key: u64) -> bool {

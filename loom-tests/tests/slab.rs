@@ -20,6 +20,10 @@ suite! {
         held_twice = HeldTwice in two_gifts => "put on a list twice",
         relaxed_rest = RelaxedRest in slabs_passed_on => "Allocation leaked",
         relaxed_trim = RelaxedTrim in gift_against_trim => "Causality violation",
+        torn_list = TornList in takes_of_one_slab => "put on a list twice",
+        torn_list_trimmed = TornList in take_against_trim => "Causality violation",
+        relaxed_rest_trimmed = RelaxedRest in slabs_passed_on_to_trim => "Allocation leaked",
+        relaxed_share = RelaxedGift in share_against_gift => "Causality violation",
 }
 
 /// The blocks of one slab.
@@ -65,7 +69,8 @@ fn takes_of_one_slab() {
     race(&heap, [user(1), user(2)]);
 }
 
-/// The same, where the first leaves a slab on a list of its own, from which the other may take it.
+/// The same, where the first leaves a slab on a list of its own, from which the other may take it. (The bug of
+/// `takes_of_one_slab` would be caught here, but not before memory is used that was freed.)
 fn takes_of_two_slabs() {
     let heap = Arc::new(Heap::new());
     let slabs = [whole_slab(&heap), whole_slab(&heap)];
@@ -88,7 +93,7 @@ fn take_against_trim() {
     race(&heap, [user(1), trimmer()]);
 }
 
-/// Two who trim free each slab once, and lose none of which a block is out.
+/// Two who trim free each slab once, and lose none of which a block is out. (As above.)
 fn trim_against_trim() {
     let heap = Arc::new(Heap::new());
     let ([a, b], [c, d]) = (whole_slab(&heap), whole_slab(&heap));

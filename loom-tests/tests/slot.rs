@@ -4,7 +4,7 @@
 //! that say who is used (`touch`, the hand) and in which state a slot is never get into a pointer.
 //!
 //! An insert or a replacement publishes twice, by the tag word and by the slot, or fences on its
-//! way, so `RelaxedSlot` is harmless there. The arrows that rest on the slot alone are those of
+//! way, so `RelaxedSlot` is harmless there, and no bug is planted in `hit_sees_the_inserted_value`. The arrows that rest on the slot alone are those of
 //! `pinned_reader_sees_the_swap` (a reader that has fenced *before* the publication; one that
 //! fences after it is joined by loom with the writer's later fences, which hides the fault) and of
 //! `hit_sees_the_loaded_value`.
@@ -23,6 +23,9 @@ suite! {
     seeded:
         relaxed_slot = RelaxedSlot in pinned_reader_sees_the_swap => "Causality violation",
         relaxed_slot_of_a_load = RelaxedSlot in hit_sees_the_loaded_value => "Causality violation",
+        no_validation = NoValidation in hit_sees_the_replacement => "read after its death",
+        age_in_slot = AgeInSlot in hit_against_hand => "not settled",
+        age_in_slot_of_replaced = AgeInSlot in replacement_against_hand => "counted",
 }
 
 /// M6 on a slot alone.

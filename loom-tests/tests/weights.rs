@@ -30,6 +30,17 @@ suite! {
         torn_weight_late = TornWeight in two_meet_for_room => "counted",
         room_before_slot = RoomBeforeSlot in remove_makes_room => "at one time",
         heavier_first = HeavierFirst in heavier_against_newcomer => "at one time",
+        heavier_first_evicted = HeavierFirst in heavier_against_evictor => "in slots",
+        torn_weight_removed = TornWeight in heavier_against_remove => "used and",
+        torn_weight_lowered = TornWeight in lower_bound_against_insert => "used and",
+        torn_weight_raised = TornWeight in raised_bound_against_insert => "used and",
+        torn_weight_grown = TornWeight in insert_and_remove_while_it_grows => "used and",
+        torn_eviction = TornUnlink in several_leave_for_one => "dies twice",
+        torn_lighter = TornUnlink in lighter_against_newcomer => "counted",
+        torn_lighter_late = TornUnlink in lighter_meets_newcomer => "counted",
+        no_rescan_beyond = NoRescan in two_inserters_beyond => "a key has two entries",
+        silent_beyond_by_two = SilentBeyond in two_make_it_grow => "does not say so",
+        silent_beyond_heavy = SilentBeyond in two_heavy_ones => "does not say so",
 }
 
 fn cache(max_weight: u64) -> Arc<Cache> {

@@ -46,6 +46,7 @@ use std::ptr::{self, NonNull};
 
 use crossbeam_utils::CachePadded;
 
+use crate::seed::{Seed, planted};
 use crate::sync::{AtomicPtr, AtomicU32, AtomicU64, MODEL, Ordering};
 use fences::Fences;
 use record::{Record, Records};
@@ -272,6 +273,12 @@ pub(crate) fn push<T>(
 
 /// Takes all of `list`.
 pub(crate) fn take_list<T>(list: &AtomicPtr<T>) -> *mut T {
+    if planted(Seed::TornList) {
+        // ORDERING: of a planted bug, and not what is wrong with it.
+        let head = list.load(Ordering::Acquire);
+        list.store(ptr::null_mut(), Ordering::Release); // ORDERING: as above
+        return head;
+    }
     // ORDERING: Acquire. Partner: the Release exchange in `push` (and the store in `slab`'s `refill`).
     list.swap(ptr::null_mut(), Ordering::Acquire)
 }

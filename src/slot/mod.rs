@@ -81,10 +81,29 @@ impl<N> Slot<N> {
         self.0.compare_exchange(from.into_raw(), to.into_raw(), success, Ordering::Relaxed).is_ok()
     }
 
+    /// `change` by a load and a store: a planted bug.
+    fn tear(&self, from: Word<N>, to: Word<N>) -> bool {
+        let same = self.load() == from;
+        if same {
+            // ORDERING: of a planted bug, and not what is wrong with it.
+            self.0.store(to.into_raw(), Ordering::Release);
+        }
+        same
+    }
+
+    /// Writes back what the slot says: a planted bug.
+    pub(crate) fn write_back(&self) {
+        let word = self.load();
+        self.tear(word, word);
+    }
+
     /// EMPTY -> CLAIMED.
     #[inline]
     pub(crate) fn claim(&self, claim: Word<N>) -> bool {
         debug_assert_eq!(claim.state(), State::Claimed);
+        if planted(Seed::TornClaim) {
+            return self.tear(Word::EMPTY, claim);
+        }
         self.change(Word::EMPTY, claim)
     }
 
@@ -100,6 +119,9 @@ impl<N> Slot<N> {
     pub(crate) fn finalise(&self, claim: Word<N>, to: Word<N>) -> bool {
         debug_assert_eq!(claim.state(), State::Claimed);
         debug_assert!(matches!(to.state(), State::Ready | State::Loading));
+        if planted(Seed::TornFinalise) {
+            return self.tear(claim, to);
+        }
         self.change(claim, to)
     }
 
@@ -108,6 +130,12 @@ impl<N> Slot<N> {
     pub(crate) fn exchange(&self, from: Word<N>, to: Word<N>) -> bool {
         debug_assert!(matches!(from.state(), State::Ready | State::Loading));
         debug_assert_eq!(to.state(), State::Ready);
+        if planted(Seed::TornExchange) {
+            return self.tear(from, to);
+        }
+        if planted(Seed::EmptyBetween) {
+            return self.change(from, Word::EMPTY) && self.change(Word::EMPTY, to);
+        }
         self.change(from, to)
     }
 
@@ -122,6 +150,9 @@ impl<N> Slot<N> {
     #[inline]
     pub(crate) fn renew(&self, from: Word<N>, to: Word<N>) -> bool {
         debug_assert_eq!((from.state(), to.state()), (State::Ready, State::Loading));
+        if planted(Seed::TornRenew) {
+            return self.tear(from, to);
+        }
         self.change(from, to)
     }
 
@@ -129,6 +160,9 @@ impl<N> Slot<N> {
     #[inline]
     pub(crate) fn unlink(&self, from: Word<N>) -> bool {
         debug_assert!(matches!(from.state(), State::Ready | State::Loading));
+        if planted(Seed::TornUnlink) {
+            return self.tear(from, Word::EMPTY);
+        }
         self.change(from, Word::EMPTY)
     }
 }

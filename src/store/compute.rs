@@ -15,6 +15,7 @@ use crate::hash::Hashed;
 use crate::load::part;
 use crate::node::{Node, NodeOwner, NodeWalker, Private, release};
 use crate::removed::Removed;
+use crate::seed::{Seed, planted};
 use crate::slot::Word;
 use crate::store::{Leaving, Shield, Store, Written};
 use crate::table::Found;
@@ -141,7 +142,7 @@ impl<K: Eq, V> Store<K, V> {
         };
         let as_before = match (&acquired, seen) {
             (Acquired::Occupied(found), Some(seen)) => {
-                found.word.is_ready() && found.node == seen.node
+                found.word.is_ready() && (found.node == seen.node || planted(Seed::ComputeTakesAny))
             }
             (Acquired::Occupied(found), None) => !self.is_present(owner, found),
             (Acquired::Claimed(_) | Acquired::Crowded, seen) => seen.is_none(),

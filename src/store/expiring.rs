@@ -22,6 +22,7 @@ use crate::events;
 use crate::expiry::{Age, Expiry, Stamp, Times};
 use crate::node::{Node, NodeOwner};
 use crate::refresh::Refresh;
+use crate::seed::{Seed, planted};
 use crate::store::{Shield, Store, Trace};
 use crate::tags::SLOTS;
 
@@ -104,6 +105,11 @@ impl<K, V> Store<K, V> {
             for slot in 0..SLOTS {
                 let shield = Shield::new(owner);
                 let doomed = self.visit(&shield, cursor, slot, |found, _, _| {
+                    if planted(Seed::SweepWritesBack) {
+                        // SAFETY: `visit` protects what it found.
+                        let tail = unsafe { owner.tail(found.node) };
+                        tail.into_iter().for_each(|tail| tail.set_used(tail.stamp().used));
+                    }
                     // SAFETY: `visit` protects what it found.
                     (unsafe { self.is_over(owner, found.node) } && self.empty(found))
                         .then_some(found.node)

@@ -196,7 +196,7 @@ impl<K, V> Flight<'_, K, V> {
     /// Its slot, while it is attached.
     fn slot<'w>(&'w self, walker: &'w NodeWalker<'_, K, V>) -> Option<Place<'w, K, V>> {
         let place = self.store.table.place_of(self.hash, self.place, self.word(), walker)?;
-        place.holds(self.word()).then_some(place)
+        (place.holds(self.word()) || planted(Seed::LoadTakesAny)).then_some(place)
     }
 
     fn is_attached(&self) -> bool {
@@ -510,7 +510,9 @@ impl<K, V> Concluded<'_, K, V> {
         let refused = place.is_some() && room.is_none();
         let admitted = if let (Some(place), Some(room)) = (place, room) {
             node.enter();
-            let entered = place.exchange(flight.word(), Word::ready(flight.node.as_ptr()));
+            let any = planted(Seed::LoadTakesAny);
+            let word = if any { place.slot().load() } else { flight.word() };
+            let entered = place.exchange(word, Word::ready(flight.node.as_ptr()));
             if entered {
                 store.move_in(owner, (hash, place), room, weight, &walker);
                 if !planted(Seed::SlotStaysSignedOn) {

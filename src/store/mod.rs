@@ -237,6 +237,7 @@ impl<K, V> Store<K, V> {
                     }
                     (found.node, Some(cause))
                 }
+                Acquired::Occupied(_) if planted(Seed::InsertSparesFlight) => return Written::New,
                 Acquired::Occupied(flight) => {
                     // The explicit write wins: the flight is detached and will not publish.
                     let room = self.reserve(&mut leaving, hash, weight, &shield.walker);
@@ -346,6 +347,7 @@ impl<K, V> Store<K, V> {
                         owner.local().inserts.bump();
                         return Ok(self.depart(old, Cause::Replaced));
                     }
+                    Some(_) if planted(Seed::ReplaceDetaches) => break,
                     _ => {
                         drop(shield);
                         return Err(fresh.into_entry());

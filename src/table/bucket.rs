@@ -2,6 +2,7 @@
 
 use crate::clock;
 use crate::dumped::Standing;
+use crate::seed::{Seed, planted};
 use crate::slot::{Slot, Word};
 use crate::sync::{AtomicU64, Ordering};
 use crate::tags::{Lane, SLOTS, Tags};
@@ -65,6 +66,11 @@ impl<N> Bucket<N> {
                 return None;
             }
             let new = seen.with_tag(slot.slot(), tag);
+            if planted(Seed::TornTag) {
+                // ORDERING: of a planted bug, and not what is wrong with it.
+                self.tags.store(new.0, Ordering::Release);
+                return Some(new);
+            }
             // ORDERING: AcqRel. Any two inserters of a key do an RMW on its home word. Release:
             // the second one sees the first one's claim. Acquire: this one sees the claims of all
             // that came before. Relaxed on failure: the loop reads again.
@@ -115,6 +121,11 @@ impl<N> Bucket<N> {
         let mut seen = self.tags.load(Ordering::Relaxed);
         loop {
             let new = change(Tags(seen));
+            if planted(Seed::TornPassed) {
+                // ORDERING: of a planted bug, and not what is wrong with it.
+                self.tags.store(new.0, Ordering::Release);
+                return new;
+            }
             // ORDERING: the caller's.
             match self.tags.compare_exchange_weak(seen, new.0, order, Ordering::Relaxed) {
                 Ok(_) => return new,
@@ -156,6 +167,9 @@ impl<N> Bucket<N> {
     #[inline(always)]
     pub(crate) fn touch(&self, lane: Lane) {
         if clock::is_stale(self.clock(), lane) {
+            if planted(Seed::AgeInSlot) {
+                self.slot(lane).write_back();
+            }
             self.rejuvenate(lane);
         }
     }
@@ -172,6 +186,9 @@ impl<N> Bucket<N> {
     /// Marks `lane` as not used since it came. What others change in between is lost.
     #[inline(always)]
     pub(crate) fn chill(&self, lane: Lane, new: bool) {
+        if planted(Seed::AgeInSlot) {
+            self.slot(lane).write_back();
+        }
         // ORDERING: Relaxed. The clock word is advice.
         self.clock.store(clock::with_cold(self.clock(), lane, new), Ordering::Relaxed);
     }

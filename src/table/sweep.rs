@@ -21,7 +21,8 @@ use crate::local::Position;
 use crate::node::{Node, NodeWalker};
 use crate::pause::{Step, reach};
 use crate::reclaim::Shelter;
-use crate::slot::{State, Word};
+use crate::seed::{Seed, planted};
+use crate::slot::{Slot, State, Word};
 use crate::sync::{MODEL, Ordering, prefetch};
 use crate::table::bucket::Bucket;
 use crate::table::segment::Segment;
@@ -457,13 +458,16 @@ fn evict_from<K, V>(
         prefetch(bucket.slot(next).load().node());
         if word.is_ready()
             && !position.spares(word)
-            && bucket.slot(lane).unlink(word)
+            && (bucket.slot(lane).unlink(word) || planted(Seed::HandDecides))
             && let Some(node) = NonNull::new(word.node())
         {
             bucket.flip(sweep.stopped_at(lane));
             return Visit::Evicted(lane.slot(), node);
         }
         victims = others;
+    }
+    if planted(Seed::AgeInSlot) {
+        bucket.slots.iter().for_each(Slot::write_back);
     }
     bucket.flip(sweep.all_passed());
     Visit::Passed(sweep)
