@@ -31,8 +31,25 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     ///   future without polling it, or leaks it, holds up all who wait for the key.
     /// * If every caller gives up before the load is done, it never gets done.
     ///
-    /// Where this matters, let `load` be the handle of a spawned task, which runs on its own and is
-    /// not cancelled with its caller.
+    /// Where this matters, spawn the whole call, and wait for that task: the executor polls it, and it
+    /// goes on when nobody waits any more. A hit pays for the spawn as well.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use hotset::Cache;
+    /// # async fn fetch() -> u64 { 4 }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let cache = Arc::new(Cache::new(8));
+    /// let shared = Arc::clone(&cache);
+    /// let call = tokio::spawn(async move { shared.get_or_insert_async(2, fetch()).await });
+    /// assert_eq!(call.await.unwrap(), 4);
+    /// # }
+    /// ```
+    ///
+    /// To spawn `load` alone is not enough: `get_or_insert_async(key, spawn(fetch()))` has spawned a fetch
+    /// for each caller before anybody asks the cache, and what such a task gives comes into the cache only
+    /// by a caller that is still there and is polled.
     ///
     /// # Panics
     ///

@@ -11,7 +11,7 @@ use std::thread;
 
 use hotset::{Cache, Cause, LoadError};
 
-use crate::common::{Ledger, OneHash, boom, booms, check, logged, panic_text, times};
+use crate::common::{Ledger, OneHash, Tracked, boom, booms, check, logged, panic_text, times};
 
 /// Counts how often it is woken.
 #[derive(Default)]
@@ -284,24 +284,38 @@ fn a_waiter_in_a_loop_leaves_nothing() {
 /// A load of several steps, dropped after each number of polls, with others in each role.
 #[test]
 fn dropped_at_every_point() {
+    dropped_at_every_point_of(|cache, key, load| {
+        Stepped::new(cache.get_or_insert_async(key, load))
+    });
+    dropped_at_every_point_of(|cache, key, load| {
+        let load = async { Ok::<_, ()>(load.await) };
+        let asked = cache.try_get_or_insert_async(key, load);
+        Stepped::new(async { asked.await.unwrap() })
+    });
+}
+
+type Ask = for<'a> fn(&'a Cache<u64, Tracked>, u64, Fetch<'a>) -> Stepped<'a, Tracked>;
+type Fetch<'a> = Pin<Box<dyn Future<Output = Tracked> + 'a>>;
+
+fn dropped_at_every_point_of(ask: Ask) {
     const STEPS: usize = 4;
     for polls in 0..=STEPS + 1 {
         for waiters in 0..3 {
             let ledger = Ledger::new();
             let cache = Cache::new(8);
-            let load = |n| {
+            let load = |n| -> Fetch<'_> {
                 let ledger = Arc::clone(&ledger);
                 let cache = &cache;
-                async move {
+                Box::pin(async move {
                     let held = ledger.make(99); // lives across all steps
                     steps(1).await;
                     cache.get_or_insert_async(2, async { ledger.make(2) }).await;
                     steps(STEPS - 1).await;
                     drop(held);
                     ledger.make(n)
-                }
+                })
             };
-            let mut leader = Stepped::new(cache.get_or_insert_async(1, load(10)));
+            let mut leader = ask(&cache, 1, load(10));
             let mut others: Vec<_> = Vec::new();
             let mut done = None;
             for _ in 0..polls {
@@ -312,7 +326,7 @@ fn dropped_at_every_point() {
                     };
                 }
                 while others.len() < waiters {
-                    others.push(Stepped::new(cache.get_or_insert_async(1, load(20))));
+                    others.push(ask(&cache, 1, load(20)));
                 }
                 others.iter_mut().for_each(|other| drop(other.poll()));
             }
@@ -346,6 +360,52 @@ fn dropped_at_every_point() {
             cache.maintain();
             ledger.assert_all_dropped();
         }
+    }
+}
+
+/// One that waits for a thread's load of two keys, of which the second gets no value, is dropped after
+/// each number of polls, before and after that load's end.
+#[test]
+fn dropped_at_every_point_behind_a_load_of_many() {
+    for (polls, after) in [(0, 0), (1, 0), (2, 0), (1, 1), (2, 1)] {
+        let cache: Cache<u64, u64> = Cache::new(8);
+        let (leads, led) = mpsc::channel();
+        let (go, gone) = mpsc::channel::<()>();
+        thread::scope(|scope| {
+            let cache = &cache;
+            let leader = scope.spawn(move || {
+                cache.load_many([1, 2], |_| {
+                    leads.send(()).unwrap();
+                    gone.recv().unwrap();
+                    Ok::<_, ()>([(1, 10)])
+                })
+            });
+            led.recv().unwrap();
+            let ask = |key| {
+                let [kept, dropped] = [0, 1].map(|n| {
+                    Stepped::new(cache.try_get_or_insert_async(key, ready(Ok::<_, ()>(n))))
+                });
+                (kept, dropped, Stepped::new(cache.get_or_insert_async(key, ready(20))))
+            };
+            let mut asked = [ask(1), ask(2)];
+            for (kept, dropped, heir) in &mut asked {
+                kept.pends();
+                heir.pends();
+                (0..polls).for_each(|_| dropped.pends());
+            }
+            let asked =
+                asked.map(|(kept, dropped, heir)| (kept, (after == 1).then_some(dropped), heir));
+            go.send(()).unwrap();
+            assert_eq!(leader.join().unwrap().len(), 2);
+            let [(mut kept, dropped, mut heir), (mut none, left, mut loads)] = asked;
+            drop((dropped, left));
+            assert_eq!((kept.rings(), heir.rings()), (1, 1));
+            assert_eq!((kept.gives().unwrap(), heir.gives()), (10, 10));
+            assert!(none.gives().unwrap_err().is_missing());
+            assert_eq!(loads.gives(), 20, "it cannot be told of that, and loads itself");
+        });
+        check(&cache);
+        assert_eq!(cache.len(), 2);
     }
 }
 
