@@ -14,9 +14,9 @@ use hotset_loom_tests::{
 suite! {
     sound: compute_against_remove, compute_against_insert,
         two_computes;
-    wide:;
+    wide: compute_against_eviction, compute_against_successor;
     widest:;
-    campaign: compute_against_eviction, compute_against_successor;
+    campaign:;
     seeded:
         ignore_hazards = IgnoreHazards in compute_against_remove => "Causality violation",
         takes_any = ComputeTakesAny in two_computes => "one of two is lost",

@@ -20,8 +20,8 @@ suite! {
         lighter_meets_newcomer, two_make_it_grow;
     wide: two_newcomers, heavier_against_newcomer, lighter_against_newcomer, two_inserters_beyond,
         two_inserters_while_it_grows;
-    widest: heavier_against_evictor, insert_and_remove_while_it_grows;
-    campaign: two_heavy_ones;
+    widest: heavier_against_evictor, insert_and_remove_while_it_grows, two_heavy_ones;
+    campaign:;
     seeded:
         newest_only = NewestOnly in reader_while_it_grows => "is missed",
         silent_beyond = SilentBeyond in reader_while_it_grows => "is missed",
