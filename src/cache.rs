@@ -488,8 +488,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
 
     /// Removes the entry of `key` if `wanted` says so.
     ///
-    /// If the entry changes meanwhile, `wanted` is asked again about the new one. It runs under
-    /// protection: it may read the cache, and must not take long. A load of the key that is under way is
+    /// If the entry changes meanwhile, `wanted` is asked again about the new one: without end, if it writes `key` itself.
+    /// It runs under protection: it may read the cache, and must not take long. A load of the key that is under way is
     /// detached, as by [`remove`](Self::remove), and `wanted` is not asked: what it will give, nobody knows.
     pub fn remove_if<Q>(&self, key: &Q, wanted: impl FnMut(&K, &V) -> bool) -> Option<Removed<K, V>>
     where
@@ -507,8 +507,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// # Panics
     ///
     /// If `load` asks this cache for `key`. Use
-    /// [`try_get_or_insert_with`](Self::try_get_or_insert_with) for an error. Loaders of several
-    /// keys that wait for each other in a circle wait for ever.
+    /// [`try_get_or_insert_with`](Self::try_get_or_insert_with) for an error. Loaders of several keys that wait for each
+    /// other in a circle wait for ever; so does a call on the thread that is to poll the task which is loading `key`.
     ///
     /// # Examples
     ///

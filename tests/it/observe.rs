@@ -17,6 +17,16 @@ fn debug_shows_sixteen_entries_and_says_if_there_are_more() {
 }
 
 #[test]
+fn debug_of_stats_names_the_causes() {
+    let cache = Cache::new(8);
+    (0..10).for_each(|n| drop(cache.insert(n, n)));
+    let all = format!("{:?}", cache.stats());
+    assert!(all.starts_with("Stats { hits: 0, misses: 0, "), "{all}");
+    let left = "left: {Capacity: 2, Expired: 0, Replaced: 0, Removed: 0, Rejected: 0} }";
+    assert!(all.ends_with(left), "{all}");
+}
+
+#[test]
 fn causes_have_names() {
     let names = ["capacity", "expired", "replaced", "removed", "rejected"];
     let all = [Cause::Capacity, Cause::Expired, Cause::Replaced, Cause::Removed, Cause::Rejected];
