@@ -199,6 +199,7 @@ pub use dump::Dump;
 /// cache.insert(("users".to_string(), 7), "Ada");
 /// assert_eq!(cache.get(&Row("users", 7)), Some("Ada"));
 /// ```
+#[doc(inline)]
 pub use equivalent::Equivalent;
 pub use error::{BuildError, LoadError};
 pub use iter::Iter;
