@@ -212,7 +212,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_quota_stays_in_range(entries in 1_usize..1 << 40, steps in prop::collection::vec(any::<bool>(), 0..50)) {
+        fn a_quota_stays_in_range(entries in 1..=usize::MAX >> (usize::BITS / 8 * 3), steps in prop::collection::vec(any::<bool>(), 0..50)) {
             let limits = Limits::new(entries, entries as u64);
             let mut quota = limits.first_quota();
             for longer in steps {

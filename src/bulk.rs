@@ -38,12 +38,14 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// gives pairs of a key and its value in any order. It is not called if there are none. However many
     /// threads and tasks ask for a key at a time, by whichever method, one of them loads it; for keys that
     /// others are loading this call waits, after it has loaded its own: so calls that share keys do not
-    /// wait for each other in a circle. If a load that it waited for is given up (a future was
+    /// wait for each other in a circle. It is for threads, and has no async twin: the thread itself waits, for ever
+    /// if the task that leads one of the keys is polled by that thread. If a load that it waited for is given up (a future was
     /// dropped) or fails with another error type, `load` is called again, for such keys alone.
     ///
     /// What is there is given as it is: `load` is not asked to [refresh](crate::Builder::refresh_after)
     /// it. Of what `load` gives, the first value of a key counts; further ones, and keys that it was not
-    /// asked for, are dropped. Keys may be given twice.
+    /// asked for, are dropped. Keys may be given twice; they are owned, where those of
+    /// [`get_many`](Self::get_many) are borrowed, as the cache keeps them.
     ///
     /// # Errors
     ///

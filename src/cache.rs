@@ -468,8 +468,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
 
     /// Removes the entry of `key` if `wanted` says so.
     ///
-    /// If the entry changes meanwhile, `wanted` is asked again about the new one. It runs under
-    /// protection: it may read the cache, and must not take long. A load of the key that is under way is
+    /// If the entry changes meanwhile, `wanted` is asked again about the new one: without end, if it writes `key` itself.
+    /// It runs under protection: it may read the cache, and must not take long. A load of the key that is under way is
     /// detached, as by [`remove`](Self::remove), and `wanted` is not asked: what it will give, nobody knows.
     pub fn remove_if<Q>(&self, key: &Q, wanted: impl FnMut(&K, &V) -> bool) -> Option<Removed<K, V>>
     where

@@ -28,7 +28,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// last. If another thread changes it meanwhile, `decide` is asked again about the new value, so
     /// it should have no effects but its answer. No lock is held while it runs, and nobody waits for
     /// it; it runs under protection, like the predicate of [`remove_if`](Self::remove_if): it may
-    /// read the cache, and must not take long.
+    /// read the cache, and must not take long. It must not write `key`: that is a change, after which it
+    /// is asked again, without end.
     ///
     /// A key that is being loaded has no value. [`Compute::Insert`] and [`Compute::Remove`] are
     /// explicit writes then, and win over the load, as [`insert`](Self::insert) and
@@ -54,6 +55,14 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// let Computed::Removed(old) = cache.compute("a", drop_small) else { panic!() };
     /// assert_eq!(*old, 2);
     /// assert!(matches!(cache.compute("a", drop_small), Computed::Unchanged));
+    ///
+    /// // Counts, and tells the new value: that of the last time that it was asked.
+    /// let mut hits = 0;
+    /// cache.compute("b", |n| {
+    ///     hits = n.map_or(1, |n| n + 1);
+    ///     Compute::Insert(hits)
+    /// });
+    /// assert_eq!(hits, 1);
     /// ```
     pub fn compute(&self, key: K, decide: impl FnMut(Option<&V>) -> Compute<V>) -> Computed<K, V> {
         match self.store.compute(self.hash(&key), key, decide) {

@@ -125,7 +125,6 @@ impl Cause {
     pub(crate) const COUNT: usize = 5;
 
     /// All causes, for tables.
-    #[cfg(feature = "metrics")]
     pub(crate) const ALL: [Self; Self::COUNT] =
         [Self::Capacity, Self::Expired, Self::Replaced, Self::Removed, Self::Rejected];
 

@@ -74,7 +74,23 @@ impl fmt::Display for BuildError {
 impl Error for BuildError {}
 
 /// Why a load gave no value. Shared by all who waited for it.
-#[derive(Debug)]
+///
+/// It is an [`Error`] where the loader's error is. `Box<dyn Error + Send + Sync>` and `anyhow::Error` are not, so `?`
+/// needs a word of help: `.map_err(|error| error.to_string())`, or `.map_err(anyhow::Error::msg)`.
+///
+/// # Examples
+///
+/// ```
+/// use std::error::Error;
+///
+/// fn port(cache: &hotset::Cache<String, u16>) -> Result<u16, Box<dyn Error + Send + Sync>> {
+///     let load = || -> Result<u16, Box<dyn Error + Send + Sync>> { Ok("no number".parse()?) };
+///     Ok(cache.try_get_or_insert_with("port".into(), load).map_err(|error| error.to_string())?)
+/// }
+/// let error = port(&hotset::Cache::new(8)).unwrap_err();
+/// assert_eq!(error.to_string(), "the load failed: invalid digit found in string");
+/// ```
+#[derive(Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LoadError<E> {
     /// The loader returned this error.

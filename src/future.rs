@@ -91,7 +91,9 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// As [`get_or_insert_async`](Self::get_or_insert_async), of which all the rest holds, for
     /// loads that can fail: all who wait get the outcome, an error too, and the next call starts
     /// anew. Who waited for a load with another error type goes into the next load of the key, with
-    /// all others like it.
+    /// all others like it. An error needs `Send + Sync + 'static` also where all tasks are on one thread:
+    /// it is shared with whoever waits, by whichever method and in whichever thread, who knows its type by
+    /// [`Any`](std::any::Any) alone.
     ///
     /// # Errors
     ///

@@ -89,6 +89,11 @@
 //! [`time_to_idle`](Builder::time_to_idle), [`expire_with`](Builder::expire_with)), are
 //! [refreshed](Builder::refresh_after) or are weighed, an entry's header takes 32 bytes more.
 //!
+//! # Where it runs
+//!
+//! Wherever `std` does and atomics have 64 bits (`target_has_atomic = "64"`): so on 32-bit x86 and ARMv7, too,
+//! but not on 32-bit PowerPC, MIPS or RISC-V.
+//!
 //! # Watching a cache
 //!
 //! [`Cache::stats`] is a snapshot of counters. With the feature `metrics` it can be handed to a recorder,
@@ -118,6 +123,9 @@
 //! [`LoadError::Panicked`], or loads itself. A waker's panic is caught.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(not(target_has_atomic = "64"))]
+compile_error!("hotset needs a target with 64-bit atomics: `target_has_atomic = \"64\"`");
 
 mod adaptive;
 mod advice;
@@ -171,6 +179,31 @@ pub use cache::{Cache, DefaultHashBuilder, Insert};
 pub use compute::Computed;
 pub use config::{Cause, Compute, Policy};
 pub use dump::Dump;
+/// Says that a key can be looked up by something else than a reference to it, of which the hash is the same:
+/// the trait of the crate `equivalent`, for which so no dependency is needed. Whatever a key can be borrowed
+/// as is equivalent without more.
+///
+/// # Examples
+///
+/// ```
+/// use hotset::{Cache, Equivalent};
+///
+/// /// Looks up a `(String, u32)` without a `String`; its fields hash as those of the pair.
+/// #[derive(Hash)]
+/// struct Row<'a>(&'a str, u32);
+///
+/// impl Equivalent<(String, u32)> for Row<'_> {
+///     fn equivalent(&self, key: &(String, u32)) -> bool {
+///         (self.0, self.1) == (&*key.0, key.1)
+///     }
+/// }
+///
+/// let cache = Cache::new(8);
+/// cache.insert(("users".to_string(), 7), "Ada");
+/// assert_eq!(cache.get(&Row("users", 7)), Some("Ada"));
+/// ```
+#[doc(inline)]
+pub use equivalent::Equivalent;
 pub use error::{BuildError, LoadError};
 pub use iter::Iter;
 pub use pinned::Pinned;

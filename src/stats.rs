@@ -2,6 +2,8 @@
 
 #![forbid(unsafe_code)]
 
+use std::fmt;
+
 use crate::config::Cause;
 use crate::local::Local;
 
@@ -10,13 +12,15 @@ use crate::local::Local;
 /// Each counter is the sum of what the threads had counted when it was read; counters of
 /// operations that ran meanwhile may or may not be in it. Counters start at zero when the cache is
 /// built and wrap at 2^64.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
     /// Look-ups that found an entry. 0 if hits are not counted
     /// ([`Builder::stats`](crate::Builder::stats)).
     pub hits: u64,
-    /// Look-ups that found none. 0 if hits are not counted.
+    /// Look-ups that found none. 0 if hits are not counted. A call with a loader that finds none
+    /// is one, also if it waits for another's load; so is each missing key of a
+    /// [`load_many`](crate::Cache::load_many), each time that it is given.
     pub misses: u64,
     /// Misses among them that met an entry whose time was over. 0 if hits are not counted.
     pub expired_misses: u64,
@@ -70,5 +74,35 @@ impl Stats {
         for (sum, counter) in self.left.iter_mut().zip(&local.left) {
             *sum += counter.read();
         }
+    }
+}
+
+/// Its fields, and `left`: how many entries have left, by cause.
+impl fmt::Debug for Stats {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stats")
+            .field("hits", &self.hits)
+            .field("misses", &self.misses)
+            .field("expired_misses", &self.expired_misses)
+            .field("inserts", &self.inserts)
+            .field("loads", &self.loads)
+            .field("load_failures", &self.load_failures)
+            .field("not_admitted", &self.not_admitted)
+            .field("refreshes", &self.refreshes)
+            .field("refresh_failures", &self.refresh_failures)
+            .field("entries", &self.entries)
+            .field("weight", &self.weight)
+            .field("awaiting_reclamation", &self.awaiting_reclamation)
+            .field("left", &Left(self))
+            .finish()
+    }
+}
+
+struct Left<'s>(&'s Stats);
+
+impl fmt::Debug for Left<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let causes = Cause::ALL.map(|cause| (cause, self.0.evictions(cause)));
+        f.debug_map().entries(causes).finish()
     }
 }

@@ -18,8 +18,8 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// # Panics
     ///
     /// If `load` asks this cache for `key`. Use
-    /// [`try_get_or_insert_with`](Self::try_get_or_insert_with) for an error. Loaders of several
-    /// keys that wait for each other in a circle wait for ever.
+    /// [`try_get_or_insert_with`](Self::try_get_or_insert_with) for an error. Loaders of several keys that wait for each
+    /// other in a circle wait for ever; so does a call on the thread that is to poll the task which is loading `key`.
     ///
     /// # Examples
     ///

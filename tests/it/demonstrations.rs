@@ -10,6 +10,7 @@ use std::sync::{Arc, Barrier, Mutex, OnceLock, Weak, mpsc};
 use std::thread;
 use std::time::Duration;
 
+use futures_lite::future::block_on;
 use hotset::{Cache, Cause, Insert, LoadError};
 
 use crate::common::{Ledger, POLICIES, boom, booms, check, logged, times, with_policy};
@@ -114,19 +115,32 @@ fn all_methods_one_load() {
     watched(|| {
         for round in 0..times(50) {
             let cache: Cache<u64, usize> = Cache::new(100);
-            let (loads, start) = (AtomicUsize::new(0), Barrier::new(2));
+            let (loads, start) = (AtomicUsize::new(0), Barrier::new(5));
             let load = || {
                 thread::sleep(Duration::from_millis(round as u64 % 2));
                 loads.fetch_add(1, SeqCst)
             };
+            let plain = || cache.get_or_insert_with(1, load);
+            let fallible = || cache.try_get_or_insert_with(1, || Ok::<_, String>(load())).unwrap();
+            let task = || block_on(cache.get_or_insert_async(1, async { load() }));
+            let fallible_task = || {
+                let load = async { Ok::<_, String>(load()) };
+                block_on(cache.try_get_or_insert_async(1, load)).unwrap()
+            };
+            let many = || {
+                let loaded = cache.load_many([1], |_| Ok::<_, String>([(1, load())]));
+                *loaded[0].as_ref().unwrap()
+            };
+            let methods: [&(dyn Fn() -> usize + Sync); 5] =
+                [&plain, &fallible, &task, &fallible_task, &many];
             thread::scope(|scope| {
-                scope.spawn(|| {
-                    start.wait();
-                    assert_eq!(cache.get_or_insert_with(1, load), 0);
-                });
-                start.wait();
-                let value = cache.try_get_or_insert_with(1, || Ok::<_, String>(load()));
-                assert_eq!(value.unwrap(), 0);
+                for method in methods {
+                    let start = &start;
+                    scope.spawn(move || {
+                        start.wait();
+                        assert_eq!(method(), 0);
+                    });
+                }
             });
             assert_eq!(loads.load(SeqCst), 1);
         }

@@ -1,5 +1,6 @@
 //! What can be seen of a cache from outside? `Debug`, and with their features events and metrics.
 
+use futures_lite::future::{block_on, yield_now, zip};
 use hotset::{Cache, Cause};
 
 #[test]
@@ -14,6 +15,31 @@ fn debug_shows_sixteen_entries_and_says_if_there_are_more() {
     let part = format!("{:?}", cache.pin());
     assert_eq!(part.matches(": 10").count(), 16, "{part}");
     assert!(part.ends_with(", ..}"), "{part}");
+}
+
+#[test]
+fn debug_of_stats_names_the_causes() {
+    let cache = Cache::new(8);
+    (0..10).for_each(|n| drop(cache.insert(n, n)));
+    let all = format!("{:?}", cache.stats());
+    assert!(all.starts_with("Stats { hits: 0, misses: 0, "), "{all}");
+    let left = "left: {Capacity: 2, Expired: 0, Replaced: 0, Removed: 0, Rejected: 0} }";
+    assert!(all.ends_with(left), "{all}");
+}
+
+#[test]
+fn misses_are_those_of_waiters_and_of_repeated_keys_too() {
+    let cache = Cache::builder().max_entries(8).stats(true).build().unwrap();
+    let load = async || {
+        yield_now().await;
+        10
+    };
+    let call = || cache.get_or_insert_async(1, load());
+    assert_eq!(block_on(zip(call(), call())), (10, 10));
+    assert_eq!((cache.stats().misses, cache.stats().loads), (2, 1));
+    let loaded = cache.load_many([2, 2, 3, 1], |_| Ok::<_, ()>([(2, 20), (3, 30)]));
+    assert!(loaded.iter().all(Result::is_ok));
+    assert_eq!((cache.stats().hits, cache.stats().misses, cache.stats().loads), (1, 5, 3));
 }
 
 #[test]

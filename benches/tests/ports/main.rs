@@ -7,3 +7,4 @@
 mod blobs;
 mod fetcher;
 mod pages;
+mod users;
