@@ -479,6 +479,24 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     }
 }
 
+/// As [`iter`](Cache::iter).
+///
+/// ```
+/// let cache = hotset::Cache::new(8);
+/// cache.insert(1, "one");
+/// for (key, value) in &cache {
+///     assert_eq!((key, value), (1, "one"));
+/// }
+/// ```
+impl<'c, K: Clone, V: Clone, S> IntoIterator for &'c Cache<K, V, S> {
+    type Item = (K, V);
+    type IntoIter = Iter<'c, K, V>;
+
+    fn into_iter(self) -> Iter<'c, K, V> {
+        self.iter()
+    }
+}
+
 // A panic in user code leaves a cache whole (`tests/it/panics.rs`), so a cache can be used after one
 // as far as its keys, values and hasher can.
 impl<K, V, S> UnwindSafe for Cache<K, V, S>

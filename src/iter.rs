@@ -6,7 +6,6 @@ use std::fmt;
 use std::iter::FusedIterator;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
-use crate::cache::Cache;
 use crate::store::Store;
 
 /// An iterator over clones of all entries. Made by [`Cache::iter`](crate::Cache::iter).
@@ -37,24 +36,6 @@ impl<K: Clone, V: Clone> Iterator for Iter<'_, K, V> {
                 None
             }
         }
-    }
-}
-
-/// As [`Cache::iter`].
-///
-/// ```
-/// let cache = hotset::Cache::new(8);
-/// cache.insert(1, "one");
-/// for (key, value) in &cache {
-///     assert_eq!((key, value), (1, "one"));
-/// }
-/// ```
-impl<'c, K: Clone, V: Clone, S> IntoIterator for &'c Cache<K, V, S> {
-    type Item = (K, V);
-    type IntoIter = Iter<'c, K, V>;
-
-    fn into_iter(self) -> Iter<'c, K, V> {
-        self.iter()
     }
 }
 
