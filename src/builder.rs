@@ -248,11 +248,12 @@ impl<K, V, S> Builder<K, V, S> {
     /// Linux, stands still while the system sleeps). It may be taken for over early by up to a
     /// hundredth of its time. Times of more than 438 years are for ever.
     ///
-    /// A hit then reads a clock and the entry's times, which costs some 10 ns more where the cache fits into the
-    /// processor's (17 ns for 7 with 1,000 entries), and far more where it does not: 141 ns for 51 with a million,
-    /// one after the other. There an entry of 32 bytes more is less often in the processor's caches, its times may
-    /// lie on another line than its key (of `u64` to `u64` they do not), and look-ups that follow each
-    /// other wait for memory less at the same time. Without any of these methods no clock is read.
+    /// A hit then reads a clock and the entry's times. That costs some 10 ns more where the cache fits into the
+    /// processor's (17 ns for 7 with 1,000 entries of `u64` to `u64`), and far more where it does not: 141 ns for
+    /// 51 with a million. There an entry takes 32 bytes more, twice as much here, so fewer of them are in the
+    /// processor's caches; the times come after the value, with larger ones on another line than the key; and
+    /// look-ups that follow each other may wait for memory less at the same time. How much of it is which was not
+    /// measured. Without any of these methods no clock is read.
     ///
     /// (On Linux this counts on the kernel to note the time at least ten times a second. Where a machine is
     /// held up for longer, an entry can be found for that long after its time.)
