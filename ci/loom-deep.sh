@@ -4,7 +4,8 @@
 # A model that is `wide`, `widest` or of the `campaign` (loom-tests/src/lib.rs) is explored at one, two or two
 # preemptions less than the bound. So:
 #
-# 1. those that ci/loom.sh leaves out at its bound of 2, which leaves them none: minutes each;
+# 1. those that ci/loom.sh leaves out at its bound of 2, which leaves them none: one of them had five million
+#    executions behind it after forty minutes on a busy machine, and no end in sight;
 # 2. all models at bound 3: three preemptions, two where they are wide, one for the rest, the campaign
 #    included: hours;
 # 3. the campaign at bound 4, which leaves it the two preemptions that others have: longer than anybody has waited.

@@ -185,7 +185,7 @@ macro_rules! suite {
             )*
             $(
                 #[test]
-                #[ignore = "takes minutes even with the least reach: ci/loom-deep.sh"]
+                #[ignore = "takes long even with the least reach: ci/loom-deep.sh"]
                 fn $campaign() {
                     $crate::check(stringify!($campaign), $crate::Reach::Widest, super::$campaign);
                 }

@@ -224,15 +224,11 @@ impl Fences {
         if word & STATE == READERS {
             return true;
         }
-        let Counts { left, alone, .. } = &*self.counts;
         if !barrier::heavy() {
-            alone.set(1);
-            if let Some(next) = without_barrier(word) {
-                self.exchange(word, next);
-            }
+            self.is_left_alone(word);
             return false;
         }
-        if let Some(next) = after_barrier(word, left.get() == 0) {
+        if let Some(next) = after_barrier(word, self.counts.left.get() == 0) {
             self.exchange(word, next);
         }
         true
@@ -288,8 +284,16 @@ impl Fences {
             reach(Step::HandingOver);
             self.exchange(first, then);
         } else {
-            self.counts.alone.set(1);
-            without_barrier(first).map(|next| self.exchange(first, next));
+            self.is_left_alone(first);
+        }
+    }
+
+    /// After the system has not helped somebody who has seen `word`.
+    #[cold]
+    fn is_left_alone(&self, word: u64) {
+        self.counts.alone.set(1);
+        if let Some(next) = without_barrier(word) {
+            self.exchange(word, next);
         }
     }
 

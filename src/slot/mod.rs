@@ -81,6 +81,12 @@ impl<N> Slot<N> {
         self.0.compare_exchange(from.into_raw(), to.into_raw(), success, Ordering::Relaxed).is_ok()
     }
 
+    /// The same, or by a load and a store where `torn` is planted.
+    #[inline]
+    fn change_or_tear(&self, from: Word<N>, to: Word<N>, torn: Seed) -> bool {
+        if planted(torn) { self.tear(from, to) } else { self.change(from, to) }
+    }
+
     /// `change` by a load and a store: a planted bug.
     fn tear(&self, from: Word<N>, to: Word<N>) -> bool {
         let same = self.load() == from;
@@ -101,10 +107,7 @@ impl<N> Slot<N> {
     #[inline]
     pub(crate) fn claim(&self, claim: Word<N>) -> bool {
         debug_assert_eq!(claim.state(), State::Claimed);
-        if planted(Seed::TornClaim) {
-            return self.tear(Word::EMPTY, claim);
-        }
-        self.change(Word::EMPTY, claim)
+        self.change_or_tear(Word::EMPTY, claim, Seed::TornClaim)
     }
 
     /// CLAIMED -> EMPTY, by the claimer or by a rival.
@@ -119,10 +122,7 @@ impl<N> Slot<N> {
     pub(crate) fn finalise(&self, claim: Word<N>, to: Word<N>) -> bool {
         debug_assert_eq!(claim.state(), State::Claimed);
         debug_assert!(matches!(to.state(), State::Ready | State::Loading));
-        if planted(Seed::TornFinalise) {
-            return self.tear(claim, to);
-        }
-        self.change(claim, to)
+        self.change_or_tear(claim, to, Seed::TornFinalise)
     }
 
     /// LOADING or READY -> READY, another node or the loaded one.
@@ -130,13 +130,10 @@ impl<N> Slot<N> {
     pub(crate) fn exchange(&self, from: Word<N>, to: Word<N>) -> bool {
         debug_assert!(matches!(from.state(), State::Ready | State::Loading));
         debug_assert_eq!(to.state(), State::Ready);
-        if planted(Seed::TornExchange) {
-            return self.tear(from, to);
-        }
         if planted(Seed::EmptyBetween) {
             return self.change(from, Word::EMPTY) && self.change(Word::EMPTY, to);
         }
-        self.change(from, to)
+        self.change_or_tear(from, to, Seed::TornExchange)
     }
 
     /// READY -> READY, the same node: whether it is there still. A load would not do: what this thread did
@@ -150,19 +147,13 @@ impl<N> Slot<N> {
     #[inline]
     pub(crate) fn renew(&self, from: Word<N>, to: Word<N>) -> bool {
         debug_assert_eq!((from.state(), to.state()), (State::Ready, State::Loading));
-        if planted(Seed::TornRenew) {
-            return self.tear(from, to);
-        }
-        self.change(from, to)
+        self.change_or_tear(from, to, Seed::TornRenew)
     }
 
     /// LOADING or READY -> EMPTY.
     #[inline]
     pub(crate) fn unlink(&self, from: Word<N>) -> bool {
         debug_assert!(matches!(from.state(), State::Ready | State::Loading));
-        if planted(Seed::TornUnlink) {
-            return self.tear(from, Word::EMPTY);
-        }
-        self.change(from, Word::EMPTY)
+        self.change_or_tear(from, Word::EMPTY, Seed::TornUnlink)
     }
 }

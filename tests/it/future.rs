@@ -363,24 +363,41 @@ fn dropped_at_every_point_of(ask: Ask) {
     }
 }
 
+/// A thread that is in the middle of `load`, where that calls what it is given. Gives what lets it go on, and
+/// tells what it came to.
+fn held<'s, R: Send + 's>(
+    scope: &'s thread::Scope<'s, '_>,
+    load: impl FnOnce(&dyn Fn()) -> R + Send + 's,
+) -> impl FnOnce() -> R {
+    let (leads, led) = mpsc::channel();
+    let (go, gone) = mpsc::channel::<()>();
+    let leader = scope.spawn(move || {
+        load(&|| {
+            leads.send(()).unwrap();
+            gone.recv().unwrap();
+        })
+    });
+    led.recv().unwrap();
+    move || {
+        go.send(()).unwrap();
+        leader.join().unwrap()
+    }
+}
+
 /// One that waits for a thread's load of two keys, of which the second gets no value, is dropped after
 /// each number of polls, before and after that load's end.
 #[test]
 fn dropped_at_every_point_behind_a_load_of_many() {
     for (polls, after) in [(0, 0), (1, 0), (2, 0), (1, 1), (2, 1)] {
         let cache: Cache<u64, u64> = Cache::new(8);
-        let (leads, led) = mpsc::channel();
-        let (go, gone) = mpsc::channel::<()>();
         thread::scope(|scope| {
             let cache = &cache;
-            let leader = scope.spawn(move || {
+            let release = held(scope, move |hold| {
                 cache.load_many([1, 2], |_| {
-                    leads.send(()).unwrap();
-                    gone.recv().unwrap();
+                    hold();
                     Ok::<_, ()>([(1, 10)])
                 })
             });
-            led.recv().unwrap();
             let ask = |key| {
                 let [kept, dropped] = [0, 1].map(|n| {
                     Stepped::new(cache.try_get_or_insert_async(key, ready(Ok::<_, ()>(n))))
@@ -395,8 +412,7 @@ fn dropped_at_every_point_behind_a_load_of_many() {
             }
             let asked =
                 asked.map(|(kept, dropped, heir)| (kept, (after == 1).then_some(dropped), heir));
-            go.send(()).unwrap();
-            assert_eq!(leader.join().unwrap().len(), 2);
+            assert_eq!(release().len(), 2);
             let [(mut kept, dropped, mut heir), (mut none, left, mut loads)] = asked;
             drop((dropped, left));
             assert_eq!((kept.rings(), heir.rings()), (1, 1));
@@ -580,22 +596,17 @@ fn a_thread_takes_over_from_a_task() {
 #[test]
 fn a_task_waits_for_a_thread() {
     let cache: Cache<u64, u64> = Cache::new(8);
-    let (leads, led) = mpsc::channel();
-    let (go, gone) = mpsc::channel::<()>();
     thread::scope(|scope| {
         let cache = &cache;
-        let leader = scope.spawn(move || {
+        let release = held(scope, move |hold| {
             cache.get_or_insert_with(1, || {
-                leads.send(()).unwrap();
-                gone.recv().unwrap();
+                hold();
                 10
             })
         });
-        led.recv().unwrap();
         let mut waiter = Stepped::new(cache.get_or_insert_async(1, ready(0)));
         waiter.pends();
-        go.send(()).unwrap();
-        assert_eq!(leader.join().unwrap(), 10);
+        assert_eq!(release(), 10);
         assert_eq!((waiter.rings(), waiter.gives()), (1, 10));
     });
     check(&cache);

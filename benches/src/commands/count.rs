@@ -76,21 +76,18 @@ fn unpinned<C: Cache>(operation: Operation, entries: u64) -> u64 {
 /// Twice: the first time nobody looks.
 fn count(workload: &impl Workload) -> u64 {
     let mut cursor = Cursor::spread(1, 0).remove(0);
-    warm(workload, &mut cursor);
+    work(workload, &mut cursor);
     counted(workload, &mut cursor).ops
-}
-
-#[inline(never)]
-fn warm(workload: &impl Workload, cursor: &mut Cursor) {
-    let mut operations = 0;
-    while operations < OPERATIONS {
-        operations += workload.chunk(cursor).ops;
-    }
 }
 
 /// What is counted: the simulator is told this name.
 #[inline(never)]
 fn counted(workload: &impl Workload, cursor: &mut Cursor) -> Tally {
+    work(workload, cursor)
+}
+
+#[inline(always)]
+fn work(workload: &impl Workload, cursor: &mut Cursor) -> Tally {
     let mut tally = Tally::default();
     while tally.ops < OPERATIONS {
         tally += workload.chunk(cursor);
