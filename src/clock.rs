@@ -27,8 +27,10 @@
 
 #![forbid(unsafe_code)]
 
+use std::ops::Range;
+
 use crate::dumped::Standing;
-use crate::tags::Lane;
+use crate::tags::{Lane, SLOTS};
 
 const LUKEWARM: u64 = 0x80;
 const COLD: u64 = 0x40;
@@ -127,10 +129,34 @@ pub(crate) enum Mode {
 /// The turns of the hand that adopt: one of so many.
 const ADOPTING: usize = 16;
 
-/// How the hand of `Policy::Adaptive` sweeps in its `turn`-th turn.
+/// How the hand of `Policy::Adaptive` sweeps in its `round`-th round.
 #[inline]
-pub(crate) fn mode_of(turn: usize) -> Mode {
-    if turn % ADOPTING == ADOPTING - 1 { Mode::Adopting } else { Mode::TwoLevels }
+pub(crate) fn mode_of(round: usize) -> Mode {
+    if round / ROUNDS % ADOPTING == ADOPTING - 1 { Mode::Adopting } else { Mode::TwoLevels }
+}
+
+/// Rounds over the table in a turn of the hand of `Policy::Adaptive`: in each it looks at another part of the
+/// slots of every bucket. One in a model, for which a bucket has slots enough.
+///
+/// A main class whose hand stands still, because nobody asks for it any more, stays as the hand left it.
+/// Swept bucket by bucket, that is with twice the mean load in some buckets and nothing in others, and many a
+/// newcomer finds its home full; in halves, with one and a half times and half the mean.
+const ROUNDS: usize = if crate::sync::MODEL { 1 } else { 2 };
+
+/// Rounds over the table until the hand has looked at all slots.
+#[inline]
+pub(crate) fn rounds(one_level: bool) -> usize {
+    if one_level { 1 } else { ROUNDS }
+}
+
+/// The slots of a bucket that the hand looks at in its `round`-th round.
+#[inline]
+pub(crate) fn part_of(round: usize, one_level: bool) -> Range<usize> {
+    if one_level {
+        return 0..SLOTS;
+    }
+    let (part, length) = (round % ROUNDS, SLOTS / ROUNDS);
+    part * length..(part + 1) * length
 }
 
 impl Sweep {
@@ -306,6 +332,16 @@ mod tests {
             let mut seen: Vec<_> = (0..steps(rows)).map(|step| row_of(step, rows)).collect();
             seen.sort_unstable();
             assert_eq!(seen, (0..steps(rows)).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn a_turn_looks_at_every_slot_once() {
+        for one_level in [false, true] {
+            let slots = (7..7 + rounds(one_level)).flat_map(|round| part_of(round, one_level));
+            let mut slots: Vec<_> = slots.collect();
+            slots.sort_unstable();
+            assert_eq!(slots, (0..SLOTS).collect::<Vec<_>>());
         }
     }
 

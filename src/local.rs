@@ -40,8 +40,8 @@ pub(crate) struct Position {
     pub(crate) slot: OwnedWord,
     /// The address of an entry that the hand is to pass over, or 0.
     pub(crate) spared: OwnedWord,
-    /// In which turn of the hand the first of the buckets was that were taken with `next`.
-    pub(crate) turn: OwnedWord,
+    /// In which round of the hand over the table bucket `next` is.
+    pub(crate) round: OwnedWord,
     /// What the thread has in hand of the queue of probation (`table::classes`).
     pub(crate) newcomers: Handful,
     /// What became of the newcomers that it tried in the main class, as a word of `adaptive::Trials`.

@@ -1,5 +1,7 @@
 //! What shares a cache line? Six slots, their tags, their clock bits.
 
+use std::ops::Range;
+
 use crate::clock;
 use crate::dumped::Standing;
 use crate::seed::{Seed, planted};
@@ -151,16 +153,17 @@ impl<N> Bucket<N> {
         (empty != 0).then(|| Lane::first_of(empty))
     }
 
-    /// The slots from `from` on that have an entry, as the top bit of each slot's byte, the layout
+    /// Those of these slots that have an entry, as the top bit of each slot's byte, the layout
     /// of the clock word.
     #[inline(always)]
-    pub(crate) fn ready_from(&self, from: usize) -> u64 {
+    pub(crate) fn ready_in(&self, part: Range<usize>) -> u64 {
         let mut states = 0;
         for slot in 0..SLOTS {
             states |= u64::from(self.slots[slot].load().low_byte()) << (8 * slot);
         }
-        // `from` is at most SLOTS, so the shift is at most 48.
-        Word::<N>::ready_of_low_bytes(states) & (u64::MAX << (8 * from))
+        // Both are at most SLOTS, so the shifts are at most 48.
+        let part = u64::MAX << (8 * part.start) & !(u64::MAX << (8 * part.end));
+        Word::<N>::ready_of_low_bytes(states) & part
     }
 
     /// Marks `lane` as used. Writes nothing unless the hand has passed since it was used last.

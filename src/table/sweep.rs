@@ -2,7 +2,9 @@
 //!
 //! The order of the sweep: rows in the order of [`clock::row_of`], in a row shard by shard, in a
 //! bucket slot by slot; row `r` is the `r`-th bucket of each shard, those of appended segments
-//! behind the others. The hand is a counter of buckets in that order; a thread takes a few from
+//! behind the others. That is a round. In each the hand looks at the slots of [`clock::part_of`]: for
+//! `Policy::Clock` at all, so that a round is a turn; for `Policy::Adaptive` at half of each bucket. The hand is a
+//! counter of buckets in that order; a thread takes a few from
 //! it at a time and works through them alone, resuming after its last victim, so that the hands
 //! of several threads are rarely on one line. With one thread this is exactly one hand that
 //! resumes after its victim.
@@ -13,6 +15,7 @@
 //!
 //! After two full turns without a victim the hand gives up: everything is being inserted or loaded.
 
+use std::ops::Range;
 use std::ptr::NonNull;
 
 use crate::adaptive::{self, Trial, Trials};
@@ -27,7 +30,7 @@ use crate::sync::{MODEL, Ordering, prefetch};
 use crate::table::bucket::Bucket;
 use crate::table::segment::Segment;
 use crate::table::{Place, Table, probe};
-use crate::tags::{Lane, MOST_PASSED, SLOTS};
+use crate::tags::{Lane, MOST_PASSED};
 
 impl Position {
     /// Runs `evict` with a hand that passes over `node`.
@@ -123,7 +126,7 @@ impl<K, V> Table<K, V> {
             (None, _) => Mode::OneLevel,
             (Some(_), Patience::TwoTurns) if visited > self.turn() => Mode::Anyone,
             (Some(_), Patience::TwoTurns) => Mode::Adopting,
-            (Some(_), _) => clock::mode_of(position.turn.get() as usize),
+            (Some(_), _) => clock::mode_of(position.round.get() as usize),
         }
     }
 
@@ -136,6 +139,19 @@ impl<K, V> Table<K, V> {
     #[inline]
     fn row_after(&self, ordinal: usize, row: usize, rows: usize) -> usize {
         if ordinal & self.mask == 0 { clock::row_after(row, rows) } else { row }
+    }
+
+    /// Row and round of bucket `ordinal` of the sweep, from those of the bucket before it.
+    #[inline]
+    fn following(
+        &self,
+        ordinal: usize,
+        (row, round): (usize, usize),
+        rows: usize,
+    ) -> (usize, usize) {
+        let row = self.row_after(ordinal, row, rows);
+        let begins = row == 0 && ordinal & self.mask == 0;
+        (row, round.wrapping_add(usize::from(begins)))
     }
 
     /// Unlinks the next victim. The caller takes over the slot's share of it and its room.
@@ -170,13 +186,15 @@ impl<K, V> Table<K, V> {
                 }
                 self.take_buckets(position);
             }
-            let (row, from) = (position.row.get() as usize, position.slot.get() as usize);
+            let row = position.row.get() as usize;
+            let mut part = clock::part_of(position.round.get() as usize, self.classes.is_none());
+            part.start = part.start.max(position.slot.get() as usize);
             let shard: &Segment<_> = &self.shards[position.next.get() as usize & self.mask];
             let mode = self.mode(position, patience, visited);
             // Rows of the first segment, which is as a rule all.
             let bucket = shard.buckets().get(row).or_else(|| self.appended_at(position, walker));
             if let Some(bucket) = bucket {
-                match evict_from(bucket, from, mode, position) {
+                match evict_from(bucket, part, mode, position) {
                     Visit::Evicted(slot, node) => {
                         position.slot.set(slot as u64 + 1);
                         return Some(self.evicted(bucket, node));
@@ -294,7 +312,12 @@ impl<K, V> Table<K, V> {
 
     /// Buckets that the hand visits in a turn, those included that do not exist.
     fn turn(&self) -> usize {
-        clock::steps(self.rows()) * self.shards.len()
+        clock::rounds(self.classes.is_none()) * clock::steps(self.rows()) * self.shards.len()
+    }
+
+    /// The round in which the `ordinal`-th bucket of the sweep is.
+    fn round_at(&self, ordinal: usize, rows: usize) -> usize {
+        (ordinal >> self.mask.count_ones()) / clock::steps(rows)
     }
 
     /// Takes the next few buckets from the hand.
@@ -307,8 +330,7 @@ impl<K, V> Table<K, V> {
         position.end.set(start.wrapping_add(range) as u64);
         position.row.set(self.row_at(start, self.rows()) as u64);
         position.slot.set(0);
-        let turn = (start >> self.mask.count_ones()) / clock::steps(self.rows());
-        position.turn.set(turn as u64);
+        position.round.set(self.round_at(start, self.rows()) as u64);
     }
 
     /// Whether there are more rows than the hand knew, who knows them now. Somebody who has counted too few may be
@@ -326,9 +348,11 @@ impl<K, V> Table<K, V> {
     #[inline]
     fn advance(&self, position: &Position, walker: &NodeWalker<'_, K, V>) {
         let next = (position.next.get() as usize).wrapping_add(1);
-        let row = self.row_after(next, position.row.get() as usize, self.rows());
+        let here = (position.row.get() as usize, position.round.get() as usize);
+        let (row, round) = self.following(next, here, self.rows());
         position.next.set(next as u64);
         position.row.set(row as u64);
+        position.round.set(round as u64);
         position.slot.set(0);
         let after = next.wrapping_add(1);
         if after as u64 != position.end.get() {
@@ -342,7 +366,7 @@ impl<K, V> Table<K, V> {
     }
 
     /// All buckets, those appended meanwhile not necessarily. Some that do not exist are among them.
-    pub(crate) fn cursors(&self, shelter: &impl Shelter) -> std::ops::Range<usize> {
+    pub(crate) fn cursors(&self, shelter: &impl Shelter) -> Range<usize> {
         0..self.count_rows(shelter) * self.shards.len()
     }
 
@@ -378,47 +402,36 @@ impl<K, V> Table<K, V> {
         walker: &NodeWalker<'_, K, V>,
     ) -> Vec<(usize, usize)> {
         // One number for all of it, whatever becomes of the table meanwhile.
-        let rows = self.count_rows(walker);
-        let turn = clock::steps(rows) * self.shards.len();
-        let (mut next, end) = (position.next.get() as usize, position.end.get() as usize);
-        let mut row = position.row.get() as usize;
-        let mut resume = if next == end { 0 } else { position.slot.get() as usize };
-        if resume == SLOTS {
-            (next, resume) = (next.wrapping_add(1), 0); // worked through to its end
-            row = self.row_after(next, row, rows);
-        }
+        let (rows, one_level) = (self.count_rows(walker), self.classes.is_none());
+        let turn = clock::rounds(one_level) * clock::steps(rows) * self.shards.len();
+        let (next, end) = (position.next.get() as usize, position.end.get() as usize);
         // ORDERING: Relaxed, as in `evict`.
         let hand = self.hand.load(Ordering::Relaxed);
         // The rest of this thread's buckets, then a turn from the shared hand. The turn comes back
         // to the bucket at which the thread stands: what it has passed there comes last.
-        let own = std::iter::successors(Some((next, row)), |&(ordinal, row)| {
+        let here = (next, position.row.get() as usize, position.round.get() as usize);
+        let own = std::iter::successors(Some(here), |&(ordinal, row, round)| {
             let ordinal = ordinal.wrapping_add(1);
-            Some((ordinal, self.row_after(ordinal, row, rows)))
+            let (row, round) = self.following(ordinal, (row, round), rows);
+            Some((ordinal, row, round))
         });
-        let shared = (0..turn).map(|i| hand.wrapping_add(i)).map(|at| (at, self.row_at(at, rows)));
-        let buckets = own.take(end.wrapping_sub(next)).chain(shared);
-        let mut visits: Vec<(usize, std::ops::Range<usize>)> =
-            buckets.map(|(ordinal, row)| (self.cursor_at(ordinal, row), 0..SLOTS)).collect();
-        if let Some(first) = visits.first_mut() {
-            first.1.start = resume;
-        }
-        visits.push((self.cursor_at(next, row), 0..resume));
+        let own = own.take(end.wrapping_sub(next));
+        let shared = (0..turn).map(|i| hand.wrapping_add(i));
+        let shared = shared.map(|at| (at, self.row_at(at, rows), self.round_at(at, rows)));
 
-        let mut seen = std::collections::HashSet::new();
+        let mut resume = if next == end { 0 } else { position.slot.get() as usize };
         let (mut cold, mut fresh) = (Vec::new(), Vec::new());
-        for (cursor, slots) in visits {
+        for (ordinal, row, round) in own.chain(shared) {
+            let cursor = self.cursor_at(ordinal, row);
+            let from = std::mem::take(&mut resume);
             let Some(spot) = self.spot(cursor, walker) else { continue };
-            let whole = slots.len() == SLOTS;
-            if whole && !seen.insert(cursor) {
-                continue;
-            }
-            seen.insert(cursor);
             let bucket = spot.bucket();
-            for slot in slots.filter(|&slot| bucket.slots[slot].load().is_ready()) {
-                let one_level = self.classes.is_none();
-                let is_next = clock::is_next(bucket.clock(), Lane::of(slot), one_level);
-                let order = if is_next { &mut cold } else { &mut fresh };
-                order.push((cursor, slot));
+            for slot in clock::part_of(round, one_level).filter(|&slot| slot >= from) {
+                if bucket.slots[slot].load().is_ready() {
+                    let is_next = clock::is_next(bucket.clock(), Lane::of(slot), one_level);
+                    let order = if is_next { &mut cold } else { &mut fresh };
+                    order.push((cursor, slot));
+                }
             }
         }
         cold.append(&mut fresh);
@@ -438,16 +451,16 @@ enum Visit<K, V> {
     Passed(Sweep),
 }
 
-/// Works through one bucket from slot `from`: changes the bits of what it passes, unlinks the first
+/// Works through these slots of a bucket: changes the bits of what it passes, unlinks the first
 /// victim.
 #[inline]
 fn evict_from<K, V>(
     bucket: &Bucket<Node<K, V>>,
-    from: usize,
+    part: Range<usize>,
     mode: Mode,
     position: &Position,
 ) -> Visit<K, V> {
-    let sweep = Sweep::new(bucket.clock(), bucket.ready_from(from), mode);
+    let sweep = Sweep::new(bucket.clock(), bucket.ready_in(part), mode);
     let mut victims = sweep.victims;
     while victims != 0 {
         let (lane, others) = (Lane::first_of(victims), victims & (victims - 1));

@@ -193,24 +193,28 @@ impl Model {
     fn evict_late(&mut self, until: Until) -> Option<u64> {
         let [shards, buckets, slots, _] = self.shape;
         let per_pass = buckets.div_ceil(8);
-        let turn = per_pass * 8 * shards;
+        let round = per_pass * 8 * shards;
+        let turn = 2 * round;
         let mut visited = 0;
         self.passed = 0;
         let mut least_used: Option<(u32, u64)> = None;
         loop {
-            // A few buckets are taken from the hand at a time: they are all of the turn of the first.
+            // A few buckets are taken from the hand at a time.
             let range = (buckets * shards / 64).clamp(1, 8);
             if (self.hand.0 % range, self.hand.1) == (0, 0) && visited > 2 * turn {
                 return None;
             }
             let last_resort = until == Until::TwoTurns;
             let anyone = last_resort && visited > turn;
-            let adopts = last_resort || self.hand.0 / range * range / turn % 16 == 15;
+            let adopts = last_resort || self.hand.0 / turn % 16 == 15;
+            // Half of the slots of each bucket in one round, half in the next.
+            let half = self.hand.0 / round % 2 * (slots / 2);
+            self.hand.1 = self.hand.1.max(half);
             let (step, shard) = (self.hand.0 / shards, self.hand.0 % shards);
             let (pass, row) = (step / per_pass % 8, step % per_pass);
             let row = row * 8 + [0, 4, 2, 6, 1, 5, 3, 7][pass];
             let mut met = Vec::new();
-            while row < buckets && self.hand.1 < slots {
+            while row < buckets && self.hand.1 < half + slots / 2 {
                 let at = (shard * buckets + row) * slots + self.hand.1;
                 self.hand.1 += 1;
                 let slot = &mut self.slots[at];
@@ -258,22 +262,19 @@ impl Model {
     fn coldest_first(&self) -> Vec<u64> {
         let [shards, buckets, slots, _] = self.shape;
         let per_pass = buckets.div_ceil(8);
-        let turn = per_pass * 8 * shards;
-        let (first, resume) = match self.hand {
-            (hand, slot) if slot == slots => (hand + 1, 0),
-            hand => hand,
-        };
-        let numbers = |ordinal: usize| {
+        let round = per_pass * 8 * shards;
+        let (first, resume) = self.hand;
+        let numbers = |ordinal: usize, from: usize| {
             let (step, shard) = (ordinal / shards, ordinal % shards);
             let row = step % per_pass * 8 + [0, 4, 2, 6, 1, 5, 3, 7][step / per_pass % 8];
             let bucket = (row < buckets).then_some(shard * buckets + row);
-            bucket.into_iter().flat_map(move |bucket| bucket * slots..(bucket + 1) * slots)
+            let half = ordinal / round % 2 * (slots / 2);
+            bucket.into_iter().flat_map(move |bucket| {
+                (half.max(from)..half + slots / 2).map(move |slot| bucket * slots + slot)
+            })
         };
-        let rest = numbers(first).skip(resume);
-        let swept: Vec<usize> = rest
-            .chain((first + 1..first + turn).flat_map(numbers))
-            .chain(numbers(first).take(resume))
-            .collect();
+        let later = (first + 1..=first + 2 * round).flat_map(|ordinal| numbers(ordinal, 0));
+        let swept: Vec<usize> = numbers(first, resume).chain(later).collect();
         let waiting = self.queue.iter().copied();
         let mut order: Vec<usize> =
             waiting.filter(|&at| self.slots[at].new && self.slots[at].uses == 0).collect();

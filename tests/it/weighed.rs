@@ -258,8 +258,10 @@ impl Model {
     fn evict_late(&mut self, until: Until, passed: &mut u32) -> Option<(u64, u64)> {
         let [_, buckets, slots, _] = self.shape;
         let per_pass = buckets.div_ceil(8);
-        let turn = per_pass * 8;
         let clock = self.policy == Policy::Clock;
+        // Slots of a bucket that the hand looks at in a round, and the buckets until it has looked at all.
+        let (part, round) = (if clock { slots } else { slots / 2 }, per_pass * 8);
+        let turn = slots / part * round;
         let mut visited = 0;
         let mut least_used: Option<(u32, u64)> = None;
         loop {
@@ -269,11 +271,13 @@ impl Model {
             }
             let last_resort = until == Until::TwoTurns && !clock;
             let anyone = last_resort && visited > turn;
-            let adopts = last_resort || self.hand.0 / range * range / turn % 16 == 15;
+            let adopts = last_resort || self.hand.0 / turn % 16 == 15;
+            let from = self.hand.0 / round % (slots / part) * part;
+            self.hand.1 = self.hand.1.max(from);
             let (pass, row) = (self.hand.0 / per_pass % 8, self.hand.0 % per_pass);
             let row = row * 8 + [0, 4, 2, 6, 1, 5, 3, 7][pass];
             let mut met = Vec::new();
-            while row < buckets && self.hand.1 < slots {
+            while row < buckets && self.hand.1 < from + part {
                 let at = row * slots + self.hand.1;
                 self.hand.1 += 1;
                 let slot = &mut self.slots[at];
