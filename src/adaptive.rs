@@ -7,7 +7,7 @@
 //!
 //! | asked for again | means | so |
 //! |---|---|---|
-//! | after probation, within [`MEMORY`] | it was put out too early | it comes back to the main class, if the hand finds room there at little cost |
+//! | after probation, within [`MEMORY`] | it was put out too early | it comes back to the main class, if the hand finds room there at a cost that fits how late it is ([`passes`]) |
 //! | after probation, within [`MARGIN`] | a slightly longer probation would have kept it | the quota of probation grows by one |
 //! | after the main class, within [`MARGIN`] | a slightly larger main class would have kept it | the quota shrinks by one |
 //!
@@ -44,9 +44,12 @@ pub(crate) const MEMORY: usize = 1200;
 /// How long the memory counts as marginal evidence.
 pub(crate) const MARGIN: usize = 75;
 
-/// Entries in use that the hand passes over for one who is to come to the main class. If it meets
-/// more, then the main class is worth more than the newcomer, who goes on probation.
-pub(crate) const PASSES: u32 = 4;
+/// Entries in use that the hand passes over for one who comes back at once. If more are in its way, then the
+/// main class is worth more than the newcomer, who goes on probation.
+const PASSES: u32 = 6;
+/// So many for one without a past who is tried: if all of the main class are in use, then that takes some of
+/// their credit now and then, so that those are found who are not any more.
+pub(crate) const TRIAL_PASSES: u32 = 12;
 /// One of so many newcomers without a past is tried in the main class, to begin with. A power of two.
 const CHANCE: u32 = 512;
 /// To so many times as many that grows, by [`Trials`]: 2^5, which is one of 16.
@@ -122,6 +125,17 @@ impl Limits {
 /// The most numbers that a probation queue holds.
 pub(crate) fn longest_queue(entries: usize) -> usize {
     part(entries, MOST) + part(entries, LEAST)
+}
+
+/// Entries in use that the hand passes over for one who comes back to the main class: the fewer, the longer
+/// that took, and so the longer it may take until it is asked for once more. `None` if it was too long.
+///
+/// For each whom the hand passes over loses credit. What is asked for once in a loop gains as much as the hand
+/// takes if that turns once meanwhile; if all who come back make it turn faster, then it puts out who would be
+/// asked for soon, and those come back in turn.
+#[inline]
+pub(crate) fn passes(age: usize, memory: usize) -> Option<u32> {
+    (age < memory).then(|| PASSES / (1 + (4 * age / memory) as u32))
 }
 
 /// What somebody who came back says of the quota.
@@ -270,6 +284,14 @@ mod tests {
         let seven = (0..7).fold(Trials::default(), |trials, _| trials.after(Trial::Free, 4096));
         assert_eq!(tried(seven), 1);
         assert_eq!(tried(seven.after(Trial::Free, 4096)), 2);
+    }
+
+    #[test]
+    fn who_comes_back_late_costs_the_main_class_less() {
+        let passes = |age| passes(age, 1000);
+        assert_eq!([0, 249, 250, 499].map(passes), [Some(6), Some(6), Some(3), Some(3)]);
+        assert_eq!([500, 749, 750, 999].map(passes), [Some(2), Some(2), Some(1), Some(1)]);
+        assert_eq!((passes(1000), super::passes(0, 1)), (None, Some(6)));
     }
 
     #[test]

@@ -176,10 +176,17 @@ impl Sweep {
         }
     }
 
-    /// How many entries in use the hand passes over.
+    /// How many entries in use the hand passes over, if it finds no victim here.
     #[inline(always)]
     pub(crate) fn passes(&self) -> u32 {
         self.passed.count_ones()
+    }
+
+    /// How many it passes over on its way to the first victim; all, if there is none.
+    #[inline]
+    pub(crate) fn passes_before(&self) -> u32 {
+        let first = self.victims & self.victims.wrapping_neg();
+        (self.passed & first.wrapping_sub(1)).count_ones()
     }
 
     /// The first that is cold once the hand has passed; if none is, the first that it passed. And

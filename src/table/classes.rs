@@ -204,15 +204,17 @@ impl Classes {
         }
     }
 
-    /// Whether the key with this place came back in time, and what that says of the quota.
+    /// If the key with this place came back in time, how many in use the hand passes over for it; and what
+    /// that says of the quota.
     #[inline]
-    pub(super) fn recall(&self, known: &Known, place: u32) -> (bool, Option<Evidence>) {
+    pub(super) fn recall(&self, known: &Known, place: u32) -> (Option<u32>, Option<Evidence>) {
         let (memory, margin) = (self.memory.get() as usize, self.margin.get() as usize);
         if let Some(age) = known.early.take(place) {
-            return (age < memory, (age < margin).then_some(Evidence::TooShort));
+            let evidence = (age < margin).then_some(Evidence::TooShort);
+            return (adaptive::passes(age, memory), evidence);
         }
         let late = known.late.take(place).filter(|&age| age < margin);
-        (false, late.map(|_| Evidence::TooLong))
+        (None, late.map(|_| Evidence::TooLong))
     }
 
     #[cold]
@@ -236,18 +238,18 @@ impl<K, V> Table<K, V> {
             return Some((self.evict(position, Patience::TwoTurns, walker)?, Class::Main));
         };
         let known = classes.known(walker);
-        let (remembered, evidence) = classes.recall(known, hash.place());
+        let (back, evidence) = classes.recall(known, hash.place());
         if let Some(evidence) = evidence {
             classes.move_quota(evidence, entries as u64, 1);
         }
         let hand = &position.newcomers;
         let (waiting, quota) = (classes.waiting(known, hand), classes.quota());
-        if remembered {
+        if let Some(passes) = back {
             // A queue that is too long gives up one of its own for whom it put out too early.
             let over = (waiting > quota).then(|| self.evict_early((classes, known), hand, walker));
             let victim = over
                 .flatten()
-                .or_else(|| self.evict_main(known, position, Patience::Passes, walker));
+                .or_else(|| self.evict_main(known, position, Patience::Passes(passes), walker));
             if let Some(node) = victim {
                 return Some((node, Class::Main));
             }
@@ -398,7 +400,7 @@ impl<K, V> Table<K, V> {
         walker: &NodeWalker<'_, K, V>,
     ) -> Option<NonNull<Node<K, V>>> {
         let mut passes = 0;
-        let patience = Patience::Passes;
+        let patience = Patience::Passes(adaptive::TRIAL_PASSES);
         let node = self.evict_main_within(known, position, patience, &mut passes, walker);
         position.tried(node.is_some(), passes, entries);
         node

@@ -30,7 +30,7 @@ use crate::sync::{MODEL, Ordering, prefetch};
 use crate::table::bucket::Bucket;
 use crate::table::segment::Segment;
 use crate::table::{Place, Table, probe};
-use crate::tags::{Lane, MOST_PASSED};
+use crate::tags::{Lane, MOST_PASSED, SLOTS};
 
 impl Position {
     /// Runs `evict` with a hand that passes over `node`.
@@ -73,8 +73,9 @@ pub(crate) enum Patience {
     TwoTurns,
     /// Over a bounded number of buckets; then the least used entry that was seen must do.
     Buckets,
-    /// Over a few entries that are in use, or as many buckets; then there is no victim.
-    Passes,
+    /// Over so many entries in use; or over a bounded number of buckets. Then there is no victim, and who would have
+    /// been the next to be passed over keeps what it has.
+    Passes(u32),
 }
 
 /// A bucket with its address: which segment, and where in it.
@@ -194,28 +195,33 @@ impl<K, V> Table<K, V> {
             // Rows of the first segment, which is as a rule all.
             let bucket = shard.buckets().get(row).or_else(|| self.appended_at(position, walker));
             if let Some(bucket) = bucket {
-                match evict_from(bucket, part, mode, position) {
+                let most = match patience {
+                    Patience::Passes(most) => most.saturating_sub(*passes),
+                    _ => u32::MAX,
+                };
+                match evict_from(bucket, part, (mode, most), position) {
                     Visit::Evicted(slot, node) => {
                         position.slot.set(slot as u64 + 1);
                         return Some(self.evicted(bucket, node));
                     }
-                    Visit::Passed(sweep) => {
-                        *passes += sweep.passes();
-                        if patience == Patience::Buckets
-                            && let Some((lane, cold)) = sweep.least_used()
-                            && least_used.is_none_or(|(_, _, is_cold)| cold && !is_cold)
-                        {
-                            least_used = Some((bucket, lane, cold));
+                    Visit::Refused => return None,
+                    Visit::Passed(sweep) => match patience {
+                        Patience::Passes(_) => *passes += sweep.passes(),
+                        Patience::Buckets => {
+                            if let Some((lane, cold)) = sweep.least_used()
+                                && least_used.is_none_or(|(_, _, is_cold)| cold && !is_cold)
+                            {
+                                least_used = Some((bucket, lane, cold));
+                            }
                         }
-                    }
+                        Patience::TwoTurns => {}
+                    },
                 }
             }
             visited += 1;
             self.advance(position, walker);
             match patience {
-                Patience::Passes if *passes > adaptive::PASSES || visited >= adaptive::BUCKETS => {
-                    return None;
-                }
+                Patience::Passes(_) if visited >= adaptive::BUCKETS => return None,
                 Patience::Buckets if visited >= adaptive::BUCKETS => {
                     let (bucket, lane, _) = least_used?;
                     let word = bucket.slot(lane).load();
@@ -449,18 +455,23 @@ impl<K, V> Table<K, V> {
 enum Visit<K, V> {
     Evicted(usize, NonNull<Node<K, V>>),
     Passed(Sweep),
+    /// Nothing: more are in use than it may pass over.
+    Refused,
 }
 
 /// Works through these slots of a bucket: changes the bits of what it passes, unlinks the first
-/// victim.
+/// victim. If it had to pass over more than `most` for that, it does nothing.
 #[inline]
 fn evict_from<K, V>(
     bucket: &Bucket<Node<K, V>>,
     part: Range<usize>,
-    mode: Mode,
+    (mode, most): (Mode, u32),
     position: &Position,
 ) -> Visit<K, V> {
     let sweep = Sweep::new(bucket.clock(), bucket.ready_in(part), mode);
+    if most < SLOTS as u32 && sweep.passes_before() > most {
+        return Visit::Refused;
+    }
     let mut victims = sweep.victims;
     while victims != 0 {
         let (lane, others) = (Lane::first_of(victims), victims & (victims - 1));

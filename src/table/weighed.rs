@@ -10,7 +10,7 @@
 
 use std::ptr::NonNull;
 
-use crate::adaptive::Class;
+use crate::adaptive::{self, Class};
 use crate::hash::Hashed;
 use crate::local::Position;
 use crate::node::{Node, NodeWalker};
@@ -32,7 +32,8 @@ pub(crate) struct Demand {
 #[derive(Debug)]
 pub(crate) struct Newcomer {
     class: Class,
-    remembered: bool,
+    /// How many entries in use the hand passes over for it, if it came back in time.
+    back: Option<u32>,
     /// The entries that there are, if it is tried in the main class.
     tried: Option<usize>,
     /// Entries in use that the hand has passed over for it.
@@ -55,16 +56,15 @@ impl<K, V> Table<K, V> {
         walker: &NodeWalker<'_, K, V>,
     ) -> Newcomer {
         let Demand { hash, weight, bound, entries } = demand;
-        let mut newcomer =
-            Newcomer { class: Class::Main, remembered: false, tried: None, passes: 0 };
+        let mut newcomer = Newcomer { class: Class::Main, back: None, tried: None, passes: 0 };
         let Some(classes) = &self.classes else { return newcomer };
         classes.follow(entries, bound);
-        let (remembered, evidence) = classes.recall(classes.known(walker), hash.place());
+        let (back, evidence) = classes.recall(classes.known(walker), hash.place());
         if let Some(evidence) = evidence {
             classes.move_quota(evidence, bound, weight);
         }
-        newcomer.remembered = remembered;
-        if !remembered {
+        newcomer.back = back;
+        if back.is_none() {
             if position.trials().include(hash.place(), position.newcomers.arrivals()) {
                 newcomer.tried = Some(entries);
             } else {
@@ -89,10 +89,11 @@ impl<K, V> Table<K, V> {
         let early = || self.evict_early((classes, known), hand, walker);
         if newcomer.class == Class::Main {
             let over =
-                (newcomer.remembered && classes.is_too_long(known, hand)).then(early).flatten();
+                (newcomer.back.is_some() && classes.is_too_long(known, hand)).then(early).flatten();
             let victim = over.or_else(|| {
+                let patience = Patience::Passes(newcomer.back.unwrap_or(adaptive::TRIAL_PASSES));
                 let passes = &mut newcomer.passes;
-                self.evict_main_within(known, position, Patience::Passes, passes, walker)
+                self.evict_main_within(known, position, patience, passes, walker)
             });
             // What it costs to make room for a trial is judged by the first who leaves for it, or does not.
             if let Some(entries) = newcomer.tried.take() {

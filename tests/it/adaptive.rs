@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use crate::common::{Log, Random, cases, check, times};
 use crate::ghosts::Ghosts;
-use crate::trials::Trials;
+use crate::trials::{TRIAL_PASSES, Trials, passes};
 
 type Fixed = BuildHasherDefault<DefaultHasher>;
 type Adaptive = Cache<u64, u64, Fixed>;
@@ -123,9 +123,9 @@ impl Model {
     fn displace(&mut self, place: u32) -> (u64, bool) {
         let (memory, margin) = (part(self.bound, 1200), part(self.bound, 75));
         let (least, most) = (part(self.bound, 10), part(self.bound, 900));
-        let mut remembered = false;
+        let mut back = None;
         if let Some(age) = self.early.take(place) {
-            remembered = age < memory;
+            back = passes(age, memory);
             if age < margin {
                 self.quota = (self.quota + 1).clamp(least, most);
             }
@@ -133,13 +133,13 @@ impl Model {
             self.quota = self.quota.saturating_sub(1).clamp(least, most);
         }
         let waiting = self.queue.len();
-        if remembered {
+        if let Some(passes) = back {
             let own = if waiting > self.quota { self.evict_early() } else { None };
-            if let Some(victim) = own.or_else(|| self.evict_late(Until::Passed(4))) {
+            if let Some(victim) = own.or_else(|| self.evict_late(Until::Passed(passes))) {
                 return (victim, false);
             }
         } else if self.trials.include(place, self.arrivals) {
-            let victim = self.evict_late(Until::Passed(4));
+            let victim = self.evict_late(Until::Passed(TRIAL_PASSES));
             self.trials.tried(victim.is_some(), self.passed, self.bound);
             if let Some(victim) = victim {
                 return (victim, false);
@@ -213,6 +213,17 @@ impl Model {
             let (step, shard) = (self.hand.0 / shards, self.hand.0 % shards);
             let (pass, row) = (step / per_pass % 8, step % per_pass);
             let row = row * 8 + [0, 4, 2, 6, 1, 5, 3, 7][pass];
+            if let Until::Passed(most) = until
+                && row < buckets
+            {
+                let at = (shard * buckets + row) * slots;
+                let old = self.slots[at + self.hand.1..at + half + slots / 2].iter();
+                let old = old.filter(|slot| slot.key.is_some() && !slot.new);
+                // Who is in use and would be passed over keeps what it has, if that is one too many.
+                if self.passed + old.take_while(|slot| slot.uses > 0).count() as u32 > most {
+                    return None;
+                }
+            }
             let mut met = Vec::new();
             while row < buckets && self.hand.1 < half + slots / 2 {
                 let at = (shard * buckets + row) * slots + self.hand.1;
@@ -239,7 +250,7 @@ impl Model {
                 }
             }
             match until {
-                Until::Passed(most) if self.passed > most || visited >= 64 => return None,
+                Until::Passed(_) if visited >= 64 => return None,
                 Until::Buckets(most) if visited >= most => {
                     return least_used.map(|(_, key)| self.leaves_main(key));
                 }
@@ -655,23 +666,63 @@ fn drift(random: &mut Random, bound: u64, from: u64, n: u64) -> Vec<u64> {
 
 #[test]
 fn after_a_shift_it_is_as_good_as_before() {
-    // The least that was measured of the three bounds is 0.369, 0.336, 0.369.
-    for (bound, cyclic) in [(64, 0.30), (300, 0.48), (1000, 0.48)] {
-        let cache = small(bound as usize);
-        let mut random = Random::new(7);
-        let half = 10 * bound;
-        let mut recency = |from| {
-            ratio(&cache, drift(&mut random, bound, from, half));
-            ratio(&cache, drift(&mut random, bound, from + half, half))
-        };
-        let before = recency(0);
-        let turn = |n: u64| (1 << 50) + n % (bound * 3 / 2);
-        ratio(&cache, (0..half).map(turn));
-        let looped = ratio(&cache, (half..2 * half).map(turn));
-        let after = recency(2 * half);
+    // Means over loops of three lengths and eight seeds, for what one alone makes of it differs by a third:
+    // hit ratios of drifting keys before and after, and of the loop between them, in parts of what could be
+    // had. Measured: 0.375, 0.54, 0.429; 0.372, 0.64, 0.404; 0.375, 0.74, 0.393.
+    const SEEDS: u64 = 8;
+    for (bound, cyclic) in [(64, 0.5), (300, 0.6), (1000, 0.7)] {
+        let mut means = [0.0; 3];
+        for (seed, tenths) in (0..SEEDS).flat_map(|seed| [12, 15, 18].map(|tenths| (seed, tenths)))
+        {
+            let cache = small(bound as usize);
+            let mut random = Random::new(seed + 7);
+            let half = 10 * bound;
+            let mut recency = |from| {
+                ratio(&cache, drift(&mut random, bound, from, half));
+                ratio(&cache, drift(&mut random, bound, from + half, half))
+            };
+            let before = recency(0);
+            let turn = |n: u64| (1 << 50) + n % (bound * tenths / 10);
+            ratio(&cache, (0..half).map(turn));
+            let looped = ratio(&cache, (half..2 * half).map(turn)) * tenths as f64 / 10.0;
+            let after = recency(2 * half);
+            for (mean, ratio) in means.iter_mut().zip([before, looped, after]) {
+                *mean += ratio / (3 * SEEDS) as f64;
+            }
+        }
+        let [before, looped, after] = means;
         let all = format!("{bound} entries: {before:.3}, {looped:.3}, {after:.3}");
         println!("{all}");
-        assert!(before > 0.34 && looped > cyclic && after > 0.34, "{all}");
+        assert!(before > 0.35 && looped > cyclic && after > 0.36, "{all}");
+    }
+}
+
+#[test]
+fn a_loop_is_held_though_some_of_it_comes_late() {
+    // As where a thread is stopped in the middle of a few requests: of 64 in a row in each thousand or
+    // four. Who comes back sooner than the others must not put them out for it, or those come back in turn: the
+    // hit ratio, of 0.505 at best, sinks to 0.40 then, and to 0.41.
+    const BOUND: u64 = 512;
+    for every in [1024, 4096] {
+        let cache = small(BOUND as usize);
+        let mut late = std::collections::VecDeque::new();
+        let mut loops = |from: u64, requests: u64| {
+            let mut keys = Vec::new();
+            for n in from..from + requests {
+                match n % every / 64 {
+                    0 => late.push_back((n + 2048 + n * 7 % 4096, n)),
+                    _ => keys.push(n),
+                }
+                while late.front().is_some_and(|&(due, _)| due <= n) {
+                    keys.extend(late.pop_front().map(|(_, n)| n));
+                }
+            }
+            ratio(&cache, keys.into_iter().map(|n| n % 1011))
+        };
+        loops(0, 600 * BOUND);
+        let hits = loops(600 * BOUND, 600 * BOUND);
+        println!("64 of {every} late: {hits:.3}");
+        assert!(hits > 0.46, "64 of {every} late: {hits:.3}");
     }
 }
 

@@ -1,4 +1,14 @@
-//! Who is tried in the main class without a past, as the reference models of `Policy::Adaptive` have it.
+//! Who is tried in the main class without a past, and how many in use the hand passes over, as the reference
+//! models of `Policy::Adaptive` have it.
+
+/// For one who is tried.
+pub(crate) const TRIAL_PASSES: u32 = 12;
+
+/// For one who comes back after so many departures, if that is in time.
+pub(crate) fn passes(age: usize, memory: usize) -> Option<u32> {
+    let quarter = [1, 2, 3, 4].iter().position(|&nth| 4 * age < nth * memory)?;
+    Some([6, 3, 2, 1][quarter])
+}
 
 /// How many are tried, from what became of those before.
 #[derive(Clone, Default)]

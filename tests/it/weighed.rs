@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 use crate::common::{Log, Random, cases, check, times};
 use crate::ghosts::Ghosts;
-use crate::trials::Trials;
+use crate::trials::{TRIAL_PASSES, Trials, passes};
 
 type Fixed = BuildHasherDefault<DefaultHasher>;
 
@@ -39,7 +39,7 @@ enum Class {
 enum Until {
     TwoTurns,
     Buckets,
-    Passed,
+    Passed(u32),
 }
 
 /// One shard, one thread; the first segment only.
@@ -171,26 +171,27 @@ impl Model {
         }
         let (memory, margin) = (part(self.followed.0, 1200), part(self.followed.0, 75));
         let (least, most) = (part(self.max, 10), part(self.max, 900));
-        let mut remembered = false;
+        let mut back = None;
         if let Some(age) = self.early.take(place) {
+            back = passes(age, memory as usize);
             let age = age as u64;
-            remembered = age < memory;
             if age < margin {
                 self.quota = (self.quota + weight).clamp(least, most);
             }
         } else if self.late.take(place).is_some_and(|age| (age as u64) < margin) {
             self.quota = self.quota.saturating_sub(weight).clamp(least, most);
         }
-        let mut tried = !remembered && self.trials.include(place, self.arrivals);
-        let mut class = if remembered || tried { Class::Main } else { Class::Probation };
-        let mut passes = 0;
+        let mut tried = back.is_none() && self.trials.include(place, self.arrivals);
+        let most = back.unwrap_or(TRIAL_PASSES);
+        let mut class = if back.is_some() || tried { Class::Main } else { Class::Probation };
+        let mut passed = 0;
         while self.weight() + weight > self.max {
             if class == Class::Main {
-                let over = remembered && self.waiting() > self.quota;
+                let over = back.is_some() && self.waiting() > self.quota;
                 let victim = if over { self.evict_early() } else { None };
-                let victim = victim.or_else(|| self.evict_late(Until::Passed, &mut passes));
+                let victim = victim.or_else(|| self.evict_late(Until::Passed(most), &mut passed));
                 if std::mem::take(&mut tried) {
-                    self.trials.tried(victim.is_some(), passes, entries as usize);
+                    self.trials.tried(victim.is_some(), passed, entries as usize);
                 }
                 if let Some(victim) = victim {
                     victims.push(victim.0);
@@ -276,6 +277,16 @@ impl Model {
             self.hand.1 = self.hand.1.max(from);
             let (pass, row) = (self.hand.0 / per_pass % 8, self.hand.0 % per_pass);
             let row = row * 8 + [0, 4, 2, 6, 1, 5, 3, 7][pass];
+            if let Until::Passed(most) = until
+                && row < buckets
+            {
+                let at = row * slots;
+                let old = self.slots[at + self.hand.1..at + from + part].iter();
+                let old = old.filter(|slot| slot.key.is_some() && !slot.new);
+                if *passed + old.take_while(|slot| slot.uses > 0).count() as u32 > most {
+                    return None;
+                }
+            }
             let mut met = Vec::new();
             while row < buckets && self.hand.1 < from + part {
                 let at = row * slots + self.hand.1;
@@ -304,7 +315,7 @@ impl Model {
                 }
             }
             match until {
-                Until::Passed if *passed > 4 || visited >= 64 => return None,
+                Until::Passed(_) if visited >= 64 => return None,
                 Until::Buckets if visited >= 64 => {
                     let least_used = least_used.filter(|least| self.spared != Some(least.1));
                     return least_used.and_then(|(_, key)| self.leaves_main(key));

@@ -15,7 +15,10 @@ const MOST: u64 = 900;
 const MEMORY: u64 = 1200;
 const MARGIN: u64 = 75;
 
-const PASSES: u32 = 4;
+/// Entries in use that the hand passes over at most: for who comes back, in each quarter of the memory, and for
+/// who is tried.
+const PASSES: [u32; 4] = [6, 3, 2, 1];
+const TRIAL_PASSES: u32 = 12;
 const PROMOTIONS: u32 = 8;
 /// One of so many newcomers without a past is tried in the main class, to begin with, and twice as many at
 /// each level; so many in a row must cost nothing before there are twice as many.
@@ -113,18 +116,19 @@ fn part(bytes: u64, thousandths: u64) -> u64 {
 impl Adaptive {
     /// Puts out as many as must leave for `id`, and says in which class it comes.
     fn make_room(&mut self, id: u32, size: u64) -> Class {
-        let remembered = self.recall(id, size);
+        let back = self.recall(id, size);
+        let most = back.unwrap_or(TRIAL_PASSES);
         let chance = CHANCE >> self.level;
-        let mut tried = !remembered && self.newcomers % chance == chance - 1;
-        self.newcomers += u64::from(!remembered);
-        let mut class = if remembered || tried { Class::Main } else { Class::Probation };
+        let mut tried = back.is_none() && self.newcomers % chance == chance - 1;
+        self.newcomers += u64::from(back.is_none());
+        let mut class = if back.is_some() || tried { Class::Main } else { Class::Probation };
         let mut passes = 0;
         while self.bytes() + size > self.capacity {
             let waiting = self.bytes[Class::Probation as usize];
             let left = match class {
-                Class::Main if remembered && waiting > self.quota => self.evict_early(),
+                Class::Main if back.is_some() && waiting > self.quota => self.evict_early(),
                 Class::Main => {
-                    let left = self.evict_main(PASSES, &mut passes);
+                    let left = self.evict_main(most, &mut passes);
                     if std::mem::take(&mut tried) {
                         self.judge(left, passes);
                     }
@@ -164,9 +168,9 @@ impl Adaptive {
         }
     }
 
-    /// Whether `id` left not long ago; what that says of the quota is done.
-    fn recall(&mut self, id: u32, size: u64) -> bool {
-        let Some((class, then)) = self.ghosts[id as usize].take() else { return false };
+    /// If `id` left not long ago, how many in use the hand passes over for it; what that says of the quota is done.
+    fn recall(&mut self, id: u32, size: u64) -> Option<u32> {
+        let (class, then) = self.ghosts[id as usize].take()?;
         let age = self.left[class as usize] - then;
         let marginal = age < part(self.capacity, MARGIN);
         let (least, most) = (part(self.capacity, LEAST), part(self.capacity, MOST));
@@ -177,7 +181,8 @@ impl Adaptive {
             }
             _ => {}
         }
-        class == Class::Probation && age < part(self.capacity, MEMORY)
+        let quarter = usize::try_from(4 * age / part(self.capacity, MEMORY)).ok()?;
+        PASSES.get(quarter).copied().filter(|_| class == Class::Probation)
     }
 
     fn evict_early(&mut self) -> bool {
@@ -205,12 +210,13 @@ impl Adaptive {
                 self.put_out(id, Class::Main);
                 return true;
             }
+            if *passes >= most {
+                self.main.push_front(id);
+                return false;
+            }
             self.uses[id as usize] -= 1;
             self.main.push_back(id);
             *passes += 1;
-            if *passes > most {
-                return false;
-            }
         }
         false
     }
