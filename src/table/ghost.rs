@@ -105,25 +105,25 @@ impl Ghosts {
         let rows = &self.rows;
         let row = row_of(rows, place);
         let wanted = fingerprint(place) * ONES;
-        let equal = |word: &WideHint| equal_lanes(word.get() ^ wanted);
+        let differs = |word: &WideHint| word.get() ^ wanted;
         // As a rule there is none, so all are looked at without a branch.
-        let found: [u64; WORDS] = std::array::from_fn(|at| equal(&row.0[at]));
-        if found.iter().fold(0, |any, lanes| any | lanes) == 0 {
+        if row.0.iter().fold(0, |any, word| any | borrowed(differs(word))) & HIGHS == 0 {
             return None;
         }
-        let at = found.iter().position(|&lanes| lanes != 0)?;
-        let lane = found[at].trailing_zeros() as usize / 16;
+        let zeros = |word| borrowed(differs(word)) & HIGHS;
+        let (at, zeros) = row.0.iter().map(zeros).enumerate().find(|&(_, zeros)| zeros != 0)?;
+        let lane = zeros.trailing_zeros() as usize / 16;
         let word = &row.0[at];
         word.set(word.get() & !(0xFFFF << (16 * lane)));
         Some((at * PER_WORD + lane) * rows.len())
     }
 }
 
-/// Lanes that are zero, by their top bit. Exact for the first; behind it there may be others in excess
-/// (D. Knuth, TAOCP 4A, 7.1.3).
+/// Lanes that are zero, by their top bit; the others mean nothing. Exact for the first; behind it there may be others
+/// in excess (D. Knuth, TAOCP 4A, 7.1.3).
 #[inline(always)]
-fn equal_lanes(differs: u64) -> u64 {
-    differs.wrapping_sub(ONES) & !differs & HIGHS
+fn borrowed(differs: u64) -> u64 {
+    differs.wrapping_sub(ONES) & !differs
 }
 
 /// Never zero, which is "nobody".
