@@ -5,8 +5,11 @@
 use std::convert::Infallible;
 use std::hash::{BuildHasher, Hash};
 
+use equivalent::Equivalent;
+
 use crate::cache::{Cache, value_or_panic};
 use crate::error::LoadError;
+use crate::store::{Given, Lent};
 
 impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// The value of `key`; if it has none, that which `load` gives, which is kept.
@@ -83,7 +86,48 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     {
         let hash = self.hash(&key);
         let ok = Ok::<V, Infallible>;
-        self.store.get_or_load_async((hash, key), false, load, ok, value_or_panic)
+        self.store.get_or_load_async((hash, Given(key)), false, load, ok, value_or_panic)
+    }
+
+    /// The value of `key`, which is lent; if it has none, that which `load` gives, which is kept.
+    ///
+    /// As [`get_or_insert_async`](Self::get_or_insert_async), of which all the rest holds, with a key that is owned
+    /// only by the call that loads, as told at [`get_or_insert_with_by_ref`](Self::get_or_insert_with_by_ref).
+    ///
+    /// The future borrows the key for as long as it lives, as it does the cache. It is `Send` if `load` is and `&Q` is.
+    /// A task of its own, as by `tokio::spawn`, may not borrow from who spawns it and needs an owned key in any
+    /// case: give that to [`get_or_insert_async`](Self::get_or_insert_async).
+    ///
+    /// # Panics
+    ///
+    /// As [`get_or_insert_async`](Self::get_or_insert_async). If `to_owned` panics, the panic goes to whoever polls,
+    /// and nothing was begun that others would wait for.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn block_on<F: Future>(future: F) -> F::Output {
+    /// #     let mut future = std::pin::pin!(future);
+    /// #     let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    /// #     loop {
+    /// #         if let std::task::Poll::Ready(out) = future.as_mut().poll(&mut cx) { return out }
+    /// #     }
+    /// # }
+    /// # block_on(async {
+    /// let cache = hotset::Cache::<String, usize>::new(8);
+    /// assert_eq!(cache.get_or_insert_async_by_ref("/index", async { 6 }).await, 6); // a `String` for the cache
+    /// assert_eq!(cache.get_or_insert_async_by_ref("/index", async { unreachable!() }).await, 6); // none
+    /// # });
+    /// ```
+    pub fn get_or_insert_async_by_ref<Q, F>(&self, key: &Q, load: F) -> impl Future<Output = V>
+    where
+        Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
+        F: Future<Output = V>,
+        V: Clone,
+    {
+        let sought = (self.hash(key), Lent::new(key));
+        let ok = Ok::<V, Infallible>;
+        self.store.get_or_load_async(sought, false, load, ok, value_or_panic)
     }
 
     /// The value of `key`; if it has none, that which `load` gives, which is kept.
@@ -133,6 +177,51 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         let hash = self.hash(&key);
         let same = std::convert::identity::<Result<V, E>>;
         let done = std::convert::identity::<Result<V, LoadError<E>>>;
-        self.store.get_or_load_async((hash, key), true, load, same, done)
+        self.store.get_or_load_async((hash, Given(key)), true, load, same, done)
+    }
+
+    /// The value of `key`, which is lent; if it has none, that which `load` gives, which is kept.
+    ///
+    /// As [`try_get_or_insert_async`](Self::try_get_or_insert_async), of which all the rest holds, with a key that is
+    /// owned only by the call that loads, and borrowed by the future, as told at
+    /// [`get_or_insert_async_by_ref`](Self::get_or_insert_async_by_ref).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`try_get_or_insert_async`](Self::try_get_or_insert_async).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn block_on<F: Future>(future: F) -> F::Output {
+    /// #     let mut future = std::pin::pin!(future);
+    /// #     let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    /// #     loop {
+    /// #         if let std::task::Poll::Ready(out) = future.as_mut().poll(&mut cx) { return out }
+    /// #     }
+    /// # }
+    /// # block_on(async {
+    /// let cache = hotset::Cache::<String, i32>::new(8);
+    /// let load = async |text: &str| text.parse::<i32>();
+    /// assert!(cache.try_get_or_insert_async_by_ref("x", load("x")).await.unwrap_err().is_failed());
+    /// assert_eq!(cache.try_get_or_insert_async_by_ref("7", load("7")).await.unwrap(), 7);
+    /// assert_eq!(cache.len(), 1); // nothing is kept of a load that failed
+    /// # });
+    /// ```
+    pub fn try_get_or_insert_async_by_ref<Q, E, F>(
+        &self,
+        key: &Q,
+        load: F,
+    ) -> impl Future<Output = Result<V, LoadError<E>>>
+    where
+        Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
+        F: Future<Output = Result<V, E>>,
+        V: Clone,
+        E: Send + Sync + 'static,
+    {
+        let sought = (self.hash(key), Lent::new(key));
+        let same = std::convert::identity::<Result<V, E>>;
+        let done = std::convert::identity::<Result<V, LoadError<E>>>;
+        self.store.get_or_load_async(sought, true, load, same, done)
     }
 }

@@ -131,7 +131,7 @@ const ROOMS: [(&str, &[(&str, &str)]); 5] = [
             ("compute", "config removed store cache"),
             ("dump", "dumped cache"),
             ("bulk", "error cache"),
-            ("future", "error cache"),
+            ("future", "error store cache"),
             ("metrics", "config stats"),
             ("resource", "sync config seed time cache"),
             ("refused", ""),

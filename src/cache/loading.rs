@@ -5,8 +5,11 @@
 use std::convert::Infallible;
 use std::hash::{BuildHasher, Hash};
 
+use equivalent::Equivalent;
+
 use crate::cache::Cache;
 use crate::error::LoadError;
+use crate::store::{Given, Lent};
 
 impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// The value of `key`; if it has none, that which `load` gives, which is kept.
@@ -33,7 +36,39 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         V: Clone,
     {
         let hash = self.hash(&key);
-        value_or_panic(self.store.get_or_load(hash, key, false, || Ok(load())))
+        value_or_panic(self.store.get_or_load(hash, Given(key), false, || Ok(load())))
+    }
+
+    /// The value of `key`, which is lent; if it has none, that which `load` gives, which is kept.
+    ///
+    /// As [`get_or_insert_with`](Self::get_or_insert_with), of which all the rest holds, and in one flight with its
+    /// callers. A key is made of what is lent, by `to_owned`, only where this call is the one that loads: not for
+    /// a hit, and not to wait for another's load. It is made at most once; of callers that race to be the one who
+    /// loads, those who lose may have made theirs as well.
+    ///
+    /// `ToOwned` asks that a `K` can be borrowed as a `Q`. What is [`Equivalent`] and no more, as a `(&str, u32)` to a
+    /// `(String, u32)`, is looked up by [`get`](Self::get), and its key given to
+    /// [`get_or_insert_with`](Self::get_or_insert_with).
+    ///
+    /// # Panics
+    ///
+    /// As [`get_or_insert_with`](Self::get_or_insert_with). If `to_owned` panics, its caller sees the panic, and nothing
+    /// was begun that others would wait for.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let cache = hotset::Cache::<String, usize>::new(8);
+    /// assert_eq!(cache.get_or_insert_with_by_ref("/index", || 6), 6); // a `String` for the cache
+    /// assert_eq!(cache.get_or_insert_with_by_ref("/index", || unreachable!()), 6); // none
+    /// ```
+    pub fn get_or_insert_with_by_ref<Q>(&self, key: &Q, load: impl FnOnce() -> V) -> V
+    where
+        Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
+        V: Clone,
+    {
+        let hash = self.hash(key);
+        value_or_panic(self.store.get_or_load(hash, Lent::new(key), false, || Ok(load())))
     }
 
     /// The value of `key`; if it has none, that which `load` gives, which is kept.
@@ -69,7 +104,39 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
         V: Clone,
         E: Send + Sync + 'static,
     {
-        self.store.get_or_load(self.hash(&key), key, true, load)
+        self.store.get_or_load(self.hash(&key), Given(key), true, load)
+    }
+
+    /// The value of `key`, which is lent; if it has none, that which `load` gives, which is kept.
+    ///
+    /// As [`try_get_or_insert_with`](Self::try_get_or_insert_with), of which all the rest holds, with a key that is
+    /// owned only by the call that loads, as told at
+    /// [`get_or_insert_with_by_ref`](Self::get_or_insert_with_by_ref).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`try_get_or_insert_with`](Self::try_get_or_insert_with).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let cache = hotset::Cache::<String, i32>::new(8);
+    /// let parsed = |text: &str| cache.try_get_or_insert_with_by_ref(text, || text.parse::<i32>());
+    /// assert!(parsed("x").unwrap_err().is_failed());
+    /// assert_eq!(parsed("7").unwrap(), 7);
+    /// assert_eq!(cache.len(), 1); // nothing is kept of a load that failed
+    /// ```
+    pub fn try_get_or_insert_with_by_ref<Q, E>(
+        &self,
+        key: &Q,
+        load: impl FnOnce() -> Result<V, E>,
+    ) -> Result<V, LoadError<E>>
+    where
+        Q: Hash + Equivalent<K> + ToOwned<Owned = K> + ?Sized,
+        V: Clone,
+        E: Send + Sync + 'static,
+    {
+        self.store.get_or_load(self.hash(key), Lent::new(key), true, load)
     }
 }
 

@@ -16,7 +16,7 @@ use crate::error::LoadError;
 use crate::hash::Hashed;
 use crate::load::{Running, Turn};
 use crate::store::flight::{Arrived, Asked, Concluded, Joined, Lead, Loading, Missing, shared};
-use crate::store::{Store, Trace};
+use crate::store::{Given, Store, Trace};
 
 /// A key that was asked for, and its place among them.
 struct Wanted<K> {
@@ -55,15 +55,17 @@ impl<K: Hash + Eq, V: Clone> Store<K, V> {
             // While the caller leads flights and asks for other keys, listeners and values' `clone` may run.
             let mut marks = Vec::new();
             for Wanted { at, hash, key } in wanted.drain(..) {
-                match self.ask(hash, key) {
+                match self.ask(hash, Given(key)) {
                     Asked::Found(value) => outcomes[at] = Some(Ok(value)),
-                    Asked::Joined(key, joined) => waiting.push((Wanted { at, hash, key }, joined)),
+                    Asked::Joined(Given(key), joined) => {
+                        waiting.push((Wanted { at, hash, key }, joined));
+                    }
                     Asked::Leads(lead) => {
                         marks.push(Running::enter(lead.node()));
                         batch.leads.push(lead);
                         batch.places.push(at);
                     }
-                    Asked::Crowded(key) => alone.push((at, key)),
+                    Asked::Crowded(Given(key)) => alone.push((at, key)),
                 }
             }
             for (at, key) in alone {

@@ -40,6 +40,7 @@ use crate::node::{Failure, Join, Node, NodeWalker, Outcome, Private, release};
 use crate::pause::{Step, reach};
 use crate::seed::{Seed, planted};
 use crate::slot::Word;
+use crate::store::sought::Sought;
 use crate::store::{Arrival, Shield, Store};
 use crate::sync::park;
 use crate::table::claim::Acquired;
@@ -56,35 +57,37 @@ pub(crate) struct Arrived<V> {
 }
 
 /// What asking for a key comes to.
-pub(crate) enum Asked<'s, K, V> {
+pub(crate) enum Asked<'s, K, V, W> {
     Found(V),
-    /// The key is being loaded; it is given back.
-    Joined(K, Joined<'s, K, V>),
+    /// The key is being loaded; what it was sought by is given back.
+    Joined(W, Joined<'s, K, V>),
     Leads(Lead<'s, K, V>),
     /// Nothing can be registered for a key whose hash hundreds of others share: its load is not
     /// shared and its value not kept.
-    Crowded(K),
+    Crowded(W),
 }
 
 impl<K, V> Store<K, V> {
-    /// Finds the entry of `key`, joins its flight, or registers one. Counts no hit or miss.
-    pub(crate) fn ask(&self, hash: Hashed, mut key: K) -> Asked<'_, K, V>
+    /// Finds the entry of the key that is `sought`, joins its flight, or registers one. Counts no hit or miss.
+    ///
+    /// A key is owned once its place is claimed, so by nobody who finds or joins. Others may abort the claim
+    /// while `to_owned` runs, and a panic withdraws it: as for `Eq`.
+    pub(crate) fn ask<W: Sought<K>>(&self, hash: Hashed, mut sought: W) -> Asked<'_, K, V, W>
     where
-        K: Eq,
         V: Clone,
     {
         let owner = self.domain.owner();
         loop {
             let shield = Shield::new(owner);
-            let (lead, over) = match self.acquire(owner, hash, &key, &shield) {
+            let (lead, over) = match self.acquire(owner, hash, sought.form(), &shield) {
                 Acquired::Occupied(found)
                     // SAFETY: found, and protected by `shield`.
                     if found.word.is_ready() && unsafe { self.is_over(owner, found.node) } =>
                 {
-                    let pending = Private::flight(owner, hash.place(), key);
+                    let pending = Private::flight(owner, hash.place(), sought.own());
                     let loading = Word::loading(pending.as_ptr());
                     if !found.place.renew(found.word, loading) && !planted(Seed::RenewDecides) {
-                        key = pending.into_key();
+                        sought = W::back(pending.into_key());
                         continue;
                     }
                     (self.lead(hash, found.place, pending), Some(found.node))
@@ -103,17 +106,17 @@ impl<K, V> Store<K, V> {
                     let place = self.table.lasting(found.place);
                     let flight = Flight { store: self, hash, place, node: found.node };
                     let counted = join == Join::During;
-                    return Asked::Joined(key, Joined { flight, counted, seated: None });
+                    return Asked::Joined(sought, Joined { flight, counted, seated: None });
                 }
                 Acquired::Claimed(claim) => {
-                    let pending = Private::flight(owner, hash.place(), key);
+                    let pending = Private::flight(owner, hash.place(), sought.own());
                     let Some(place) = claim.finalise(Word::loading(pending.as_ptr())) else {
-                        key = pending.into_key();
+                        sought = W::back(pending.into_key());
                         continue;
                     };
                     (self.lead(hash, place, pending), None)
                 }
-                Acquired::Crowded => return Asked::Crowded(key),
+                Acquired::Crowded => return Asked::Crowded(sought),
             };
             drop(shield);
             match over {

@@ -27,18 +27,19 @@ use crate::load::Turn;
 use crate::store::flight::{Asked, Joined, Lead, LoadingOne};
 use crate::store::loading::finish;
 use crate::store::refreshing::Refreshing;
+use crate::store::sought::Sought;
 use crate::store::{Store, Trace};
 
 /// A load that waits without blocking.
 ///
-/// `F` is the caller's future, `R` says whether what it gives is a value or an error `E`, and `D` puts
-/// the outcome into the caller's words.
-pub(crate) struct Load<'s, K, V, E, F, R, D> {
+/// `W` is what the key is sought by, `F` the caller's future, `R` says whether what it gives is a value or an
+/// error `E`, and `D` puts the outcome into the caller's words.
+pub(crate) struct Load<'s, K, V, W, E, F, R, D> {
     store: &'s Store<K, V>,
     hash: Hashed,
     /// Whether the caller can be told of another's failure; see `Store::get_or_load`.
     shares_failures: bool,
-    stage: Stage<'s, K, V>,
+    stage: Stage<'s, K, V, W>,
     /// `None` once it is over: what it holds goes at once. The one field that is pinned.
     load: Option<F>,
     result: R,
@@ -46,12 +47,12 @@ pub(crate) struct Load<'s, K, V, E, F, R, D> {
     _error: PhantomData<fn() -> E>,
 }
 
-enum Stage<'s, K, V> {
+enum Stage<'s, K, V, W> {
     /// Nothing was done yet.
-    New(K),
-    Asking(K),
+    New(W),
+    Asking(W),
     Refreshing(Refreshing<'s, K, V>),
-    Waiting(K, Joined<'s, K, V>),
+    Waiting(W, Joined<'s, K, V>),
     Leading(Lead<'s, K, V>),
     /// The load is not shared: see `Asked::Crowded`.
     Alone,
@@ -60,15 +61,16 @@ enum Stage<'s, K, V> {
 
 impl<K, V> Store<K, V> {
     /// As `get_or_load`, without blocking.
-    pub(crate) fn get_or_load_async<E, F, R, D, O>(
+    pub(crate) fn get_or_load_async<W, E, F, R, D, O>(
         &self,
-        (hash, key): (Hashed, K),
+        (hash, sought): (Hashed, W),
         shares_failures: bool,
         load: F,
         result: R,
         done: D,
-    ) -> Load<'_, K, V, E, F, R, D>
+    ) -> Load<'_, K, V, W, E, F, R, D>
     where
+        W: Sought<K>,
         F: Future,
         R: Fn(F::Output) -> Result<V, E>,
         D: Fn(Result<V, LoadError<E>>) -> O,
@@ -77,7 +79,7 @@ impl<K, V> Store<K, V> {
             store: self,
             hash,
             shares_failures,
-            stage: Stage::New(key),
+            stage: Stage::New(sought),
             load: Some(load),
             result,
             done,
@@ -86,10 +88,10 @@ impl<K, V> Store<K, V> {
     }
 }
 
-impl<K, V, E, F, R, D, O> Future for Load<'_, K, V, E, F, R, D>
+impl<K, V, W, E, F, R, D, O> Future for Load<'_, K, V, W, E, F, R, D>
 where
-    K: Eq,
     V: Clone,
+    W: Sought<K>,
     E: Send + Sync + 'static,
     F: Future,
     R: Fn(F::Output) -> Result<V, E>,
@@ -113,13 +115,15 @@ where
         let outcome = loop {
             // While user code runs, and if it panics, the stage is `Done`.
             *stage = match std::mem::replace(stage, Stage::Done) {
-                Stage::New(key) => match store.read(*hash, &key, Trace::Load, |_, v| v.clone()) {
-                    Some(value) => break Ok(value),
-                    None => match store.begin_refresh(*hash, key) {
-                        Ok(refreshing) => Stage::Refreshing(refreshing),
-                        Err(key) => Stage::Asking(key),
-                    },
-                },
+                Stage::New(sought) => {
+                    match store.read(*hash, sought.form(), Trace::Load, |_, value| value.clone()) {
+                        Some(value) => break Ok(value),
+                        None => match store.begin_refresh(*hash, sought) {
+                            Ok(refreshing) => Stage::Refreshing(refreshing),
+                            Err(sought) => Stage::Asking(sought),
+                        },
+                    }
+                }
                 Stage::Refreshing(refreshing) => {
                     let run = |store: &Store<K, V>, key: &K| {
                         run(cx).map_ok(|value| store.arrived(key, value))
@@ -132,23 +136,23 @@ where
                         }
                     }
                 }
-                Stage::Asking(key) => match store.ask(*hash, key) {
+                Stage::Asking(sought) => match store.ask(*hash, sought) {
                     Asked::Found(value) => break Ok(value),
                     Asked::Leads(lead) => Stage::Leading(lead),
-                    Asked::Joined(key, joined) => Stage::Waiting(key, joined),
+                    Asked::Joined(sought, joined) => Stage::Waiting(sought, joined),
                     Asked::Crowded(_) => Stage::Alone,
                 },
                 Stage::Waiting(_, joined) if joined.is_reentrant() => {
                     break Err(LoadError::Reentrant);
                 }
-                Stage::Waiting(key, mut joined) => match joined.poll(cx.waker()) {
+                Stage::Waiting(sought, mut joined) => match joined.poll(cx.waker()) {
                     Poll::Ready(Turn::Lead) => Stage::Leading(joined.into_lead()),
                     Poll::Ready(Turn::Over) => match joined.outcome(*shares_failures) {
                         Some(outcome) => break outcome,
-                        None => Stage::Asking(key),
+                        None => Stage::Asking(sought),
                     },
                     Poll::Pending => {
-                        *stage = Stage::Waiting(key, joined);
+                        *stage = Stage::Waiting(sought, joined);
                         return Poll::Pending;
                     }
                 },

@@ -8,41 +8,39 @@ use crate::error::LoadError;
 use crate::hash::Hashed;
 use crate::load::Turn;
 use crate::store::flight::{Arrived, Asked, Lead, LoadingOne, shared};
+use crate::store::sought::Sought;
 use crate::store::{Store, Trace};
 
 impl<K, V: Clone> Store<K, V> {
-    /// The value of `key`; loads it if it is missing, once among all who ask at a time.
+    /// The value of the key that is `sought`; loads it if it is missing, once among all who ask at a time.
     ///
     /// `shares_failures`: whether the caller can be told of another's panic. If not, it goes into
     /// the next flight.
     pub(crate) fn get_or_load<E: Send + Sync + 'static>(
         &self,
         hash: Hashed,
-        mut key: K,
+        mut sought: impl Sought<K>,
         shares_failures: bool,
         load: impl FnOnce() -> Result<V, E>,
-    ) -> Result<V, LoadError<E>>
-    where
-        K: Eq,
-    {
-        if let Some(value) = self.read(hash, &key, Trace::Load, |_, value| value.clone()) {
+    ) -> Result<V, LoadError<E>> {
+        if let Some(value) = self.read(hash, sought.form(), Trace::Load, |_, value| value.clone()) {
             return Ok(value);
         }
         let _leaving = self.leaving(self.domain.owner());
-        key = match self.begin_refresh(hash, key) {
+        sought = match self.begin_refresh(hash, sought) {
             Ok(refreshing) => {
                 let load = |store: &Self, key: &K| load().map(|value| store.arrived(key, value));
                 let (refreshing, loaded) = refreshing.load(load);
                 return refreshing.finish(loaded);
             }
-            Err(key) => key,
+            Err(sought) => sought,
         };
         loop {
-            let mut joined = match self.ask(hash, key) {
+            let mut joined = match self.ask(hash, sought) {
                 Asked::Found(value) => return Ok(value),
                 Asked::Leads(lead) => return lead_with(lead, load),
                 Asked::Joined(asked, joined) => {
-                    key = asked;
+                    sought = asked;
                     joined
                 }
                 Asked::Crowded(_) => {

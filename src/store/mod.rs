@@ -16,6 +16,7 @@ mod loading;
 mod reading;
 mod refreshing;
 mod room;
+mod sought;
 mod walk;
 
 pub(crate) use reading::Trace;
@@ -44,6 +45,7 @@ use crate::table::claim::{Acquired, Claimer};
 pub(crate) use compute::Decided;
 use leaving::Leaving;
 pub(crate) use room::{Weigher, Weighing};
+pub(crate) use sought::{Given, Lent};
 
 /// A listener, as the builder takes it.
 pub(crate) type Listener<K, V> = Box<dyn Fn(&K, &V, Cause) + Send + Sync>;

@@ -42,6 +42,7 @@ use crate::refresh::Refresh;
 use crate::seed::{Seed, planted};
 use crate::slot::Word;
 use crate::store::flight::Arrived;
+use crate::store::sought::Sought;
 use crate::store::{Arrival, Shield, Store};
 use crate::table::{Found, Lasting};
 
@@ -80,26 +81,29 @@ impl<K, V> Store<K, V> {
         true
     }
 
-    /// Takes the refresh of the entry of `key`, if it has one, that is due and not over. Else gives the
-    /// key back.
-    pub(super) fn begin_refresh(&self, hash: Hashed, key: K) -> Result<Refreshing<'_, K, V>, K>
-    where
-        K: Eq,
-    {
-        let Some(refresh) = self.refresh.as_deref() else { return Err(key) };
+    /// Takes the refresh of the entry of the key that is `sought`, if it has one, that is due and not over.
+    /// Else gives back what it is sought by.
+    pub(super) fn begin_refresh<W: Sought<K>>(
+        &self,
+        hash: Hashed,
+        sought: W,
+    ) -> Result<Refreshing<'_, K, V>, W> {
+        let Some(refresh) = self.refresh.as_deref() else { return Err(sought) };
         let owner = self.domain.owner();
         loop {
             let shield = Shield::new(owner);
-            let Some(found) = self.table.locate(hash, &key, &shield) else { return Err(key) };
+            let Some(found) = self.table.locate(hash, sought.form(), &shield) else {
+                return Err(sought);
+            };
             // SAFETY: found, and protected by `shield`.
             if !found.word.is_ready() || unsafe { self.is_over(owner, found.node) } {
-                return Err(key);
+                return Err(sought);
             }
             // SAFETY: as above.
             let tail = unsafe { tail_of(owner, found.node) };
             let due = tail.refresh_at();
             if !refresh.has_come(due) || !tail.begin_refresh(due) {
-                return Err(key);
+                return Err(sought);
             }
             reach(Step::RefreshDue);
             // SAFETY: as above.
@@ -107,18 +111,18 @@ impl<K, V> Store<K, V> {
                 continue; // the slot says something else
             }
             found.place.touch();
-            return Ok(Refreshing {
-                key,
-                old: Old {
-                    store: self,
-                    refresh,
-                    hash,
-                    place: self.table.lasting(found.place),
-                    word: found.word,
-                    node: found.node,
-                    ended: false,
-                },
-            });
+            let old = Old {
+                store: self,
+                refresh,
+                hash,
+                place: self.table.lasting(found.place),
+                word: found.word,
+                node: found.node,
+                ended: false,
+            };
+            drop(shield);
+            // If this panics the refresh has failed, as `old` is dropped.
+            return Ok(Refreshing { key: sought.own(), old });
         }
     }
 }

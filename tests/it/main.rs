@@ -11,6 +11,7 @@ mod autotraits;
 mod basic;
 mod bound;
 mod bulk;
+mod by_ref;
 mod capacity;
 mod clock;
 mod compute;

@@ -135,6 +135,12 @@ impl<S: std::hash::BuildHasher> World<S> {
                 });
             });
             self.step(|w| {
+                w.cache.get_or_insert_with_by_ref(&w.touchy(n + 60), || {
+                    w.fuse.call(Kind::Closure);
+                    w.touchy(n + 60)
+                });
+            });
+            self.step(|w| {
                 let load = || {
                     w.fuse.call(Kind::Closure);
                     Err::<Touchy, _>(w.ledger.make(1))

@@ -69,6 +69,13 @@ impl Back {
             }
             11 => drop(cache.with(&self.nosy(key), |_, _| self.call())),
             12 => cache.set_max_entries(1 + key as usize).unwrap(),
+            13 => {
+                let value = cache.try_get_or_insert_with_by_ref(&self.nosy(key), || {
+                    self.call();
+                    Ok::<_, ()>(self.nosy(key))
+                });
+                assert!(value.is_ok_and(|v| v.inner.n() == key) || depth > 0);
+            }
             _ => {}
         }
         DEPTH.set(depth);

@@ -26,11 +26,8 @@ impl Fetcher {
 
     /// The page at `url`, fetched once however many ask at a time.
     pub fn page(&self, url: &str) -> Result<Arc<str>, Arc<FetchError>> {
-        if let Some(page) = self.pages.get(url) {
-            return Ok(page); // without an owned key
-        }
         let load = || (self.fetch)(url).map(Arc::from);
-        self.pages.try_get_or_insert_with(url.to_owned(), load).map_err(|error| match error {
+        self.pages.try_get_or_insert_with_by_ref(url, load).map_err(|error| match error {
             LoadError::Failed(error) => error,
             // Another thread's panic, or a fetch that asks for its own page: moka panics or hangs.
             other => Arc::new(FetchError(other.to_string())),
