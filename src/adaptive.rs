@@ -11,7 +11,7 @@
 //! | after probation, within [`MARGIN`] | a slightly longer probation would have kept it | the quota of probation grows by one |
 //! | after the main class, within [`MARGIN`] | a slightly larger main class would have kept it | the quota shrinks by one |
 //!
-//! One of [`CHANCE`] newcomers without a past is tried in the main class, on the same terms, so that a main
+//! One of [`CHANCE`] newcomers without a past is tried in the main class, with more patience, so that a main
 //! class full of what nobody asks for any more is found out. If one after the other finds room there
 //! without that anybody in use is met, more are tried ([`Trials`]).
 //!
@@ -46,7 +46,7 @@ pub(crate) const MARGIN: usize = 75;
 
 /// Entries in use that the hand passes over for one who comes back at once. If more are in its way, then the
 /// main class is worth more than the newcomer, who goes on probation.
-const PASSES: u32 = 6;
+const PASSES: u32 = 4;
 /// So many for one without a past who is tried: if all of the main class are in use, then that takes some of
 /// their credit now and then, so that those are found who are not any more.
 pub(crate) const TRIAL_PASSES: u32 = 12;
@@ -127,15 +127,17 @@ pub(crate) fn longest_queue(entries: usize) -> usize {
     part(entries, MOST) + part(entries, LEAST)
 }
 
-/// Entries in use that the hand passes over for one who comes back to the main class: the fewer, the longer
-/// that took, and so the longer it may take until it is asked for once more. `None` if it was too long.
+/// Entries in use that the hand passes over for one who comes back to the main class: half as many for each
+/// quarter of the memory that went by meanwhile, for the longer it may take until it is asked for once more.
+/// `None` if it was too long.
 ///
-/// For each whom the hand passes over loses credit. What is asked for once in a loop gains as much as the hand
+/// Each whom the hand passes over loses credit. What is asked for once in a loop gains as much as the hand
 /// takes if that turns once meanwhile; if all who come back make it turn faster, then it puts out who would be
-/// asked for soon, and those come back in turn.
+/// asked for soon, and those come back in turn. One at least, so that the hand never stands before somebody in use
+/// for good: he may be dead.
 #[inline]
 pub(crate) fn passes(age: usize, memory: usize) -> Option<u32> {
-    (age < memory).then(|| PASSES / (1 + (4 * age / memory) as u32))
+    (age < memory).then(|| (PASSES >> (4 * age / memory)).max(1))
 }
 
 /// What somebody who came back says of the quota.
@@ -289,9 +291,9 @@ mod tests {
     #[test]
     fn who_comes_back_late_costs_the_main_class_less() {
         let passes = |age| passes(age, 1000);
-        assert_eq!([0, 249, 250, 499].map(passes), [Some(6), Some(6), Some(3), Some(3)]);
-        assert_eq!([500, 749, 750, 999].map(passes), [Some(2), Some(2), Some(1), Some(1)]);
-        assert_eq!((passes(1000), super::passes(0, 1)), (None, Some(6)));
+        assert_eq!([0, 249, 250, 499].map(passes), [Some(4), Some(4), Some(2), Some(2)]);
+        assert_eq!([500, 749, 750, 999].map(passes), [Some(1), Some(1), Some(1), Some(1)]);
+        assert_eq!((passes(1000), super::passes(0, 1)), (None, Some(4)));
     }
 
     #[test]

@@ -101,6 +101,12 @@ pub(crate) fn with_cold(word: u64, lane: Lane, new: bool) -> u64 {
     word & !at(0xFF, lane) | at(byte, lane)
 }
 
+/// The bits of the lanes before this one.
+#[inline(always)]
+fn before(lane: Lane) -> u64 {
+    (1 << lane.top_bit()) - 1
+}
+
 /// What a hand does at the entries of one bucket, `ready` telling by top bits where they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sweep {
@@ -182,11 +188,22 @@ impl Sweep {
         self.passed.count_ones()
     }
 
-    /// How many it passes over on its way to the first victim; all, if there is none.
+    /// How many it passes over on its way to this victim.
     #[inline]
-    pub(crate) fn passes_before(&self) -> u32 {
-        let first = self.victims & self.victims.wrapping_neg();
-        (self.passed & first.wrapping_sub(1)).count_ones()
+    pub(crate) fn passes_before(&self, victim: Lane) -> u32 {
+        (self.passed & before(victim)).count_ones()
+    }
+
+    /// If it passes over more than `most` on its way to the first victim, or to the next bucket: before whom it
+    /// stops, having passed over `most`.
+    #[inline]
+    pub(crate) fn stop_after(&self, most: u32) -> Option<Lane> {
+        let on_its_way = match self.victims {
+            0 => self.passed,
+            victims => self.passed & before(Lane::first_of(victims)),
+        };
+        let more = (0..most).fold(on_its_way, |rest, _| rest & rest.wrapping_sub(1));
+        (more != 0).then(|| Lane::first_of(more))
     }
 
     /// The first that is cold once the hand has passed; if none is, the first that it passed. And
@@ -203,10 +220,16 @@ impl Sweep {
         self.flips(u64::MAX)
     }
 
+    /// The bits that change when it stops before `lane`, who is in use.
+    #[inline]
+    pub(crate) fn stopped_before(&self, lane: Lane) -> u64 {
+        self.flips(before(lane))
+    }
+
     /// The bits that change when it stops at the victim `lane`.
     #[inline(always)]
     pub(crate) fn stopped_at(&self, lane: Lane) -> u64 {
-        let before = self.flips((1 << lane.top_bit()) - 1);
+        let before = self.flips(before(lane));
         match self.mode {
             // The bit of a victim is cleared for its successor, who is not lukewarm.
             Mode::OneLevel => before | at(LUKEWARM, lane),
@@ -226,7 +249,7 @@ impl Sweep {
 }
 
 /// In which order the hand visits rows: in eight interleaved passes over the table, so that any
-/// eight buckets in a row were swept at evenly spread times, and neighbours half a turn apart.
+/// eight buckets in a row were swept at evenly spread times, and neighbours half a round apart.
 ///
 /// Swept row by row, the region before the hand would be up to twice as full as that behind it
 /// and overflow; interleaved, each probe finds the mean load.
@@ -250,13 +273,13 @@ fn mirrored(pass: usize) -> usize {
     (pass as u8).reverse_bits() as usize / (256 / PASSES)
 }
 
-/// Steps of a full turn over `rows` rows. Those whose row does not exist are passed over.
+/// Steps of a round over `rows` rows. Those whose row does not exist are passed over.
 #[inline]
 pub(crate) fn steps(rows: usize) -> usize {
     rows.next_multiple_of(PASSES)
 }
 
-/// Interleaved passes of a turn. One in a model, whose tables have a row or two: each step of the
+/// Interleaved passes of a round. One in a model, whose tables have a row or two: each step of the
 /// hand is a step of the model.
 const PASSES: usize = if crate::sync::MODEL { 1 } else { 8 };
 
@@ -289,7 +312,7 @@ mod tests {
         fn a_sweep_is_one_by_one(word: u64, ready: u64, mode in mode()) {
             let word = if mode == Mode::OneLevel { word & HIGHS } else { word };
             let sweep = Sweep::new(word, ready & HIGHS, mode);
-            let mut expected = word;
+            let (mut expected, mut met) = (word, 0);
             for lane in (0..SLOTS).map(Lane::of) {
                 if ready & at(LUKEWARM, lane) == 0 {
                     continue;
@@ -297,6 +320,7 @@ mod tests {
                 let shift = lane.top_bit() - 7;
                 match pass((word >> shift) as u8, mode) {
                     None => {
+                        prop_assert_eq!(sweep.passes_before(lane), met);
                         prop_assert!(sweep.victims & at(LUKEWARM, lane) != 0);
                         if sweep.victims & (at(LUKEWARM, lane) - 1) == 0 {
                             let stopped = word ^ sweep.stopped_at(lane);
@@ -306,11 +330,21 @@ mod tests {
                     }
                     Some(byte) => {
                         prop_assert!(sweep.victims & at(LUKEWARM, lane) == 0);
+                        let in_use = (word >> shift) as u8 ^ byte;
+                        if in_use & 0xC0 != 0 {
+                            // The first whom it may not pass over, and what it has done by then.
+                            if sweep.victims & (at(LUKEWARM, lane) - 1) == 0 {
+                                prop_assert_eq!(sweep.stop_after(met), Some(lane));
+                                prop_assert_eq!(word ^ sweep.stopped_before(lane), expected);
+                            }
+                            met += 1;
+                        }
                         expected = expected & !at(0xFF, lane) | at(u64::from(byte), lane);
                     }
                 }
             }
-            prop_assert_eq!(word ^ sweep.all_passed(), expected);
+            prop_assert_eq!((word ^ sweep.all_passed(), sweep.passes()), (expected, met));
+            prop_assert_eq!(sweep.stop_after(met), None);
         }
 
         #[test]
@@ -334,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn a_turn_visits_every_row_once() {
+    fn a_round_visits_every_row_once() {
         for rows in [1, 7, 8, 9, 11, 64, 249, 1000] {
             let mut seen: Vec<_> = (0..steps(rows)).map(|step| row_of(step, rows)).collect();
             seen.sort_unstable();
@@ -364,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_are_half_a_turn_apart() {
+    fn neighbours_are_half_a_round_apart() {
         let turn: Vec<_> = (0..64).map(|step| row_of(step, 64)).collect();
         let when = |row| turn.iter().position(|&r| r == row).unwrap();
         assert!((0..64).step_by(2).all(|row| when(row + 1) - when(row) == 32));

@@ -46,14 +46,15 @@ impl<K: Hash + Eq, V, S: BuildHasher> Cache<K, V, S> {
     /// a hit, and not to wait for another's load. It is made at most once; of callers that race to be the one who
     /// loads, those who lose may have made theirs as well.
     ///
-    /// `ToOwned` asks that a `K` can be borrowed as a `Q`. What is [`Equivalent`] and no more, as a `(&str, u32)` to a
+    /// The key that `to_owned` makes must be equal to what it is made of and hash alike; one that is not is never
+    /// found again. `ToOwned` asks that a `K` can be borrowed as a `Q`. What is [`Equivalent`] and no more, as a `(&str, u32)` to a
     /// `(String, u32)`, is looked up by [`get`](Self::get), and its key given to
     /// [`get_or_insert_with`](Self::get_or_insert_with).
     ///
     /// # Panics
     ///
     /// As [`get_or_insert_with`](Self::get_or_insert_with). If `to_owned` panics, its caller sees the panic, and nothing
-    /// was begun that others would wait for.
+    /// was begun that others would wait for; a refresh that was due has failed.
     ///
     /// # Examples
     ///

@@ -37,7 +37,7 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
     // ---- protection -------------------------------------------------------------------------
 
     /// Whether the thread's hazard is free, so that a short read may use it. False inside user
-    /// code that runs under it (`with`, `Eq`, `Clone`).
+    /// code that runs under it (`with`, `Eq`, `Clone`, `to_owned`).
     #[inline(always)]
     pub(crate) fn is_quiet(self) -> bool {
         // ORDERING: Relaxed. A thread reads its own word.

@@ -3,7 +3,7 @@
 //! Every operation has the same shape: look for the key under protection, change one slot by one
 //! exchange, let go of the protection; then, outside everything, tell the listener, give back
 //! shares, and free a batch of what nobody reads any more. `leaving` is that last part, and it
-//! happens also when a user's `Eq` or `Clone` panics.
+//! happens also when a user's `Eq`, `Clone` or `to_owned` panics.
 
 mod bulk;
 mod compute;

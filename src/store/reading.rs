@@ -51,7 +51,7 @@ impl<K, V> Store<K, V> {
         }
     }
 
-    /// A read inside user code that runs under protection (a closure, `Eq`, `Clone`, a pin).
+    /// A read inside user code that runs under protection (a closure, `Eq`, `Clone`, `to_owned`, a pin).
     #[cold]
     fn read_nested<Q, R>(
         &self,

@@ -76,7 +76,7 @@ impl<'t, K, V> Claim<'t, K, V> {
     }
 }
 
-/// Withdraws: gives the slot back, also when a user's `Eq` panics during the second scan.
+/// Withdraws: gives the slot back, also when a user's `Eq` panics during the second scan, or `to_owned` after it.
 impl<K, V> Drop for Claim<'_, K, V> {
     #[inline]
     fn drop(&mut self) {

@@ -73,8 +73,7 @@ pub(crate) enum Patience {
     TwoTurns,
     /// Over a bounded number of buckets; then the least used entry that was seen must do.
     Buckets,
-    /// Over so many entries in use; or over a bounded number of buckets. Then there is no victim, and who would have
-    /// been the next to be passed over keeps what it has.
+    /// Over so many entries in use, or over a bounded number of buckets; then there is no victim.
     Passes(u32),
 }
 
@@ -200,11 +199,17 @@ impl<K, V> Table<K, V> {
                     _ => u32::MAX,
                 };
                 match evict_from(bucket, part, (mode, most), position) {
-                    Visit::Evicted(slot, node) => {
-                        position.slot.set(slot as u64 + 1);
+                    Visit::Evicted(lane, node, sweep) => {
+                        if let Patience::Passes(_) = patience {
+                            *passes += sweep.passes_before(lane);
+                        }
+                        position.slot.set(lane.slot() as u64 + 1);
                         return Some(self.evicted(bucket, node));
                     }
-                    Visit::Refused => return None,
+                    Visit::Stopped(lane) => {
+                        position.slot.set(lane.slot() as u64);
+                        return None;
+                    }
                     Visit::Passed(sweep) => match patience {
                         Patience::Passes(_) => *passes += sweep.passes(),
                         Patience::Buckets => {
@@ -453,14 +458,14 @@ impl<K, V> Table<K, V> {
 
 /// What the hand did in one bucket.
 enum Visit<K, V> {
-    Evicted(usize, NonNull<Node<K, V>>),
+    Evicted(Lane, NonNull<Node<K, V>>, Sweep),
     Passed(Sweep),
-    /// Nothing: more are in use than it may pass over.
-    Refused,
+    /// It has passed over as many in use as it may, and stands before one more.
+    Stopped(Lane),
 }
 
 /// Works through these slots of a bucket: changes the bits of what it passes, unlinks the first
-/// victim. If it had to pass over more than `most` for that, it does nothing.
+/// victim. It passes over `most` in use.
 #[inline]
 fn evict_from<K, V>(
     bucket: &Bucket<Node<K, V>>,
@@ -469,8 +474,11 @@ fn evict_from<K, V>(
     position: &Position,
 ) -> Visit<K, V> {
     let sweep = Sweep::new(bucket.clock(), bucket.ready_in(part), mode);
-    if most < SLOTS as u32 && sweep.passes_before() > most {
-        return Visit::Refused;
+    if most < SLOTS as u32
+        && let Some(lane) = sweep.stop_after(most)
+    {
+        bucket.flip(sweep.stopped_before(lane));
+        return Visit::Stopped(lane);
     }
     let mut victims = sweep.victims;
     while victims != 0 {
@@ -486,7 +494,7 @@ fn evict_from<K, V>(
             && let Some(node) = NonNull::new(word.node())
         {
             bucket.flip(sweep.stopped_at(lane));
-            return Visit::Evicted(lane.slot(), node);
+            return Visit::Evicted(lane, node, sweep);
         }
         victims = others;
     }

@@ -7,7 +7,7 @@ pub(crate) const TRIAL_PASSES: u32 = 12;
 /// For one who comes back after so many departures, if that is in time.
 pub(crate) fn passes(age: usize, memory: usize) -> Option<u32> {
     let quarter = [1, 2, 3, 4].iter().position(|&nth| 4 * age < nth * memory)?;
-    Some([6, 3, 2, 1][quarter])
+    Some([4, 2, 1, 1][quarter])
 }
 
 /// How many are tried, from what became of those before.

@@ -277,16 +277,6 @@ impl Model {
             self.hand.1 = self.hand.1.max(from);
             let (pass, row) = (self.hand.0 / per_pass % 8, self.hand.0 % per_pass);
             let row = row * 8 + [0, 4, 2, 6, 1, 5, 3, 7][pass];
-            if let Until::Passed(most) = until
-                && row < buckets
-            {
-                let at = row * slots;
-                let old = self.slots[at + self.hand.1..at + from + part].iter();
-                let old = old.filter(|slot| slot.key.is_some() && !slot.new);
-                if *passed + old.take_while(|slot| slot.uses > 0).count() as u32 > most {
-                    return None;
-                }
-            }
             let mut met = Vec::new();
             while row < buckets && self.hand.1 < from + part {
                 let at = row * slots + self.hand.1;
@@ -299,16 +289,20 @@ impl Model {
                     Some(key) if anyone => return self.leaves_main(key),
                     Some(_) if slot.new => slot.new = !adopts,
                     Some(key) if slot.uses == 0 => return self.leaves_main(key),
+                    Some(_) if until == Until::Passed(*passed) => {
+                        self.hand.1 -= 1;
+                        return None;
+                    }
                     Some(key) => {
                         // The plain clock has one bit.
                         slot.uses = if clock { 0 } else { slot.uses - 1 };
+                        *passed += 1;
                         met.push((slot.uses, key));
                     }
                 }
             }
             self.hand = (self.hand.0 + 1, 0);
             visited += 1;
-            *passed += met.len() as u32;
             for &(uses, key) in met.iter().filter(|met| met.0 == 0).chain(met.first()) {
                 if least_used.is_none_or(|least| least.0 > 0 && uses == 0) {
                     least_used = Some((uses, key));

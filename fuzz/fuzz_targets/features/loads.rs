@@ -66,12 +66,16 @@ impl<'c> World<'c> {
                 maker.end(loader)
             };
             if loader.fallible {
-                cache.try_get_or_insert_with(key, load)
-            } else {
-                Ok(cache.get_or_insert_with(key, || {
-                    load().unwrap_or_else(|_| resume_unwind(Box::new(Boom)))
-                }))
+                return match loader.by_ref {
+                    true => cache.try_get_or_insert_with_by_ref(&key, load),
+                    false => cache.try_get_or_insert_with(key, load),
+                };
             }
+            let load = || load().unwrap_or_else(|_| resume_unwind(Box::new(Boom)));
+            Ok(match loader.by_ref {
+                true => cache.get_or_insert_with_by_ref(&key, load),
+                false => cache.get_or_insert_with(key, load),
+            })
         }));
         self.loaded(loader, met, ended, outcome.ok());
     }

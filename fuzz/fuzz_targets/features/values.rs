@@ -38,6 +38,8 @@ pub(crate) struct Loader {
     pub(crate) end: End,
     /// By the function that can give an error.
     pub(crate) fallible: bool,
+    /// With a key that is lent.
+    pub(crate) by_ref: bool,
 }
 
 impl Loader {

@@ -17,7 +17,7 @@ const MARGIN: u64 = 75;
 
 /// Entries in use that the hand passes over at most: for who comes back, in each quarter of the memory, and for
 /// who is tried.
-const PASSES: [u32; 4] = [6, 3, 2, 1];
+const PASSES: [u32; 4] = [4, 2, 1, 1];
 const TRIAL_PASSES: u32 = 12;
 const PROMOTIONS: u32 = 8;
 /// One of so many newcomers without a past is tried in the main class, to begin with, and twice as many at
