@@ -168,7 +168,8 @@ fuzz_target!(|input: Input| {
     // No key is wedged.
     let spec = Spec { weight: 1, life: None };
     for key in 0..KEYS {
-        world.load(Loader { key, spec, end: End::Value, fallible: true, by_ref: false }, Vec::new());
+        world
+            .load(Loader { key, spec, end: End::Value, fallible: true, by_ref: false }, Vec::new());
     }
     assert!(world.flights.is_empty());
     // Of who is left the listener is told at the end of the cache.
