@@ -118,7 +118,8 @@
 //! # Panics in your code
 //!
 //! A `Hash`, `Eq`, `Clone`, `to_owned` or closure that panics leaves the cache as it was; the panic goes to the
-//! caller. (If `to_owned` panics where an old value was to be refreshed, then that refresh has failed.) A listener's panic is caught and loses that one call. A destructor's panic is caught
+//! caller. (If `to_owned` panics where an old value was to be refreshed, then that refresh has failed.)
+//! A listener's panic is caught and loses that one call. A destructor's panic is caught
 //! where the cache calls it. A loader's panic goes to its caller; who waited gets
 //! [`LoadError::Panicked`], or loads itself. A waker's panic is caught.
 

@@ -124,7 +124,7 @@ impl<K, V> Table<K, V> {
     fn mode(&self, position: &Position, patience: Patience, visited: usize) -> Mode {
         match (&self.classes, patience) {
             (None, _) => Mode::OneLevel,
-            (Some(_), Patience::TwoTurns) if visited > self.turn() => Mode::Anyone,
+            (Some(_), Patience::TwoTurns) if visited > self.turn(self.rows()) => Mode::Anyone,
             (Some(_), Patience::TwoTurns) => Mode::Adopting,
             (Some(_), _) => clock::mode_of(position.round.get() as usize),
         }
@@ -178,7 +178,7 @@ impl<K, V> Table<K, V> {
         let mut least_used: Option<(&Bucket<_>, Lane, bool)> = None;
         loop {
             if position.next.get() == position.end.get() {
-                if visited > 2 * self.turn() {
+                if visited > 2 * self.turn(self.rows()) {
                     if !self.has_more_rows(walker) {
                         return None;
                     }
@@ -321,9 +321,9 @@ impl<K, V> Table<K, V> {
         }
     }
 
-    /// Buckets that the hand visits in a turn, those included that do not exist.
-    fn turn(&self) -> usize {
-        clock::rounds(self.classes.is_none()) * clock::steps(self.rows()) * self.shards.len()
+    /// Buckets that the hand visits in a turn over so many rows, those included that do not exist.
+    fn turn(&self, rows: usize) -> usize {
+        clock::rounds(self.classes.is_none()) * clock::steps(rows) * self.shards.len()
     }
 
     /// The round in which the `ordinal`-th bucket of the sweep is.
@@ -414,7 +414,6 @@ impl<K, V> Table<K, V> {
     ) -> Vec<(usize, usize)> {
         // One number for all of it, whatever becomes of the table meanwhile.
         let (rows, one_level) = (self.count_rows(walker), self.classes.is_none());
-        let turn = clock::rounds(one_level) * clock::steps(rows) * self.shards.len();
         let (next, end) = (position.next.get() as usize, position.end.get() as usize);
         // ORDERING: Relaxed, as in `evict`.
         let hand = self.hand.load(Ordering::Relaxed);
@@ -427,7 +426,7 @@ impl<K, V> Table<K, V> {
             Some((ordinal, row, round))
         });
         let own = own.take(end.wrapping_sub(next));
-        let shared = (0..turn).map(|i| hand.wrapping_add(i));
+        let shared = (0..self.turn(rows)).map(|i| hand.wrapping_add(i));
         let shared = shared.map(|at| (at, self.row_at(at, rows), self.round_at(at, rows)));
 
         let mut resume = if next == end { 0 } else { position.slot.get() as usize };
