@@ -107,6 +107,12 @@ fn before(lane: Lane) -> u64 {
     (1 << lane.top_bit()) - 1
 }
 
+/// How many lanes are in a set of top bits. (Processors that count bits are not asked for.)
+#[inline(always)]
+fn count(highs: u64) -> u32 {
+    ((highs >> 7).wrapping_mul(0x0101_0101_0101_0101) >> 56) as u32
+}
+
 /// What a hand does at the entries of one bucket, `ready` telling by top bits where they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sweep {
@@ -185,13 +191,13 @@ impl Sweep {
     /// How many entries in use the hand passes over, if it finds no victim here.
     #[inline(always)]
     pub(crate) fn passes(&self) -> u32 {
-        self.passed.count_ones()
+        count(self.passed)
     }
 
     /// How many it passes over on its way to this victim.
     #[inline]
     pub(crate) fn passes_before(&self, victim: Lane) -> u32 {
-        (self.passed & before(victim)).count_ones()
+        count(self.passed & before(victim))
     }
 
     /// If it passes over more than `most` on its way to the first victim, or to the next bucket: before whom it
@@ -202,8 +208,11 @@ impl Sweep {
             0 => self.passed,
             victims => self.passed & before(Lane::first_of(victims)),
         };
-        let more = (0..most).fold(on_its_way, |rest, _| rest & rest.wrapping_sub(1));
-        (more != 0).then(|| Lane::first_of(more))
+        if count(on_its_way) <= most {
+            return None;
+        }
+        let more = (0..most).fold(on_its_way, |rest, _| rest & (rest - 1));
+        Some(Lane::first_of(more))
     }
 
     /// The first that is cold once the hand has passed; if none is, the first that it passed. And

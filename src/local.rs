@@ -8,6 +8,7 @@
 
 mod handful;
 
+use crate::advice::Hint;
 use crate::config::Cause;
 use crate::counter::{OwnedCounter, OwnedWord};
 pub(crate) use handful::{Handful, MOST_KEPT};
@@ -37,11 +38,11 @@ pub(crate) struct Position {
     pub(crate) next: OwnedWord,
     pub(crate) end: OwnedWord,
     pub(crate) row: OwnedWord,
-    pub(crate) slot: OwnedWord,
+    pub(crate) slot: Hint,
     /// The address of an entry that the hand is to pass over, or 0.
     pub(crate) spared: OwnedWord,
-    /// In which round of the hand over the table bucket `next` is.
-    pub(crate) round: OwnedWord,
+    /// In which round of the hand over the table bucket `next` is; it wraps.
+    pub(crate) round: Hint,
     /// What the thread has in hand of the queue of probation (`table::classes`).
     pub(crate) newcomers: Handful,
     /// What became of the newcomers that it tried in the main class, as a word of `adaptive::Trials`.

@@ -83,6 +83,47 @@ pub(crate) fn cores() -> usize {
     *CORES.get_or_init(|| std::thread::available_parallelism().map_or(1, |n| n.get()))
 }
 
+/// Whether the processor has an instruction that fetches a line for writing: 1 if not, 2 if it has, 0 before somebody
+/// has asked.
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+static FETCHES_FOR_WRITE: std::sync::atomic::AtomicU8 = std::sync::atomic::AtomicU8::new(0);
+
+/// Asks the processor, once, what `prefetch_for_write` may do.
+pub(crate) fn learn_to_prefetch() {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    // ORDERING: Relaxed, both. It publishes nothing.
+    if FETCHES_FOR_WRITE.load(Ordering::Relaxed) == 0 {
+        use std::arch::x86_64::__cpuid;
+        const EXTENDED: u32 = 0x8000_0000;
+        #[allow(unused_unsafe, reason = "it is a safe function in later versions of the library")]
+        // SAFETY: every x86-64 has the instruction.
+        let [most, bits] = [0, 1].map(|leaf| unsafe { __cpuid(EXTENDED | leaf) });
+        let has = most.eax > EXTENDED && bits.ecx >> 8 & 1 == 1;
+        FETCHES_FOR_WRITE.store(1 + u8::from(has), Ordering::Relaxed);
+    }
+}
+
+/// Asks the processor to fetch the line at `address`, which is to be written, from whichever processor has it. It need
+/// not be valid. No effect on what the program does.
+#[inline(always)]
+pub(crate) fn prefetch_for_write<T>(address: *const T) {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    // ORDERING: Relaxed. It publishes nothing.
+    if FETCHES_FOR_WRITE.load(Ordering::Relaxed) == 2 {
+        // SAFETY: the processor has said that it has the instruction, which is a hint without effect on memory and never
+        // faults, whatever the address.
+        unsafe {
+            std::arch::asm!(
+                "prefetchw [{}]",
+                in(reg) address,
+                options(nostack, preserves_flags, readonly)
+            );
+        }
+        return;
+    }
+    prefetch(address);
+}
+
 /// Asks the processor to fetch the line at `address`, which need not be valid. No effect on what
 /// the program does.
 #[inline(always)]

@@ -153,17 +153,17 @@ impl<N> Bucket<N> {
         (empty != 0).then(|| Lane::first_of(empty))
     }
 
-    /// Those of these slots that have an entry, as the top bit of each slot's byte, the layout
-    /// of the clock word.
+    /// Those of these slots from `from` on that have an entry, as the top bit of each slot's byte, the layout of the
+    /// clock word.
     #[inline(always)]
-    pub(crate) fn ready_in(&self, part: Range<usize>) -> u64 {
+    pub(crate) fn ready_in(&self, part: Range<usize>, from: usize) -> u64 {
+        let (start, slots) = (part.start, &self.slots[part]);
         let mut states = 0;
-        for slot in 0..SLOTS {
-            states |= u64::from(self.slots[slot].load().low_byte()) << (8 * slot);
+        for (at, slot) in slots.iter().enumerate() {
+            states |= u64::from(slot.load().low_byte()) << (8 * at);
         }
-        // Both are at most SLOTS, so the shifts are at most 48.
-        let part = u64::MAX << (8 * part.start) & !(u64::MAX << (8 * part.end));
-        Word::<N>::ready_of_low_bytes(states) & part
+        // All are at most SLOTS, so the shifts are at most 48.
+        Word::<N>::ready_of_low_bytes(states) << (8 * start) & u64::MAX << (8 * from)
     }
 
     /// Marks `lane` as used. Writes nothing unless the hand has passed since it was used last.

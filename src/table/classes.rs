@@ -26,7 +26,7 @@ use crate::node::{Node, NodeWalker};
 use crate::pause::{Step, reach};
 use crate::reclaim::{Protect, Shelter, Walk};
 use crate::seed::{Seed, planted};
-use crate::sync::{MODEL, cores, prefetch};
+use crate::sync::{MODEL, cores, prefetch_for_write};
 use crate::table::bucket::Bucket;
 use crate::table::ghost::Ghosts;
 use crate::table::larger::Larger;
@@ -355,10 +355,10 @@ impl<K, V> Table<K, V> {
     #[inline]
     fn fetch_ahead(&self, [next, later]: [u32; 2], walker: &NodeWalker<'_, K, V>) {
         if let Some((bucket, _)) = self.at_number(later, walker) {
-            prefetch(bucket);
+            prefetch_for_write(bucket);
         }
         if let Some((bucket, lane)) = self.at_number(next, walker) {
-            prefetch(bucket.slot(lane).load().node());
+            prefetch_for_write(bucket.slot(lane).load().node());
         }
     }
 
@@ -384,7 +384,7 @@ impl<K, V> Table<K, V> {
         passes: &mut u32,
         walker: &NodeWalker<'_, K, V>,
     ) -> Option<NonNull<Node<K, V>>> {
-        let node = self.evict_within(position, patience, passes, walker)?;
+        let node = self.evict_within::<false>(position, patience, passes, walker)?;
         // SAFETY: unlinking gave us the slot's share of the node.
         known.late.add(unsafe { node.as_ref() }.place());
         Some(node)

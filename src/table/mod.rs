@@ -38,7 +38,9 @@ use crate::node::{Node, NodeDomain};
 use crate::reclaim::{Protect, Shelter};
 use crate::seed::{Seed, planted};
 use crate::slot::{Slot, State, Word};
-use crate::sync::{AtomicUsize, MODEL, Ordering, cores, fence, prefetch};
+use crate::sync::{
+    AtomicUsize, MODEL, Ordering, cores, fence, learn_to_prefetch, prefetch, prefetch_for_write,
+};
 use crate::tags::{Lane, SLOTS, Tags};
 use bucket::Bucket;
 use classes::Classes;
@@ -99,6 +101,7 @@ unsafe impl<K: Send + Sync, V: Send + Sync> Send for Table<K, V> {}
 impl<K, V> Table<K, V> {
     /// A table for `entries` entries, whose weight is bounded if there is a `max_weight`.
     pub(crate) fn new(entries: usize, policy: Policy, max_weight: Option<u64>) -> Self {
+        learn_to_prefetch();
         let shards = shards_for(entries);
         let buckets = buckets_for(entries.div_ceil(shards)).min(segment::MAX_BUCKETS / shards);
         let arena = segment::allocate(shards * buckets);
@@ -172,7 +175,7 @@ impl<K, V> Table<K, V> {
     /// Fetches what a write of a key with this hash will look at first.
     #[inline(always)]
     pub(crate) fn fetch_for_write(&self, hash: Hashed) {
-        prefetch(self.home_bucket(hash.place()));
+        prefetch_for_write(self.home_bucket(hash.place()));
         if let Some(classes) = &self.classes {
             classes.fetch_first(hash.place());
         }

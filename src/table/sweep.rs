@@ -26,7 +26,7 @@ use crate::pause::{Step, reach};
 use crate::reclaim::Shelter;
 use crate::seed::{Seed, planted};
 use crate::slot::{Slot, State, Word};
-use crate::sync::{MODEL, Ordering, prefetch};
+use crate::sync::{MODEL, Ordering, prefetch_for_write};
 use crate::table::bucket::Bucket;
 use crate::table::segment::Segment;
 use crate::table::{Place, Table, probe};
@@ -122,11 +122,10 @@ impl<K, V> Table<K, V> {
     /// must find an entry if there is one, also those that the queues have lost sight of.
     #[inline]
     fn mode(&self, position: &Position, patience: Patience, visited: usize) -> Mode {
-        match (&self.classes, patience) {
-            (None, _) => Mode::OneLevel,
-            (Some(_), Patience::TwoTurns) if visited > self.turn(self.rows()) => Mode::Anyone,
-            (Some(_), Patience::TwoTurns) => Mode::Adopting,
-            (Some(_), _) => clock::mode_of(position.round.get() as usize),
+        match patience {
+            Patience::TwoTurns if visited > self.turn(self.rows()) => Mode::Anyone,
+            Patience::TwoTurns => Mode::Adopting,
+            _ => clock::mode_of(position.round.get() as usize),
         }
     }
 
@@ -162,18 +161,20 @@ impl<K, V> Table<K, V> {
         patience: Patience,
         walker: &NodeWalker<'_, K, V>,
     ) -> Option<NonNull<Node<K, V>>> {
-        self.evict_within(position, patience, &mut 0, walker)
+        self.evict_within::<true>(position, patience, &mut 0, walker)
     }
 
-    /// The same, with the number of entries in use that the hand has passed over already.
+    /// The same, by the rules of one policy or the other, with the number of entries in use that the hand has passed
+    /// over already.
     #[inline]
-    pub(super) fn evict_within(
+    pub(super) fn evict_within<const ONE_LEVEL: bool>(
         &self,
         position: &Position,
         patience: Patience,
         passes: &mut u32,
         walker: &NodeWalker<'_, K, V>,
     ) -> Option<NonNull<Node<K, V>>> {
+        debug_assert_eq!(ONE_LEVEL, self.classes.is_none());
         let mut visited = 0;
         let mut least_used: Option<(&Bucket<_>, Lane, bool)> = None;
         loop {
@@ -187,10 +188,10 @@ impl<K, V> Table<K, V> {
                 self.take_buckets(position);
             }
             let row = position.row.get() as usize;
-            let mut part = clock::part_of(position.round.get() as usize, self.classes.is_none());
-            part.start = part.start.max(position.slot.get() as usize);
+            let part = clock::part_of(position.round.get() as usize, ONE_LEVEL);
             let shard: &Segment<_> = &self.shards[position.next.get() as usize & self.mask];
-            let mode = self.mode(position, patience, visited);
+            let mode =
+                if ONE_LEVEL { Mode::OneLevel } else { self.mode(position, patience, visited) };
             // Rows of the first segment, which is as a rule all.
             let bucket = shard.buckets().get(row).or_else(|| self.appended_at(position, walker));
             if let Some(bucket) = bucket {
@@ -198,16 +199,16 @@ impl<K, V> Table<K, V> {
                     Patience::Passes(most) => most.saturating_sub(*passes),
                     _ => u32::MAX,
                 };
-                match evict_from(bucket, part, (mode, most), position) {
+                match evict_from::<ONE_LEVEL, _, _>(bucket, part, (mode, most), position) {
                     Visit::Evicted(lane, node, sweep) => {
                         if let Patience::Passes(_) = patience {
                             *passes += sweep.passes_before(lane);
                         }
-                        position.slot.set(lane.slot() as u64 + 1);
+                        position.slot.set(lane.slot() as u32 + 1);
                         return Some(self.evicted(bucket, node));
                     }
                     Visit::Stopped(lane) => {
-                        position.slot.set(lane.slot() as u64);
+                        position.slot.set(lane.slot() as u32);
                         return None;
                     }
                     Visit::Passed(sweep) => match patience {
@@ -317,7 +318,7 @@ impl<K, V> Table<K, V> {
     #[inline(never)]
     fn fetch_appended(&self, cursor: usize, walker: &NodeWalker<'_, K, V>) {
         if let Some(bucket) = self.bucket_at(cursor, walker) {
-            prefetch(bucket);
+            prefetch_for_write(bucket);
         }
     }
 
@@ -341,7 +342,7 @@ impl<K, V> Table<K, V> {
         position.end.set(start.wrapping_add(range) as u64);
         position.row.set(self.row_at(start, self.rows()) as u64);
         position.slot.set(0);
-        position.round.set(self.round_at(start, self.rows()) as u64);
+        position.round.set(self.round_at(start, self.rows()) as u32);
     }
 
     /// Whether there are more rows than the hand knew, who knows them now. Somebody who has counted too few may be
@@ -363,14 +364,14 @@ impl<K, V> Table<K, V> {
         let (row, round) = self.following(next, here, self.rows());
         position.next.set(next as u64);
         position.row.set(row as u64);
-        position.round.set(round as u64);
+        position.round.set(round as u32);
         position.slot.set(0);
         let after = next.wrapping_add(1);
         if after as u64 != position.end.get() {
             let (shard, row) =
                 (&self.shards[after & self.mask], self.row_after(after, row, self.rows()));
             match shard.buckets().get(row) {
-                Some(bucket) => prefetch(bucket),
+                Some(bucket) => prefetch_for_write(bucket),
                 None => self.fetch_appended(self.cursor_at(after, row), walker),
             }
         }
@@ -466,13 +467,15 @@ enum Visit<K, V> {
 /// Works through these slots of a bucket: changes the bits of what it passes, unlinks the first
 /// victim. It passes over `most` in use.
 #[inline]
-fn evict_from<K, V>(
+fn evict_from<const ONE_LEVEL: bool, K, V>(
     bucket: &Bucket<Node<K, V>>,
     part: Range<usize>,
     (mode, most): (Mode, u32),
     position: &Position,
 ) -> Visit<K, V> {
-    let sweep = Sweep::new(bucket.clock(), bucket.ready_in(part), mode);
+    let mode = if ONE_LEVEL { Mode::OneLevel } else { mode }; // known when it is compiled
+    let ready = bucket.ready_in(part, position.slot.get() as usize);
+    let sweep = Sweep::new(bucket.clock(), ready, mode);
     if most < SLOTS as u32
         && let Some(lane) = sweep.stop_after(most)
     {
@@ -486,7 +489,7 @@ fn evict_from<K, V>(
         // The next victim, if it is in this bucket (else this one): its node will have come by
         // the time that it is evicted.
         let next = Lane::first_of(if others == 0 { victims } else { others });
-        prefetch(bucket.slot(next).load().node());
+        prefetch_for_write(bucket.slot(next).load().node());
         if word.is_ready()
             && !position.spares(word)
             && (bucket.slot(lane).unlink(word) || planted(Seed::HandDecides))
