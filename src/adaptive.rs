@@ -8,15 +8,16 @@
 //! | asked for again | means | so |
 //! |---|---|---|
 //! | after probation, within [`MEMORY`] | it was put out too early | it comes back to the main class, if the hand finds room there at a cost that fits how late it is ([`passes`]) |
-//! | after probation, within [`MARGIN`] | a slightly longer probation would have kept it | the quota of probation grows by one |
-//! | after the main class, within [`MARGIN`] | a slightly larger main class would have kept it | the quota shrinks by one |
+//! | after probation, within [`MARGIN`] | a slightly longer probation would have kept it | the quota of probation grows |
+//! | after the main class, within [`MAIN_MARGIN`] | a slightly larger main class would have kept it | the quota shrinks |
 //!
 //! One of [`CHANCE`] newcomers without a past is tried in the main class, with more patience, so that a main
 //! class full of what nobody asks for any more is found out. If one after the other finds room there
 //! without that anybody in use is met, more are tried ([`Trials`]).
 //!
-//! Only marginal evidence moves the quota: what a slightly different one would have gained, not what a
-//! far larger cache would have. It ranges from almost nothing (scans, loops, one-hit wonders) to almost
+//! Only marginal evidence moves the quota, by one each time: what a slightly different one would have gained, not what
+//! a far larger cache would have. In a large cache that of one key in two, four or eight does, and by as many
+//! ([`sample_bits`]). The quota ranges from almost nothing (scans, loops, one-hit wonders) to almost
 //! everything (pure recency). While a cache fills, the main class is filled first, so that a loop longer
 //! than the cache finds a part of it at rest.
 //!
@@ -41,8 +42,14 @@ const LEAST: usize = 10;
 const MOST: usize = 900;
 /// How long who left probation is remembered: for so many departures, in thousandths of the bound.
 pub(crate) const MEMORY: usize = 1200;
-/// How long the memory counts as marginal evidence.
-pub(crate) const MARGIN: usize = 75;
+/// How long the memory of who left probation counts as marginal evidence, and that of who left the main class:
+/// longer, so that a quota between two that suit a workload as well falls.
+const MARGIN: usize = 75;
+const MAIN_MARGIN: usize = 100;
+/// In a large cache one of so many keys is evidence, 2^3 at most, and stands for all of them; where there are so many
+/// entries for each.
+const MOST_SAMPLE_BITS: u32 = 3;
+const SAMPLED: usize = 512;
 
 /// Entries in use that the hand passes over for one who comes back at once. If more are in its way, then the
 /// main class is worth more than the newcomer, who goes on probation.
@@ -58,7 +65,7 @@ const HIGHEST_LEVEL: u32 = 5;
 /// twice as many.
 const LEAST_FREE: u32 = 4;
 /// 2^32 over the golden ratio: the top bits of its multiples are spread evenly (D. Knuth, TAOCP 3, 6.4).
-const SPREAD: u32 = 0x9E37_79B9;
+pub(crate) const SPREAD: u32 = 0x9E37_79B9;
 const SPREAD_BITS: u32 = u32::BITS - CHANCE.trailing_zeros();
 /// Entries that one eviction promotes at most: what follows leaves, used or not.
 pub(crate) const PROMOTIONS: u32 = 8;
@@ -78,12 +85,19 @@ pub(crate) fn part(entries: usize, thousandths: usize) -> usize {
     share(entries as u64, thousandths) as usize
 }
 
+/// Of how many keys one is evidence, in a cache of so many entries: 2 to the power of this. Where entries are weighed each
+/// is: one may weigh as much as hundreds of others, and their number is not known beforehand.
+pub(crate) fn sample_bits(entries: usize) -> u32 {
+    (entries / SAMPLED).max(1).ilog2().min(MOST_SAMPLE_BITS)
+}
+
 /// What follows from the bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Limits {
-    /// Ages up to which who left is remembered, and counts as marginal evidence.
+    /// Ages up to which who left probation is remembered, and counts as marginal evidence; and who left the main class.
     pub(crate) memory: usize,
     pub(crate) margin: usize,
+    pub(crate) main_margin: usize,
     /// The range of the quota.
     least: u64,
     most: u64,
@@ -95,6 +109,7 @@ impl Limits {
         Self {
             memory: part(entries, MEMORY),
             margin: part(entries, MARGIN),
+            main_margin: part(entries, MAIN_MARGIN),
             least: share(bound, LEAST),
             most: share(bound, MOST),
         }
@@ -210,6 +225,7 @@ impl Trials {
         u64::from(self.level) << 32 | u64::from(self.free)
     }
 
+    #[inline(always)]
     pub(crate) fn of(word: u64) -> Self {
         Self { level: ((word >> 32) as u32).min(HIGHEST_LEVEL), free: word as u32 }
     }
@@ -294,6 +310,12 @@ mod tests {
         assert_eq!([0, 249, 250, 499].map(passes), [Some(4), Some(4), Some(2), Some(2)]);
         assert_eq!([500, 749, 750, 999].map(passes), [Some(1), Some(1), Some(1), Some(1)]);
         assert_eq!((passes(1000), super::passes(0, 1)), (None, Some(4)));
+    }
+
+    #[test]
+    fn in_a_large_cache_one_key_stands_for_others() {
+        let bits = [0, 1, 1023, 1024, 2047, 2048, 4095, 4096, usize::MAX].map(sample_bits);
+        assert_eq!(bits, [0, 0, 0, 1, 1, 2, 2, 3, 3]);
     }
 
     #[test]

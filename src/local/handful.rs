@@ -50,6 +50,10 @@ pub(crate) struct Handful {
     known: Hint,
     since: Hint,
     heard: Hint,
+    /// Whom the thread put out last from the queue and has not remembered yet (`table::ghost`), or 0.
+    pub(crate) parted: OwnedWord,
+    /// From so many rows of ghosts on `parted` is used.
+    pub(crate) deferring: Hint,
     /// How many of its own will have come when the last race that it lost is long ago.
     until: Hint,
 }
@@ -84,6 +88,7 @@ impl Handful {
     }
 
     /// Takes in how many are in the ring, and how many ever were.
+    #[inline]
     pub(crate) fn see(&self, in_ring: u32, entered: u32) {
         let in_hand = u64::from(self.leaving() + self.coming());
         self.waiting.set(u64::from(in_ring) + in_hand * u64::from(self.times.get()));

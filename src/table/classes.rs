@@ -5,8 +5,8 @@
 //! |---|---|---|---|
 //! | a newcomer is published | its inserter | `enter`, after the slot says READY | byte in the clock word, number into the queue, or in hand for it |
 //! | probation -> main | whoever took its number out of the queue, used | a store of the clock word | none: the queue is one shorter |
-//! | probation -> gone | whoever took its number out, not used | the slot's exchange | remembered in `early` |
-//! | main -> gone | whoever drives the hand | the slot's exchange | remembered in `late` |
+//! | probation -> gone | whoever took its number out, not used | the slot's exchange | remembered in `early`, or by the thread until the next one goes |
+//! | main -> gone | whoever drives the hand | the slot's exchange | remembered in `late`, if it is in the sample |
 //! | queue loses sight of an entry | (its number was overtaken, or is in the hand of a thread that is stopped or inserts no more) | - | the hand makes it an entry of the main class |
 //!
 //! Only the slot's exchange decides anything; all else is advice (`advice`). So nothing here needs an
@@ -28,7 +28,7 @@ use crate::reclaim::{Protect, Shelter, Walk};
 use crate::seed::{Seed, planted};
 use crate::sync::{MODEL, cores, prefetch_for_write};
 use crate::table::bucket::Bucket;
-use crate::table::ghost::Ghosts;
+use crate::table::ghost::{Ghosts, Sampled};
 use crate::table::larger::Larger;
 use crate::table::probation::{Probation, Ring};
 use crate::table::sweep::Patience;
@@ -63,6 +63,7 @@ pub(crate) struct Classes {
     /// What follows from the bound for ages; the range of the quota follows in the rare case.
     memory: WideHint,
     margin: WideHint,
+    main_margin: WideHint,
     /// The number of entries and the bound that they follow from.
     entries: WideHint,
     bound: WideHint,
@@ -72,7 +73,11 @@ pub(crate) struct Classes {
 pub(super) struct Known {
     ring: Ring,
     early: Ghosts,
-    late: Ghosts,
+    late: Sampled,
+}
+
+fn sample_bits(entries: usize, weighed: bool) -> u32 {
+    if weighed { 0 } else { adaptive::sample_bits(entries) }
 }
 
 impl Known {
@@ -80,7 +85,7 @@ impl Known {
         Self {
             ring: Ring::new(adaptive::longest_queue(entries), weighed),
             early: Ghosts::new(limits.memory),
-            late: Ghosts::new(limits.margin),
+            late: Sampled::new(limits.main_margin, sample_bits(entries, weighed)),
         }
     }
 
@@ -88,7 +93,6 @@ impl Known {
     #[inline(always)]
     fn fetch(&self, place: u32) {
         self.early.fetch(place);
-        self.late.fetch(place);
     }
 }
 
@@ -103,6 +107,7 @@ impl Classes {
             quota: CachePadded::new(WideHint::new(limits.first_quota())),
             memory: WideHint::new(limits.memory as u64),
             margin: WideHint::new(limits.margin as u64),
+            main_margin: WideHint::new(limits.main_margin as u64),
             entries: WideHint::new(entries as u64),
             bound: WideHint::new(bound),
         }
@@ -114,14 +119,15 @@ impl Classes {
     pub(super) fn make_room(&self, entries: usize, shelter: &impl Shelter) {
         let limits = Limits::new(entries, entries as u64);
         let longest = adaptive::longest_queue(entries);
+        let bits = sample_bits(entries, self.queue.is_weighed());
         self.known.replace(shelter, |known| {
             let small = known.ring.is_small_for(longest)
                 || known.early.is_small_for(limits.memory)
-                || known.late.is_small_for(limits.margin);
+                || known.late.is_small_for(limits.main_margin);
             small.then(|| Known {
                 ring: self.queue.enlarged(&known.ring, longest),
                 early: known.early.enlarged(limits.memory),
-                late: known.late.enlarged(limits.margin),
+                late: known.late.enlarged(limits.main_margin, bits),
             })
         });
     }
@@ -189,6 +195,7 @@ impl Classes {
         let limits = Limits::new(entries, bound);
         self.memory.set(limits.memory as u64);
         self.margin.set(limits.margin as u64);
+        self.main_margin.set(limits.main_margin as u64);
         self.entries.set(entries as u64);
         self.bound.set(bound);
         self.quota.set(limits.clamped(self.quota()));
@@ -204,22 +211,43 @@ impl Classes {
         }
     }
 
-    /// If the key with this place came back in time, how many in use the hand passes over for it; and what
-    /// that says of the quota.
+    /// If the key with this place came back in time, how many in use the hand passes over for it. What an entry of
+    /// this weight says thereby of the quota, which is a part of `bound`, is taken in.
     #[inline]
-    pub(super) fn recall(&self, known: &Known, place: u32) -> (Option<u32>, Option<Evidence>) {
-        let (memory, margin) = (self.memory.get() as usize, self.margin.get() as usize);
-        if let Some(age) = known.early.take(place) {
-            let evidence = (age < margin).then_some(Evidence::TooShort);
-            return (adaptive::passes(age, memory), evidence);
+    pub(super) fn recall(
+        &self,
+        known: &Known,
+        (place, hand): (u32, &Handful),
+        (weight, bound): (u64, u64),
+    ) -> Option<u32> {
+        let in_sample = known.late.includes(place);
+        if let Some(age) = known.early.recall(place, &hand.parted) {
+            if in_sample && age < self.margin.get() as usize {
+                self.move_quota(known, Evidence::TooShort, weight, bound);
+            }
+            return adaptive::passes(age, self.memory.get() as usize);
         }
-        let late = known.late.take(place).filter(|&age| age < margin);
-        (None, late.map(|_| Evidence::TooLong))
+        if in_sample {
+            self.recall_main(known, place, weight, bound);
+        }
+        None
+    }
+
+    /// `recall` of one who did not leave from probation, if at all.
+    #[inline(never)]
+    fn recall_main(&self, known: &Known, place: u32, weight: u64, bound: u64) {
+        if known.late.take(place).is_some_and(|age| age < self.main_margin.get() as usize) {
+            self.move_quota(known, Evidence::TooLong, weight, bound);
+        }
     }
 
     #[cold]
-    pub(super) fn move_quota(&self, evidence: Evidence, bound: u64, weight: u64) {
-        self.quota.set(Limits::new(1, bound).moved(self.quota(), evidence, weight));
+    fn move_quota(&self, known: &Known, evidence: Evidence, weight: u64, bound: u64) {
+        // Not all for whom it stands, where the bound is far lower now: a step is no large part of it.
+        let entries = usize::try_from(self.entries.get()).unwrap_or(usize::MAX);
+        let bits = known.late.bits().min(adaptive::sample_bits(entries));
+        let step = weight.saturating_mul(1 << bits);
+        self.quota.set(Limits::new(1, bound).moved(self.quota(), evidence, step));
     }
 }
 
@@ -238,11 +266,8 @@ impl<K, V> Table<K, V> {
             return Some((self.evict(position, Patience::TwoTurns, walker)?, Class::Main));
         };
         let known = classes.known(walker);
-        let (back, evidence) = classes.recall(known, hash.place());
-        if let Some(evidence) = evidence {
-            classes.move_quota(evidence, entries as u64, 1);
-        }
         let hand = &position.newcomers;
+        let back = classes.recall(known, (hash.place(), hand), (1, entries as u64));
         let (waiting, quota) = (classes.waiting(known, hand), classes.quota());
         if let Some(passes) = back {
             // A queue that is too long gives up one of its own for whom it put out too early.
@@ -343,7 +368,8 @@ impl<K, V> Table<K, V> {
                 {
                     let node = self.evicted(bucket, node);
                     // SAFETY: the exchange that emptied the slot gave us its share of the node.
-                    known.early.add(unsafe { node.as_ref() }.place());
+                    let place = unsafe { node.as_ref() }.place();
+                    known.early.remember(place, &hand.parted, hand.deferring.get() as usize);
                     return Some(node);
                 }
             }

@@ -4,14 +4,19 @@
 //! one, and the last falls out. So a fingerprint's position is its age, in units of the rows, and no
 //! time need be kept: two bytes for each key that is remembered.
 //!
+//! Who left last of a thread's may wait in a word of that thread (`local::handful`) until the next one leaves. And of
+//! who left the main class, who are evidence and nothing else, a large cache remembers a [sample](Sampled).
+//!
 //! It is advice: fingerprints of two keys may be equal (of 65,535, in one row), and two threads that
 //! write to one row at a time may lose or double a few.
 
 #![forbid(unsafe_code)]
 
+use crate::adaptive::SPREAD;
 use crate::advice::WideHint;
+use crate::counter::OwnedWord;
 use crate::hash;
-use crate::sync::prefetch;
+use crate::sync::{prefetch, prefetch_for_write};
 use crate::table::memory::Array;
 
 const WORDS: usize = 4;
@@ -21,6 +26,9 @@ pub(crate) const PER_ROW: usize = WORDS * PER_WORD;
 const ONES: u64 = 0x0001_0001_0001_0001;
 const HIGHS: u64 = 0x8000_8000_8000_8000;
 
+/// In the word of the last one: the number of its row, above its fingerprint.
+const ROW: u64 = u32::MAX as u64;
+
 #[derive(Debug, Default)]
 #[repr(align(32))]
 pub(super) struct Row([WideHint; WORDS]);
@@ -28,6 +36,16 @@ pub(super) struct Row([WideHint; WORDS]);
 /// A memory of keys. See the module.
 pub(crate) struct Ghosts {
     rows: Array<Row>,
+}
+
+/// Who comes moves the others on, and the last falls out.
+#[inline(always)]
+fn shift_in(row: &Row, mut carried: u64) {
+    for word in &row.0 {
+        let old = word.get();
+        word.set(old << 16 | carried);
+        carried = old >> 48;
+    }
 }
 
 /// The row of the key with this place.
@@ -50,7 +68,7 @@ impl Ghosts {
 
     /// Whether as many keys are more than half as many again as there is room for.
     pub(crate) fn is_small_for(&self, keys: usize) -> bool {
-        rows_for(keys) / 3 > self.rows.len() / 2
+        rows_for(keys) > self.rows.len() + self.rows.len() / 2
     }
 
     /// Whether there is room for more than so many keys.
@@ -87,15 +105,51 @@ impl Ghosts {
         prefetch(row_of(&self.rows, place));
     }
 
+    /// Remembers the key with this place; if there are `many` rows or more, in the thread's `last` word, and the one
+    /// that was there in its row: a row that another thread has written comes while the next one leaves. To this thread
+    /// the last one is the youngest, to others it is not yet there.
+    #[inline(always)]
+    pub(crate) fn remember(&self, place: u32, last: &OwnedWord, many: usize) {
+        let (one, before) = (self.one(place), last.get());
+        if self.rows.len() >= many {
+            prefetch_for_write(row_of(&self.rows, place));
+            last.set(one);
+        } else {
+            last.set(0);
+        }
+        // One that was for a memory of another size comes into some row, or none.
+        if before != 0
+            && let Some(row) = self.rows.get((before >> 16 & ROW) as usize)
+        {
+            shift_in(row, before & 0xFFFF);
+        }
+        if self.rows.len() < many {
+            shift_in(row_of(&self.rows, place), one & 0xFFFF);
+        }
+    }
+
+    /// As `take`, by a thread whose `last` one may not be in a row yet.
+    #[inline(always)]
+    pub(crate) fn recall(&self, place: u32, last: &OwnedWord) -> Option<usize> {
+        let wanted = self.one(place);
+        if last.get() == wanted {
+            last.set(wanted & !0xFFFF); // nobody, in its place
+            return Some(0);
+        }
+        self.take(place)
+    }
+
+    /// Row and fingerprint of the key with this place, as one word that is not zero.
+    #[inline(always)]
+    fn one(&self, place: u32) -> u64 {
+        let row = hash::home(place, self.rows.len() as u32) as u64;
+        1 << 63 | row << 16 | fingerprint(place)
+    }
+
     /// Remembers the key with this place.
     #[inline]
     pub(crate) fn add(&self, place: u32) {
-        let mut carried = fingerprint(place);
-        for word in &row_of(&self.rows, place).0 {
-            let old = word.get();
-            word.set(old << 16 | carried);
-            carried = old >> 48;
-        }
+        shift_in(row_of(&self.rows, place), fingerprint(place));
     }
 
     /// Forgets the key with this place; if it was remembered, tells for how many keys that have left
@@ -116,6 +170,64 @@ impl Ghosts {
         let word = &row.0[at];
         word.set(word.get() & !(0xFFFF << (16 * lane)));
         Some((at * PER_WORD + lane) * rows.len())
+    }
+}
+
+/// A memory of one key of so many, which stands for all of them: threads that meet there write so much less often.
+pub(crate) struct Sampled {
+    ghosts: Ghosts,
+    /// The logarithm of how many.
+    bits: u32,
+}
+
+impl Sampled {
+    /// A memory of at least `keys` keys, of which those are left out that are not in the sample.
+    pub(crate) fn new(keys: usize, bits: u32) -> Self {
+        Self { ghosts: Ghosts::new(keys >> bits), bits }
+    }
+
+    /// As [`Ghosts::is_small_for`].
+    pub(crate) fn is_small_for(&self, keys: usize) -> bool {
+        self.ghosts.is_small_for(keys >> self.bits)
+    }
+
+    /// As [`Ghosts::enlarged`]; a larger one has a sample of one of 2^`bits`.
+    pub(crate) fn enlarged(&self, keys: usize, bits: u32) -> Self {
+        if self.is_small_for(keys) {
+            return Self::new(keys, bits);
+        }
+        Self { ghosts: self.ghosts.enlarged(keys >> self.bits), bits: self.bits }
+    }
+
+    /// Forgets all.
+    pub(crate) fn clear(&self) {
+        self.ghosts.clear();
+    }
+
+    /// The logarithm of how many keys one of the sample stands for.
+    pub(crate) fn bits(&self) -> u32 {
+        self.bits
+    }
+
+    /// Whether the key with this place is in the sample. All bits of the place have a say, so that the sample has
+    /// nothing in common but that, whatever the hasher.
+    #[inline(always)]
+    pub(crate) fn includes(&self, place: u32) -> bool {
+        u64::from(place.wrapping_mul(SPREAD)) >> (u32::BITS - self.bits) == 0
+    }
+
+    /// Remembers the key with this place, if it is in the sample.
+    #[inline]
+    pub(crate) fn add(&self, place: u32) {
+        if self.includes(place) {
+            self.ghosts.add(place);
+        }
+    }
+
+    /// As [`Ghosts::take`], of a key of the sample.
+    #[inline]
+    pub(crate) fn take(&self, place: u32) -> Option<usize> {
+        self.ghosts.take(place).map(|age| age << self.bits)
     }
 }
 
@@ -167,10 +279,61 @@ mod tests {
     }
 
     #[test]
+    fn where_there_are_many_rows_the_last_one_comes_into_its_row_later() {
+        let (few, many) = (Ghosts::new(63 * PER_ROW), Ghosts::new(64 * PER_ROW));
+        let last = OwnedWord::default();
+        few.remember(7, &last, 64);
+        assert_eq!((last.get(), few.recall(7, &last), few.recall(7, &last)), (0, Some(0), None));
+        many.remember(7, &last, 64);
+        assert_eq!(many.take(7), None);
+        many.remember(8, &last, 64);
+        assert_eq!((many.take(7), many.take(8), many.recall(8, &last)), (Some(0), None, Some(0)));
+        // It is forgotten, and had its place.
+        assert_eq!(many.recall(8, &last), None);
+        many.add(9);
+        many.remember(10, &last, 64);
+        assert_eq!((many.take(9), many.recall(10, &last)), (Some(64), Some(0)));
+        // One that was for a larger memory is nobody's in a smaller one.
+        let larger = Ghosts::new(1000 * PER_ROW);
+        larger.remember(u32::MAX, &last, 64);
+        many.remember(11, &last, 64);
+        assert_eq!((many.take(u32::MAX), many.recall(11, &last)), (None, Some(0)));
+        // If it is not to wait any more, then it comes into its row before the next one.
+        many.remember(12, &last, 64);
+        many.remember(13, &last, 65);
+        assert_eq!((last.get(), many.take(13), many.take(12)), (0, Some(0), Some(64)));
+    }
+
+    #[test]
+    fn one_of_a_sample_stands_for_all() {
+        let sampled = Sampled::new(10 * PER_ROW, 3);
+        assert_eq!((sampled.bits(), sampled.ghosts.rows.len()), (3, 2));
+        let included: Vec<u32> = (0..32).filter(|&place| sampled.includes(place)).collect();
+        assert_eq!(included, [0, 5, 13, 18, 26]);
+        (1..32).for_each(|place| sampled.add(place));
+        // Four left, of eight keys each, and of two rows.
+        let ages = [5, 13, 18, 26, 27].map(|place| sampled.take(place));
+        assert_eq!(ages, [Some(48), Some(32), Some(16), Some(0), None]);
+        // Places of which the low bits are all the same, as those of poor hashers: still one of eight.
+        for (low, shift) in [(0, 3), (7, 3), (0, 16), (0, 24)] {
+            let places = (0..256_u32).map(|n| n << shift | low);
+            let included = places.filter(|&place| sampled.includes(place)).count();
+            assert!((30..=34).contains(&included), "{included} of 256");
+        }
+        assert!(!sampled.is_small_for(15 * PER_ROW) && sampled.is_small_for(60 * PER_ROW));
+        let same = sampled.enlarged(10 * PER_ROW, 0);
+        assert_eq!((same.bits(), sampled.enlarged(60 * PER_ROW, 0).bits()), (3, 0));
+        sampled.add(5);
+        sampled.clear();
+        assert_eq!(sampled.take(5), None);
+    }
+
+    #[test]
     fn room_is_made_for_far_more_only() {
         let ghosts = Ghosts::new(10 * PER_ROW);
         ghosts.add(7);
         assert!(!ghosts.is_small_for(15 * PER_ROW) && ghosts.is_small_for(20 * PER_ROW));
+        assert!(Ghosts::new(4 * PER_ROW).is_small_for(7 * PER_ROW));
         let same = ghosts.enlarged(15 * PER_ROW);
         assert_eq!((same.rows.len(), same.take(7), ghosts.take(7)), (10, Some(0), Some(0)));
         ghosts.add(7);

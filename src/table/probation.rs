@@ -52,12 +52,14 @@ use crate::table::memory::Array;
 
 /// Numbers that a thread has in hand at most, of either kind, where the queue is shared: those of one cache line.
 const MOST_IN_HAND: u64 = 16;
-/// All threads together have so small a part of what is to wait in hand, at most, of either kind; twice as much where
-/// many wait. Where a thread's share is less than two, it has one number to look at and none to put in: nobody's
-/// newcomer is hidden from the others for long.
-const PART_IN_HAND: u64 = 4;
-/// So many are many.
-const MANY: u64 = 128;
+/// All threads together have so small a part of what is to wait in hand, at most, of either kind. Where a thread's
+/// share is less than four, it has one number to look at and none to put in: nobody's newcomer is hidden from the
+/// others for long.
+const PART_IN_HAND: u64 = 2;
+
+/// From so many rows of ghosts on for each thread, each may keep who left last for itself (`table::ghost`): they are few
+/// of those whose coming back is told by a row.
+const DEFERRING: u32 = 64;
 
 /// The newcomers of a cache.
 pub(crate) struct Probation {
@@ -211,23 +213,28 @@ impl Probation {
         ring.carry(smaller, ends.tail, ends.len());
     }
 
+    pub(crate) fn is_weighed(&self) -> bool {
+        self.is_weighed
+    }
+
     /// Decides whether the thread keeps its newcomers, where about `quota` are to wait in all, and how many numbers it
     /// takes out of the ring at once.
     fn decide(&self, hand: &Handful, quota: u64) -> (bool, u32) {
         hand.times.set(1);
         if self.is_weighed {
             hand.most.set(1);
+            hand.deferring.set(u32::MAX);
             return (false, 1);
         }
         if hand.most.get() == 0 {
             self.threads.add(1);
         }
         let threads = self.threads.get().max(1);
+        hand.deferring.set(DEFERRING.saturating_mul(threads));
         let share = quota / u64::from(threads);
         let meets = threads == 1 || hand.has_raced();
         if !meets || threads > self.few || !(1..=MOST_KEPT as u64).contains(&share) {
-            let part = if quota < MANY { PART_IN_HAND } else { PART_IN_HAND / 2 };
-            let handful = (share / part).clamp(1, MOST_IN_HAND) as u32;
+            let handful = (share / PART_IN_HAND).clamp(1, MOST_IN_HAND) as u32;
             hand.most.set(handful);
             return (false, handful);
         }
@@ -507,9 +514,9 @@ mod tests {
         // With a third they are too many: what one has in hand comes to the others.
         queue.push(&Handful::default(), 24, (5000, 1), &ring);
         while queue.pop(&hands[1], 24, &ring).is_some() {}
-        (5001..5004).for_each(|n| turn(&hands[1], n));
+        (5001..5006).for_each(|n| turn(&hands[1], n));
         let in_ring = queue.iter(&Handful::default(), &ring).collect::<Vec<_>>();
-        assert_eq!(in_ring, [5001, 5002]);
+        assert_eq!(in_ring, [5001, 5002, 5003, 5004]);
     }
 
     #[test]

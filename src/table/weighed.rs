@@ -59,12 +59,10 @@ impl<K, V> Table<K, V> {
         let mut newcomer = Newcomer { class: Class::Main, back: None, tried: None, passes: 0 };
         let Some(classes) = &self.classes else { return newcomer };
         classes.follow(entries, bound);
-        let (back, evidence) = classes.recall(classes.known(walker), hash.place());
-        if let Some(evidence) = evidence {
-            classes.move_quota(evidence, bound, weight);
-        }
-        newcomer.back = back;
-        if back.is_none() {
+        let known = classes.known(walker);
+        let asked = (hash.place(), &position.newcomers);
+        newcomer.back = classes.recall(known, asked, (weight, bound));
+        if newcomer.back.is_none() {
             if position.trials().include(hash.place(), position.newcomers.arrivals()) {
                 newcomer.tried = Some(entries);
             } else {

@@ -9,7 +9,7 @@ use hotset::{Cache, Cause};
 use proptest::prelude::*;
 
 use crate::common::{Log, Random, cases, check, times};
-use crate::ghosts::Ghosts;
+use crate::ghosts::{Ghosts, Sampled};
 use crate::trials::{TRIAL_PASSES, Trials, passes};
 
 type Fixed = BuildHasherDefault<DefaultHasher>;
@@ -51,7 +51,7 @@ struct Model {
     /// Numbers that the queue has room for.
     longest: usize,
     early: Ghosts,
-    late: Ghosts,
+    late: Sampled,
     trials: Trials,
     /// Entries in use that the hand passed over when it was driven last.
     passed: u32,
@@ -73,7 +73,7 @@ impl Model {
             arrivals: 0,
             longest: (part(bound, 900) + part(bound, 10)).next_power_of_two(),
             early: Ghosts::new(part(bound, 1200)),
-            late: Ghosts::new(part(bound, 75)),
+            late: Sampled::new(part(bound, 100), bound),
             trials: Trials::default(),
             passed: 0,
             hand: (0, 0),
@@ -121,16 +121,17 @@ impl Model {
 
     /// Who leaves for a newcomer, and whether that one is on probation.
     fn displace(&mut self, place: u32) -> (u64, bool) {
-        let (memory, margin) = (part(self.bound, 1200), part(self.bound, 75));
+        let [memory, margin, main_margin] = [1200, 75, 100].map(|share| part(self.bound, share));
+        let step = self.late.stands_for(self.bound);
         let (least, most) = (part(self.bound, 10), part(self.bound, 900));
         let mut back = None;
         if let Some(age) = self.early.take(place) {
             back = passes(age, memory);
-            if age < margin {
-                self.quota = (self.quota + 1).clamp(least, most);
+            if age < margin && self.late.includes(place) {
+                self.quota = (self.quota + step).clamp(least, most);
             }
-        } else if self.late.take(place).is_some_and(|age| age < margin) {
-            self.quota = self.quota.saturating_sub(1).clamp(least, most);
+        } else if self.late.take(place).is_some_and(|age| age < main_margin) {
+            self.quota = self.quota.saturating_sub(step).clamp(least, most);
         }
         let waiting = self.queue.len();
         if let Some(passes) = back {
@@ -181,7 +182,7 @@ impl Model {
                 promoted += 1;
                 continue;
             }
-            self.early.add(self.places[&key]);
+            self.early.add_later(self.places[&key]);
             self.remove(key);
             return Some(key);
         }
@@ -496,6 +497,22 @@ fn a_long_run_with_one_shard() {
     long_run(300, times(60_000));
     // The buckets of a turn are not a multiple of what is taken from the hand at a time.
     long_run(1400, times(300_000).max(20_000));
+}
+
+#[test]
+fn where_the_bound_is_far_lower_one_key_stands_for_fewer() {
+    let (mut pair, mut random) = (Pair::new(5_000), Random::new(9));
+    for (phase, operations) in [(0_u64, 40_000), (1, 40_000), (2, 20_000)] {
+        for n in 0..times(operations).max(20_000) as u64 {
+            // Recency, whose keys come back after one tenth and two of what the bound is.
+            let bound = if phase == 1 { 600 } else { 5_000 };
+            let key = (phase << 40) + n - random.below(bound / 4).min(n);
+            pair.step(Op::Load, key).expect("a probe is not filled by these");
+        }
+        let bound = if phase == 0 { 600 } else { 5_000 };
+        pair.step(Op::Bound(bound), 0).expect("there is room for these");
+    }
+    pair.end();
 }
 
 #[test]

@@ -81,7 +81,7 @@ impl Model {
             quota: (most * 30 / 900).clamp(part(max, 10), most),
             arrivals: 0,
             early: Ghosts::new(part(expected, 1200) as usize),
-            late: Ghosts::new(part(expected, 75) as usize),
+            late: Ghosts::new(part(expected, 100) as usize),
             trials: Trials::default(),
             followed: (expected, max),
             hand: (0, 0),
@@ -169,7 +169,8 @@ impl Model {
         if far(self.followed.0, entries) || far(self.followed.1, self.max) {
             self.follow(entries);
         }
-        let (memory, margin) = (part(self.followed.0, 1200), part(self.followed.0, 75));
+        let [memory, margin, main_margin] =
+            [1200, 75, 100].map(|share| part(self.followed.0, share));
         let (least, most) = (part(self.max, 10), part(self.max, 900));
         let mut back = None;
         if let Some(age) = self.early.take(place) {
@@ -178,7 +179,7 @@ impl Model {
             if age < margin {
                 self.quota = (self.quota + weight).clamp(least, most);
             }
-        } else if self.late.take(place).is_some_and(|age| (age as u64) < margin) {
+        } else if self.late.take(place).is_some_and(|age| (age as u64) < main_margin) {
             self.quota = self.quota.saturating_sub(weight).clamp(least, most);
         }
         let mut tried = back.is_none() && self.trials.include(place, self.arrivals);
@@ -472,13 +473,17 @@ proptest! {
 /// Skewed traffic with scans among it, of entries whose weights vary by a factor of forty.
 #[test]
 fn a_long_run() {
-    for policy in [Policy::Adaptive, Policy::Clock] {
-        let mut pair = Pair::new(policy, 20_000, 1_000);
+    for (policy, entries, operations) in [
+        (Policy::Adaptive, 1_000, 60_000),
+        (Policy::Adaptive, 2_500, 80_000),
+        (Policy::Clock, 1_000, 60_000),
+    ] {
+        let mut pair = Pair::new(policy, 20 * entries, entries as usize);
         let mut random = Random::new(5);
-        for n in 0..times(60_000) as u64 {
+        for n in 0..times(operations) as u64 {
             let unit = random.below(1 << 20) as f64 / f64::from(1 << 20);
-            let skewed = (unit.powi(3) * 4000.0) as u64;
-            let key = if n / 4000 % 3 == 1 { (1 << 32) + n } else { skewed };
+            let skewed = (unit.powi(3) * 4.0 * entries as f64) as u64;
+            let key = if n / (4 * entries) % 3 == 1 { (1 << 32) + n } else { skewed };
             let op = match random.below(32) {
                 0..=23 => Op::Load,
                 24..=27 => Op::Insert,

@@ -14,6 +14,7 @@ const LEAST: u64 = 10;
 const MOST: u64 = 900;
 const MEMORY: u64 = 1200;
 const MARGIN: u64 = 75;
+const MAIN_MARGIN: u64 = 100;
 
 /// Entries in use that the hand passes over at most: for who comes back, in each quarter of the memory, and for
 /// who is tried.
@@ -172,7 +173,8 @@ impl Adaptive {
     fn recall(&mut self, id: u32, size: u64) -> Option<u32> {
         let (class, then) = self.ghosts[id as usize].take()?;
         let age = self.left[class as usize] - then;
-        let marginal = age < part(self.capacity, MARGIN);
+        let margin = if class == Class::Main { MAIN_MARGIN } else { MARGIN };
+        let marginal = age < part(self.capacity, margin);
         let (least, most) = (part(self.capacity, LEAST), part(self.capacity, MOST));
         match class {
             Class::Probation if marginal => self.quota = (self.quota + size).clamp(least, most),
