@@ -86,7 +86,7 @@ pub(crate) fn cores() -> usize {
 /// Whether the processor has an instruction that fetches a line for writing: 1 if not, 2 if it has, 0 before somebody
 /// has asked.
 #[cfg(all(target_arch = "x86_64", not(miri)))]
-static FETCHES_FOR_WRITE: std::sync::atomic::AtomicU8 = std::sync::atomic::AtomicU8::new(0);
+static FETCHES_FOR_WRITE: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
 
 /// Asks the processor, once, what `prefetch_for_write` may do.
 pub(crate) fn learn_to_prefetch() {
@@ -99,7 +99,7 @@ pub(crate) fn learn_to_prefetch() {
         // SAFETY: every x86-64 has the instruction.
         let [most, bits] = [0, 1].map(|leaf| unsafe { __cpuid(EXTENDED | leaf) });
         let has = most.eax > EXTENDED && bits.ecx >> 8 & 1 == 1;
-        FETCHES_FOR_WRITE.store(1 + u8::from(has), Ordering::Relaxed);
+        FETCHES_FOR_WRITE.store(1 + u32::from(has), Ordering::Relaxed);
     }
 }
 

@@ -119,7 +119,7 @@ impl Classes {
     pub(super) fn make_room(&self, entries: usize, shelter: &impl Shelter) {
         let limits = Limits::new(entries, entries as u64);
         let longest = adaptive::longest_queue(entries);
-        let bits = sample_bits(entries, self.queue.is_weighed());
+        let bits = sample_bits(entries, self.queue.is_weighed);
         self.known.replace(shelter, |known| {
             let small = known.ring.is_small_for(longest)
                 || known.early.is_small_for(limits.memory)

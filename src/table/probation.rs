@@ -57,8 +57,7 @@ const MOST_IN_HAND: u64 = 16;
 /// others for long.
 const PART_IN_HAND: u64 = 2;
 
-/// From so many rows of ghosts on for each thread, each may keep who left last for itself (`table::ghost`): they are few
-/// of those whose coming back is told by a row.
+/// From so many rows of ghosts on for each thread, each may keep who left last for itself: a few of many (`table::ghost`).
 const DEFERRING: u32 = 64;
 
 /// The newcomers of a cache.
@@ -70,7 +69,7 @@ pub(crate) struct Probation {
     arrivals: CachePadded<Hint>,
     /// So many threads at most keep their newcomers to themselves.
     few: u32,
-    is_weighed: bool,
+    pub(super) is_weighed: bool,
 }
 
 /// Where the numbers are.
@@ -211,10 +210,6 @@ impl Probation {
         }
         (0..most).for_each(|ticket| smaller.put(ticket, 0, 0));
         ring.carry(smaller, ends.tail, ends.len());
-    }
-
-    pub(crate) fn is_weighed(&self) -> bool {
-        self.is_weighed
     }
 
     /// Decides whether the thread keeps its newcomers, where about `quota` are to wait in all, and how many numbers it
