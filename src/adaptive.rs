@@ -85,8 +85,7 @@ pub(crate) fn part(entries: usize, thousandths: usize) -> usize {
     share(entries as u64, thousandths) as usize
 }
 
-/// Of how many keys one is evidence, in a cache of so many entries: 2 to the power of this. Where entries are weighed each
-/// is: one may weigh as much as hundreds of others, and their number is not known beforehand.
+/// Of how many keys one is evidence, in a cache of so many entries: 2 to the power of this.
 pub(crate) fn sample_bits(entries: usize) -> u32 {
     (entries / SAMPLED).max(1).ilog2().min(MOST_SAMPLE_BITS)
 }

@@ -78,7 +78,7 @@
 //!
 //! # Memory
 //!
-//! For each entry of the bound about 21 bytes of table, and with [`Policy::Adaptive`] 2.4 or 2.6 bytes that
+//! For each entry of the bound about 21 bytes of table, and with [`Policy::Adaptive`] 2.4 to 2.6 bytes that
 //! remember who has left and 4 to 7 of queue, allocated when the cache is built; for each entry its
 //! key, its value and a header of 16 bytes, 48 where entries are weighed. There the table is built for
 //! those that are expected, the queue takes 11 to 22 bytes for each of them, and a table that has grown

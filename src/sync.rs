@@ -85,18 +85,18 @@ pub(crate) fn cores() -> usize {
 
 /// Whether the processor has an instruction that fetches a line for writing: 1 if not, 2 if it has, 0 before somebody
 /// has asked.
-#[cfg(all(target_arch = "x86_64", not(miri)))]
+#[cfg(all(target_arch = "x86_64", not(miri), not(target_env = "sgx")))]
 static FETCHES_FOR_WRITE: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
 
 /// Asks the processor, once, what `prefetch_for_write` may do.
 pub(crate) fn learn_to_prefetch() {
-    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    #[cfg(all(target_arch = "x86_64", not(miri), not(target_env = "sgx")))]
     // ORDERING: Relaxed, both. It publishes nothing.
     if FETCHES_FOR_WRITE.load(Ordering::Relaxed) == 0 {
         use std::arch::x86_64::__cpuid;
         const EXTENDED: u32 = 0x8000_0000;
         #[allow(unused_unsafe, reason = "it is a safe function in later versions of the library")]
-        // SAFETY: every x86-64 has the instruction.
+        // SAFETY: every x86-64 has the instruction, and allows it outside of enclaves.
         let [most, bits] = [0, 1].map(|leaf| unsafe { __cpuid(EXTENDED | leaf) });
         let has = most.eax > EXTENDED && bits.ecx >> 8 & 1 == 1;
         FETCHES_FOR_WRITE.store(1 + u32::from(has), Ordering::Relaxed);
@@ -107,7 +107,7 @@ pub(crate) fn learn_to_prefetch() {
 /// not be valid. No effect on what the program does.
 #[inline(always)]
 pub(crate) fn prefetch_for_write<T>(address: *const T) {
-    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    #[cfg(all(target_arch = "x86_64", not(miri), not(target_env = "sgx")))]
     // ORDERING: Relaxed. It publishes nothing.
     if FETCHES_FOR_WRITE.load(Ordering::Relaxed) == 2 {
         // SAFETY: the processor has said that it has the instruction, which is a hint without effect on memory and never

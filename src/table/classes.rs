@@ -76,7 +76,9 @@ pub(super) struct Known {
     late: Sampled,
 }
 
-fn sample_bits(entries: usize, weighed: bool) -> u32 {
+/// [`adaptive::sample_bits`]; none where entries are weighed: one may weigh as much as hundreds of others, and their
+/// number is not known beforehand.
+fn bits_for(entries: usize, weighed: bool) -> u32 {
     if weighed { 0 } else { adaptive::sample_bits(entries) }
 }
 
@@ -85,7 +87,7 @@ impl Known {
         Self {
             ring: Ring::new(adaptive::longest_queue(entries), weighed),
             early: Ghosts::new(limits.memory),
-            late: Sampled::new(limits.main_margin, sample_bits(entries, weighed)),
+            late: Sampled::new(limits.main_margin, bits_for(entries, weighed)),
         }
     }
 
@@ -93,6 +95,7 @@ impl Known {
     #[inline(always)]
     fn fetch(&self, place: u32) {
         self.early.fetch(place);
+        self.late.fetch(place);
     }
 }
 
@@ -119,7 +122,7 @@ impl Classes {
     pub(super) fn make_room(&self, entries: usize, shelter: &impl Shelter) {
         let limits = Limits::new(entries, entries as u64);
         let longest = adaptive::longest_queue(entries);
-        let bits = sample_bits(entries, self.queue.is_weighed);
+        let bits = bits_for(entries, self.queue.is_weighed);
         self.known.replace(shelter, |known| {
             let small = known.ring.is_small_for(longest)
                 || known.early.is_small_for(limits.memory)
@@ -243,7 +246,8 @@ impl Classes {
 
     #[cold]
     fn move_quota(&self, known: &Known, evidence: Evidence, weight: u64, bound: u64) {
-        // Not all for whom it stands, where the bound is far lower now: a step is no large part of it.
+        // Not all for whom it stands, where the bound is far lower now than what the memory was made for: a step is no
+        // large part of it, and the quota moves up to eight times slower.
         let entries = usize::try_from(self.entries.get()).unwrap_or(usize::MAX);
         let bits = known.late.bits().min(adaptive::sample_bits(entries));
         let step = weight.saturating_mul(1 << bits);
@@ -497,5 +501,36 @@ impl<K, V> Table<K, V> {
         let found = self.locate(hash, key, guard).filter(|found| found.word.is_ready())?;
         let (clock, lane) = (found.place.bucket.clock(), found.place.lane());
         Some((clock::is_new(clock, lane), clock::uses(clock, lane)))
+    }
+}
+
+#[cfg(all(test, not(hotset_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sample_follows_growth_unless_entries_are_weighed() {
+        let walk = Walk::unneeded();
+        for (max_weight, first, then) in [(None, 0, 3), (Some(1 << 40), 0, 0)] {
+            let classes = Classes::new(100, max_weight);
+            assert_eq!(classes.known(&walk).late.bits(), first);
+            classes.make_room(5_000, &walk);
+            assert_eq!(classes.known(&walk).late.bits(), then);
+        }
+        assert_eq!(Classes::new(5_000, None).known(&walk).late.bits(), 3);
+        assert_eq!(Classes::new(5_000, Some(7)).known(&walk).late.bits(), 0);
+    }
+
+    #[test]
+    fn the_more_threads_the_more_rows_it_takes_to_remember_later() {
+        let walk = Walk::unneeded();
+        for (max_weight, limits) in [(None, [64, 128, 192]), (Some(1 << 40), [u32::MAX; 3])] {
+            let classes = Classes::new(5_000, max_weight);
+            for limit in limits {
+                let hand = Handful::default();
+                classes.queue.push(&hand, 100, (1, 1), &classes.known(&walk).ring);
+                assert_eq!(hand.deferring.get(), limit);
+            }
+        }
     }
 }

@@ -107,7 +107,7 @@ impl Ghosts {
 
     /// Remembers the key with this place; if there are `many` rows or more, in the thread's `last` word, and the one
     /// that was there in its row: a row that another thread has written comes while the next one leaves. To this thread
-    /// the last one is the youngest, to others it is not yet there.
+    /// the last one is the youngest, however long ago it left, to others it is not yet there.
     #[inline(always)]
     pub(crate) fn remember(&self, place: u32, last: &OwnedWord, many: usize) {
         let (one, before) = (self.one(place), last.get());
@@ -202,6 +202,14 @@ impl Sampled {
     /// Forgets all.
     pub(crate) fn clear(&self) {
         self.ghosts.clear();
+    }
+
+    /// As [`Ghosts::fetch`], where all keys are looked up; a sample is small, and looked up rarely.
+    #[inline(always)]
+    pub(crate) fn fetch(&self, place: u32) {
+        if self.bits == 0 {
+            self.ghosts.fetch(place);
+        }
     }
 
     /// The logarithm of how many keys one of the sample stands for.

@@ -502,15 +502,21 @@ fn a_long_run_with_one_shard() {
 #[test]
 fn where_the_bound_is_far_lower_one_key_stands_for_fewer() {
     let (mut pair, mut random) = (Pair::new(5_000), Random::new(9));
-    for (phase, operations) in [(0_u64, 40_000), (1, 40_000), (2, 20_000)] {
-        for n in 0..times(operations).max(20_000) as u64 {
-            // Recency, whose keys come back after one tenth and two of what the bound is.
-            let bound = if phase == 1 { 600 } else { 5_000 };
-            let key = (phase << 40) + n - random.below(bound / 4).min(n);
-            pair.step(Op::Load, key).expect("a probe is not filled by these");
-        }
-        let bound = if phase == 0 { 600 } else { 5_000 };
+    for (phase, bound, step) in [(0_u64, 5_000, 8), (1, 600, 1), (2, 5_000, 8)] {
         pair.step(Op::Bound(bound), 0).expect("there is room for these");
+        let (mut longest, mut moves) = (0, 0);
+        for n in 0..8 * bound as u64 {
+            // A loop, which makes the quota small; then recency, for which that is too small.
+            let recent = n - random.below(bound as u64 / 2).min(n);
+            let key =
+                if n < 4 * bound as u64 { n % (bound as u64 * 5 / 4) } else { (1 << 39) + recent };
+            let quota = pair.model.quota;
+            pair.step(Op::Load, (phase << 40) + key).expect("a probe is not filled by these");
+            longest = longest.max(pair.model.quota.abs_diff(quota));
+            moves += usize::from(pair.model.quota > quota);
+        }
+        assert_eq!(longest, step, "{moves} moves at a bound of {bound}");
+        assert!(moves >= 5, "{moves} moves at a bound of {bound}");
     }
     pair.end();
 }
