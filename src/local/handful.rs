@@ -5,10 +5,10 @@
 //! | `next .. end`, leaving | the ring, which it has drawn; its own, if `own` | the ring; `numbers` |
 //! | `first .. came`, coming | its own | `numbers` |
 //!
-//! Beside it, who left last from the queue, until the next one does (`table::ghost`).
-//!
 //! Its own are those of newcomers that were never in the ring: what is put in gives its tickets back. Where
 //! nothing is left to look at and the ring has nothing, what was coming is leaving.
+//!
+//! Beside it, who left last from the queue, until the next one does (`table::ghost`).
 
 #![forbid(unsafe_code)]
 

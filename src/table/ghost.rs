@@ -38,16 +38,6 @@ pub(crate) struct Ghosts {
     rows: Array<Row>,
 }
 
-/// Who comes moves the others on, and the last falls out.
-#[inline(always)]
-fn shift_in(row: &Row, mut carried: u64) {
-    for word in &row.0 {
-        let old = word.get();
-        word.set(old << 16 | carried);
-        carried = old >> 48;
-    }
-}
-
 /// The row of the key with this place.
 #[inline(always)]
 fn row_of(rows: &[Row], place: u32) -> &Row {
@@ -110,21 +100,16 @@ impl Ghosts {
     /// the last one is the youngest, however long ago it left, to others it is not yet there.
     #[inline(always)]
     pub(crate) fn remember(&self, place: u32, last: &OwnedWord, many: usize) {
-        let (one, before) = (self.one(place), last.get());
+        let before = last.get();
+        if before != 0 {
+            self.write(before);
+        }
         if self.rows.len() >= many {
             prefetch_for_write(row_of(&self.rows, place));
-            last.set(one);
+            last.set(self.one(place));
         } else {
             last.set(0);
-        }
-        // One that was for a memory of another size comes into some row, or none.
-        if before != 0
-            && let Some(row) = self.rows.get((before >> 16 & ROW) as usize)
-        {
-            shift_in(row, before & 0xFFFF);
-        }
-        if self.rows.len() < many {
-            shift_in(row_of(&self.rows, place), one & 0xFFFF);
+            self.add(place);
         }
     }
 
@@ -149,7 +134,20 @@ impl Ghosts {
     /// Remembers the key with this place.
     #[inline]
     pub(crate) fn add(&self, place: u32) {
-        shift_in(row_of(&self.rows, place), fingerprint(place));
+        self.write(self.one(place));
+    }
+
+    /// Writes [one](Self::one) into its row: the others there move on, and the last falls out. One that was for a memory
+    /// of another size comes into some row, or none.
+    #[inline(always)]
+    fn write(&self, one: u64) {
+        let Some(row) = self.rows.get((one >> 16 & ROW) as usize) else { return };
+        let mut carried = one & 0xFFFF;
+        for word in &row.0 {
+            let old = word.get();
+            word.set(old << 16 | carried);
+            carried = old >> 48;
+        }
     }
 
     /// Forgets the key with this place; if it was remembered, tells for how many keys that have left

@@ -199,7 +199,7 @@ impl<K, V> Table<K, V> {
                     Patience::Passes(most) => most.saturating_sub(*passes),
                     _ => u32::MAX,
                 };
-                match evict_from::<ONE_LEVEL, _, _>(bucket, part, (mode, most), position) {
+                match evict_from(bucket, part, (mode, most), position) {
                     Visit::Evicted(lane, node, sweep) => {
                         if let Patience::Passes(_) = patience {
                             *passes += sweep.passes_before(lane);
@@ -467,13 +467,12 @@ enum Visit<K, V> {
 /// Works through these slots of a bucket: changes the bits of what it passes, unlinks the first
 /// victim. It passes over `most` in use.
 #[inline]
-fn evict_from<const ONE_LEVEL: bool, K, V>(
+fn evict_from<K, V>(
     bucket: &Bucket<Node<K, V>>,
     part: Range<usize>,
     (mode, most): (Mode, u32),
     position: &Position,
 ) -> Visit<K, V> {
-    let mode = if ONE_LEVEL { Mode::OneLevel } else { mode }; // known when it is compiled
     let ready = bucket.ready_in(part, position.slot.get() as usize);
     let sweep = Sweep::new(bucket.clock(), ready, mode);
     if most < SLOTS as u32

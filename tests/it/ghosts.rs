@@ -56,7 +56,7 @@ pub(crate) struct Sampled {
     bits: u32,
 }
 
-pub(crate) fn sample_bits(entries: usize) -> u32 {
+fn sample_bits(entries: usize) -> u32 {
     (1..=3).rev().find(|bits| entries >> bits >= 512).unwrap_or(0)
 }
 
