@@ -105,6 +105,8 @@ pub enum Seed {
     SilentBeyond,
     /// A home bucket that says so already is not written again, so the claim is not announced.
     UnsaidBeyond,
+    /// A claim in an older segment is marked in newer ones after it was announced.
+    LateMark,
     /// Who surveys takes what a node says for its key's place, retired or not.
     StampForPlace,
     /// Who puts a key into an older segment does not tell the newer ones.

@@ -1,22 +1,24 @@
 //! Which slots could it be? The tag word of a bucket as plain arithmetic.
 //!
 //! ```text
-//!  63 62            48 47     40         15      8 7       0
-//! +--+----------------+---------+-- ... -+---------+---------+
-//! |B | overflow count | tag 5   |        | tag 1   | tag 0   |
-//! +--+----------------+---------+-- ... -+---------+---------+
+//!  63     56 55              48 47     40         15      8 7       0
+//! +---------+------------------+---------+-- ... -+---------+---------+
+//! | beyond  |  overflow count  | tag 5   |        | tag 1   | tag 0   |
+//! +---------+------------------+---------+-- ... -+---------+---------+
 //! ```
 //!
 //! A tag is the fingerprint of the slot's last occupant: seven hash bits, the top bit clear; 0 in a
 //! slot that was never used, where it means nothing. Tags of empty slots are arbitrary. The overflow
 //! count is the number of entries (and claims) whose probe passed this bucket on its way to another one of
 //! the same segment: where it is 0, a search of the segment may stop. A count that has once reached its
-//! maximum stays there: how many passed is no longer known then, and searches go on. It takes 32,767 keys of
-//! one home to get there.
+//! maximum stays there: how many passed is no longer known then, and searches go on. As many as 42 are there at a
+//! time, those of the seven buckets behind; more are counted only while those who have emptied such slots are stopped
+//! before they have counted it.
 //!
-//! B (`beyond`), in buckets of first segments: a key whose home this is was put into an appended
+//! `beyond`, in buckets of first segments: a key whose home this is was put into an appended
 //! segment, so a search for such a key looks there as well. In those of appended ones: such a key may be in an older
-//! segment (`survey`). It is never taken back.
+//! segment (`survey`). A bit for keys of every eighth tag, so that seven of eight other keys of a home are not looked
+//! for on account of one. It is never taken back.
 
 #![forbid(unsafe_code)]
 
@@ -27,8 +29,10 @@ pub(crate) const SLOTS: usize = if MODEL { 2 } else { 6 };
 
 /// One entry more that passed, and as many as can be counted.
 const PASSED: u64 = 1 << 48;
-pub(crate) const MOST_PASSED: u64 = 0x7FFF;
-const BEYOND: u64 = 1 << 63;
+pub(crate) const MOST_PASSED: u64 = 0xFF;
+/// Where the bits of `beyond` begin, and which one is for a tag.
+const BEYOND: u32 = 56;
+const BEYOND_BITS: u8 = 8;
 
 /// The lowest and the highest bit of each slot's byte.
 pub(crate) const LOWS: u64 = 0x0101_0101_0101_0101 & ((1 << (8 * SLOTS)) - 1);
@@ -61,15 +65,22 @@ impl Tags {
         self.0 >> 48 & MOST_PASSED
     }
 
-    /// Whether a key whose home this is went into an appended segment, or from there, may be in an older one.
+    /// Whether a key with this tag, whose home this is, went into an appended segment, or from there, may be in an
+    /// older one.
     #[inline(always)]
-    pub(crate) fn beyond(self) -> bool {
-        self.0 & BEYOND != 0
+    pub(crate) fn beyond(self, tag: u8) -> bool {
+        self.0 >> (BEYOND + u32::from(tag % BEYOND_BITS)) & 1 != 0
     }
 
-    /// The word after a key whose home this is went into an appended segment.
-    pub(crate) fn with_beyond(self) -> Self {
-        Self(self.0 | BEYOND)
+    /// Whether that is so for any key whose home this is.
+    #[inline(always)]
+    pub(crate) fn any_beyond(self) -> bool {
+        self.0 >> BEYOND != 0
+    }
+
+    /// The word after a key with this tag, whose home this is, went into an appended segment.
+    pub(crate) fn with_beyond(self, tag: u8) -> Self {
+        Self(self.0 | 1 << (BEYOND + u32::from(tag % BEYOND_BITS)))
     }
 
     /// The word after one more entry has passed.
@@ -219,17 +230,24 @@ mod tests {
         }
         assert_eq!((tags.passed(), tags.tag(0)), (MOST_PASSED, 0x7F));
         assert_eq!(tags.with_one_less(), tags);
-        assert!(!tags.beyond());
+        assert!(!tags.any_beyond());
     }
 
     #[test]
     fn beyond_is_no_part_of_the_count() {
-        let tags = Tags(0x7F).with_beyond();
-        assert!(tags.beyond() && !tags.is_end() && Tags(0x7F).is_end());
-        assert_eq!((tags.passed(), tags.tag(0)), (0, 0x7F));
-        let more = tags.with_one_more().with_one_more();
-        assert_eq!((more.passed(), more.beyond(), more.with_beyond()), (2, true, more));
-        assert_eq!(more.with_one_less().with_one_less(), tags);
+        for tag in 0..0x80 {
+            let tags = Tags(0x7F).with_beyond(tag);
+            assert!(tags.any_beyond() && !tags.is_end() && Tags(0x7F).is_end());
+            assert_eq!((tags.passed(), tags.tag(0)), (0, 0x7F));
+            let more = tags.with_one_more().with_one_more();
+            assert_eq!((more.passed(), more.with_beyond(tag)), (2, more));
+            assert_eq!(more.with_one_less().with_one_less(), tags);
+            let those: Vec<u8> = (0..0x80).filter(|&other| tags.beyond(other)).collect();
+            assert_eq!(those, (tag % 8..0x80).step_by(8).collect::<Vec<_>>());
+            assert!((0..0x80).all(|other| more.beyond(other) == tags.beyond(other)));
+        }
+        let all = (0..8).fold(Tags(0), Tags::with_beyond);
+        assert!((0..0x80).all(|tag| all.beyond(tag)) && all.passed() == 0);
     }
 
     #[test]

@@ -96,6 +96,12 @@ pub fn keys<const N: usize>(cache: &Cache, home: usize) -> [u64; N] {
     std::array::from_fn(|_| found.next().expect("keys without end"))
 }
 
+/// Whether a home that says "beyond" for one of two keys says so for the other, too.
+pub fn akin(one: u64, other: u64) -> bool {
+    let bit = |key: u64| tag_of(&Identity, &key) % 8;
+    bit(one) == bit(other)
+}
+
 /// Entries that are certainly in the table at one time: what a pinned thread sees in two looks one
 /// after the other was there between the two, since under a pin no node comes back.
 pub fn crowd(cache: &Cache) -> usize {

@@ -30,8 +30,8 @@ use hotset::__model::{Seed, plant, set_step_hook, start_execution};
 
 pub use canary::{Canary, live};
 pub use keys::{
-    Cache, Identity, adaptive, cache, crowd, fill, insert_and_look, keeps_the_bound, keys, remove,
-    settle, sorted, weighed,
+    Cache, Identity, adaptive, akin, cache, crowd, fill, insert_and_look, keeps_the_bound, keys,
+    remove, settle, sorted, weighed,
 };
 pub use race::{
     Job, Racing, at_once, at_once_but, at_once_from, at_once_until, job, race, start, stepwise,

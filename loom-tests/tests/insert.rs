@@ -11,8 +11,8 @@ use std::sync::Arc;
 use hotset::__model::Step;
 use hotset::Removed;
 use hotset_loom_tests::{
-    Cache, Canary, Job, at_once, at_once_from, cache, fill, job, keys, race, settle, stepwise,
-    suite,
+    Cache, Canary, Job, akin, at_once, at_once_from, cache, fill, job, keys, race, settle,
+    stepwise, suite,
 };
 
 suite! {
@@ -140,7 +140,8 @@ fn two_inserters_need_a_segment() {
 /// fence beside: `weights` has the same.)
 fn two_inserters_beyond() {
     let cache = cache(2);
-    let [a, b, c, x] = keys(&cache, 0);
+    let [a, b, c, others @ ..] = keys::<16>(&cache, 0);
+    let x = others.into_iter().find(|&key| akin(key, c)).expect("one of eight");
     fill(&cache, [a, b]);
     cache.set_max_entries(8).expect("a bound in range");
     fill(&cache, [c]);

@@ -4,26 +4,30 @@
 
 use std::sync::Arc;
 
-use hotset::__model::next_home;
+use hotset::__model::{Step, next_home};
 use hotset::Policy;
 use hotset_loom_tests::{
-    Cache, Identity, Job, fill, job, keys, race, settle, sorted, suite, weighed,
+    Cache, Identity, Job, akin, at_once_until, fill, job, keys, race, settle, sorted, suite,
+    weighed,
 };
 
 suite! {
-    sound: reader_while_it_is_surveyed, remover_while_it_is_surveyed, newcomer_with_an_old_view,
-        replaced_while_it_is_surveyed, two_survey, surveyed_while_it_is_taken_back;
+    sound: reader_while_it_is_surveyed, at_home_while_it_is_surveyed, remover_while_it_is_surveyed, newcomer_with_an_old_view,
+        replaced_while_it_is_surveyed, two_survey, surveyed_while_it_is_taken_back,
+        two_newcomers_and_one_hole;
     wide:;
     widest:;
     campaign:;
     seeded:
         known_too_soon = KnownTooSoon in reader_while_it_is_surveyed => "was there",
+        known_too_soon_at_home = KnownTooSoon in at_home_while_it_is_surveyed => "was there",
         known_to_removers = KnownTooSoon in remover_while_it_is_surveyed => "was there",
         known_to_two = KnownTooSoon in two_survey => "was there",
         taken_back = IgnoreWalkers in surveyed_while_it_is_taken_back => "Causality violation",
         stamp_for_place = StampForPlace in replaced_while_it_is_surveyed => "was there",
-        unmarked = Unmarked in newcomer_with_an_old_view => "not know",
-        no_tell_fence = NoTellFence in newcomer_with_an_old_view => "not know",
+        late_mark = LateMark in two_newcomers_and_one_hole => "a key has two entries",
+        unmarked = Unmarked in newcomer_with_an_old_view => "was there",
+        no_tell_fence = NoTellFence in newcomer_with_an_old_view => "was there",
 }
 
 fn cache(entries: usize) -> Arc<Cache> {
@@ -46,16 +50,16 @@ fn survey() -> Job<Cache> {
 
 /// A cache whose first segment is full and that has one entry in the next; and one in the first that is not at home, and
 /// whose home in the next is not that of the others, nor of a key
-/// whose place is the first stamp, 0.
+/// whose place is the first stamp, 0. The last one says beyond for it.
 fn outgrown() -> (Arc<Cache>, [u64; 5], u64) {
     let cache = cache(4);
     let home = |key: u64, buckets| next_home(&Identity, key, buckets);
     let (apart, others): (Vec<u64>, Vec<u64>) =
         keys::<24>(&cache, 0).into_iter().partition(|&key| home(key, 2) == 1 && home(key, 3) == 2);
-    let mut near = others.into_iter().filter(|&key| home(key, 2) == 0 && home(key, 3) != 2);
-    let mut next = || near.next().expect("four of twenty-four");
+    let near = others.into_iter().filter(|&key| home(key, 2) == 0 && home(key, 3) != 2);
+    let (like, unlike): (Vec<u64>, Vec<u64>) = near.partition(|&key| akin(key, apart[0]));
     // The last to be surveyed: what follows its mark is the word that says so.
-    let all = [next(), next(), next(), apart[0], next()];
+    let all = [unlike[0], unlike[1], unlike[2], apart[0], like[0]];
     fill(&cache, all);
     (cache, all, apart[0])
 }
@@ -64,6 +68,22 @@ fn outgrown() -> (Arc<Cache>, [u64; 5], u64) {
 fn reader_while_it_is_surveyed() {
     let (cache, all, c) = outgrown();
     race(&cache, [job(move |cache: &Cache| look(cache, c)), survey()]);
+    assert_eq!(settle(&cache), sorted(all));
+}
+
+/// The same of one that is at home in the first segment, at which look-ups do not begin any more then.
+fn at_home_while_it_is_surveyed() {
+    let cache = cache(4);
+    let home = |key: u64, buckets| next_home(&Identity, key, buckets);
+    let (apart, others): (Vec<u64>, Vec<u64>) =
+        keys::<24>(&cache, 1).into_iter().partition(|&key| home(key, 2) == 1 && home(key, 3) == 2);
+    let mut near = others.into_iter().filter(|&key| home(key, 2) == 0 && home(key, 3) != 2);
+    let ([a, b], [Some(d), Some(e)]) = (keys(&cache, 0), [near.next(), near.next()]) else {
+        unreachable!("two of twenty-four");
+    };
+    let all = [a, b, d, apart[0], e];
+    fill(&cache, all);
+    race(&cache, [job(move |cache: &Cache| look(cache, apart[0])), survey()]);
     assert_eq!(settle(&cache), sorted(all));
 }
 
@@ -85,6 +105,25 @@ fn newcomer_with_an_old_view() {
     });
     race(&cache, [newcomer(x), other]);
     assert_eq!(settle(&cache), sorted(all));
+}
+
+/// M1: two put the same key. There is room for one in the first segment, and for nobody in the next, which is known to be
+/// the last for it: so the other one appends a third, which the first one need not see.
+fn two_newcomers_and_one_hole() {
+    let cache = cache(4);
+    let near = |key: &u64| [2, 3].iter().all(|&n| next_home(&Identity, *key, n) == 0);
+    let mut there = keys::<48>(&cache, 0).into_iter().filter(near);
+    let x = there.next().expect("one of many");
+    let (like, unlike): (Vec<u64>, Vec<u64>) = there.partition(|&key| akin(key, x));
+    let ([a, b, c, d], [f, g, h]) = ([0, 1, 2, 3].map(|n| unlike[n]), [4, 5, 6].map(|n| unlike[n]));
+    let e = like[0];
+    fill(&cache, [a, b, c, d, e, f, g, h]);
+    drop(cache.remove(&a));
+    cache.maintain();
+    // How a slot is claimed, and that a segment comes for it, has models of its own.
+    let put_x = || job(move |cache: &Cache| at_once_until(Step::Claimed, || put(cache, x)));
+    race(&cache, [put_x(), put_x()]);
+    assert_eq!(settle(&cache), sorted([b, c, d, e, f, g, h, x]));
 }
 
 /// One puts a key, and finds it.

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use hotset::__model::Step;
 use hotset_loom_tests::{
-    Cache, Canary, Identity, Job, at_once, at_once_but, at_once_from, at_once_until, job, keys,
-    race, settle, suite,
+    Cache, Canary, Identity, Job, akin, at_once, at_once_but, at_once_from, at_once_until, job,
+    keys, race, settle, suite,
 };
 
 suite! {
@@ -239,7 +239,7 @@ fn heavier_against_evictor() {
 /// A cache without a bound in sight, and with two entries in its only bucket.
 fn crowded<const N: usize>() -> (Arc<Cache>, [u64; 2], [u64; N]) {
     let cache = cache(100);
-    let all = keys::<8>(&cache, 0);
+    let all = keys::<16>(&cache, 0);
     assert!(put(&cache, all[0], 1) && put(&cache, all[1], 1));
     (cache, [all[0], all[1]], std::array::from_fn(|n| all[n + 2]))
 }
@@ -248,7 +248,9 @@ fn crowded<const N: usize>() -> (Arc<Cache>, [u64; 2], [u64; N]) {
 /// one comes, and those in it from the return of their insert on.
 fn reader_while_it_grows() {
     let cache = cache_for(100, 4);
-    let [a, b, c, d, e] = keys(&cache, 0);
+    let [a, b, others @ ..] = keys::<32>(&cache, 0);
+    let mut of_a_kind = others.into_iter().filter(|&key| akin(key, others[0]));
+    let [c, d, e] = std::array::from_fn(|_| of_a_kind.next().expect("three of thirty"));
     for key in [a, b, c, d] {
         assert!(put(&cache, key, 1));
     }
@@ -289,7 +291,8 @@ fn two_inserters_while_it_grows() {
 /// M1: the same key again, whose home has said before that keys went beyond. They meet there nevertheless:
 /// one may find room in the last segment and the other append a further one.
 fn two_inserters_beyond() {
-    let (cache, [a, b], [c, d]) = crowded();
+    let (cache, [a, b], [c, others @ ..]) = crowded::<14>();
+    let d = others.into_iter().find(|&key| akin(key, c)).expect("one of eight");
     assert!(put(&cache, c, 1));
     race(&cache, [write(d, 2), write(d, 3)]);
     let mut all = [a, b, c, d];

@@ -56,7 +56,7 @@ use slab::Slabs;
 
 pub(crate) use block::{Block, Kind};
 pub(crate) use owner::Owner;
-pub(crate) use protect::{Hazard, Pin, Protect, Shelter, Walk, Walker};
+pub(crate) use protect::{Hazard, Pin, Protect, Reader, Shelter, Walk, Walker};
 #[cfg(all(hotset_loom, feature = "loom"))]
 pub(crate) use slab::{Share as ShareOfSlabs, Slabs};
 

@@ -7,7 +7,7 @@ use std::ptr::{self, NonNull};
 use crate::barrier;
 use crate::reclaim::owner::Owner;
 use crate::reclaim::record::{Record, Records};
-use crate::reclaim::{AGES, Block, Domain, LOOKING, PINNED};
+use crate::reclaim::{AGES, Block, LOOKING, PINNED};
 use crate::seed::{Seed, planted};
 use crate::sync::{AtomicU64, MODEL, Ordering};
 use crate::thread_id;
@@ -20,8 +20,14 @@ pub(crate) trait Protect<N: Block> {
     const STABLE: bool;
     /// Protects `block`, which must then be seen in its slot again unless `STABLE`.
     fn protect(&self, block: *mut N);
-    /// Calls `f` on a walk in the domain, which is the one that this is of.
-    fn walking<R>(&self, domain: &Domain<N, Self::Local>, f: impl FnOnce(Walk<'_>) -> R) -> R;
+}
+
+/// What a look-up is protected by. It goes by value: what goes by reference into a function that is not inlined is in
+/// memory on the way of every hit.
+pub(crate) trait Reader<N: Block>: Protect<N> + Copy {
+    /// For the walk of one look-up.
+    type Look: Shelter;
+    fn look(self) -> Self::Look;
 }
 
 /// The sign that the thread walks for at least `'w`, so that what is freed by [eras](Owner::unseen), segments of a
@@ -100,7 +106,37 @@ pub(crate) struct Hazard<'d, N: Block, L: Default> {
     owner: Owner<'d, N, L>,
 }
 
+/// The same, for as long as it lasts.
+pub(crate) struct Lent<'h, N: Block, L: Default> {
+    owner: Owner<'h, N, L>,
+}
+
+impl<N: Block, L: Default> Clone for Lent<'_, N, L> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<N: Block, L: Default> Copy for Lent<'_, N, L> {}
+
+impl<N: Block, L: Default> Hazard<'_, N, L> {
+    #[inline(always)]
+    pub(crate) fn lend(&self) -> Lent<'_, N, L> {
+        Lent { owner: self.owner }
+    }
+}
+
 impl<N: Block, L: Default> Protect<N> for Hazard<'_, N, L> {
+    type Local = L;
+    const STABLE: bool = false;
+
+    #[inline(always)]
+    fn protect(&self, block: *mut N) {
+        self.lend().protect(block);
+    }
+}
+
+impl<N: Block, L: Default> Protect<N> for Lent<'_, N, L> {
     type Local = L;
     const STABLE: bool = false;
 
@@ -109,12 +145,24 @@ impl<N: Block, L: Default> Protect<N> for Hazard<'_, N, L> {
         let Owner { domain, record, .. } = self.owner;
         domain.fences.publish(&record.hazard, block, &record.fenced);
     }
+}
+
+impl<'h, N: Block, L: Default> Reader<N> for Lent<'h, N, L> {
+    type Look = Look<'h>;
 
     #[inline(always)]
-    fn walking<R>(&self, domain: &Domain<N, L>, f: impl FnOnce(Walk<'_>) -> R) -> R {
-        let _look = domain.owner_of(self.owner.record).look();
+    fn look(self) -> Look<'h> {
+        self.owner.look()
+    }
+}
+
+impl Shelter for Look<'_> {
+    const UP: bool = true;
+
+    #[inline(always)]
+    fn walk(&self) -> Walk<'_> {
         // SAFETY: a look-up walks.
-        f(unsafe { Walk::new() })
+        unsafe { Walk::new() }
     }
 }
 
@@ -233,7 +281,7 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
 }
 
 /// The walk of a look-up. Over when dropped.
-struct Look<'d> {
+pub(crate) struct Look<'d> {
     walk: &'d AtomicU64,
     before: u64,
 }
@@ -293,16 +341,20 @@ impl<'d, N: Block, L: Default> Pin<'d, N, L> {
     }
 }
 
-impl<N: Block, L: Default> Protect<N> for Pin<'_, N, L> {
+impl<N: Block, L: Default> Protect<N> for &Pin<'_, N, L> {
     type Local = L;
     const STABLE: bool = true;
 
     #[inline(always)]
     fn protect(&self, _: *mut N) {}
+}
+
+impl<'p, N: Block, L: Default> Reader<N> for &'p Pin<'_, N, L> {
+    type Look = Walk<'p>;
 
     #[inline(always)]
-    fn walking<R>(&self, _: &Domain<N, L>, f: impl FnOnce(Walk<'_>) -> R) -> R {
-        f(self.walk())
+    fn look(self) -> Walk<'p> {
+        self.walk()
     }
 }
 
@@ -460,25 +512,32 @@ mod tests {
         let hazard = owner.hazard();
         // ORDERING: Relaxed. A thread reads its own word.
         let said = || owner.record.walk.load(Ordering::Relaxed);
-        hazard.walking(&domain, |_| {
-            let outer = said();
-            assert_eq!(outer >> 32, (PINNED | LOOKING) >> 32);
-            owner.stamp();
-            let walk = owner.pin_segments();
-            hazard.walking(&domain, |_| assert_eq!(said(), outer));
-            drop((owner.pin_segments(), walk));
-            assert_eq!(said(), outer);
-        });
+        let look = hazard.lend().look();
+        let outer = said();
+        assert_eq!(outer >> 32, (PINNED | LOOKING) >> 32);
+        owner.stamp();
+        let walk = owner.pin_segments();
+        drop(hazard.lend().look());
+        assert_eq!(said(), outer);
+        drop((owner.pin_segments(), walk));
+        assert_eq!(said(), outer);
+        drop(look);
         assert_eq!(said(), 0);
         let walk = owner.pin_segments();
         let outer = said();
         assert_eq!(outer >> 32, PINNED >> 32);
         owner.stamp();
-        hazard.walking(&domain, |_| drop(owner.pin_segments()));
+        {
+            let _look = hazard.lend().look();
+            drop(owner.pin_segments());
+        }
         assert_eq!(said(), outer);
         drop(walk);
         assert_eq!(said(), 0);
-        let panics = || hazard.walking(&domain, |_| std::panic::resume_unwind(Box::new(())));
+        let panics = || {
+            let _look = hazard.lend().look();
+            std::panic::resume_unwind(Box::new(()));
+        };
         assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(panics)).is_err());
         assert_eq!(said(), 0);
     }

@@ -132,11 +132,6 @@ impl<K, V> Protect<Node<K, V>> for Shield<'_, K, V> {
             hazard.protect(node);
         }
     }
-
-    #[inline]
-    fn walking<R>(&self, _: &NodeDomain<K, V>, f: impl FnOnce(Walk<'_>) -> R) -> R {
-        f(self.walk())
-    }
 }
 
 impl<K, V> Shelter for Shield<'_, K, V> {

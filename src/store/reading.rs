@@ -8,9 +8,8 @@ use std::ptr::NonNull;
 use equivalent::Equivalent;
 
 use crate::hash::Hashed;
-use crate::local::Local;
 use crate::node::{Node, NodeOwner, NodePin};
-use crate::reclaim::Protect;
+use crate::reclaim::Reader;
 use crate::store::Store;
 
 /// Whether a read leaves a trace.
@@ -41,7 +40,7 @@ impl<K, V> Store<K, V> {
         let owner = self.domain.owner();
         if owner.is_quiet() {
             let hazard = owner.hazard();
-            let node = self.find(owner, hash, key, trace, &hazard)?;
+            let node = self.find(owner, hash, key, trace, hazard.lend())?;
             // SAFETY: found READY, and `hazard` protects it until it is dropped, after `f`.
             let node = unsafe { node.as_ref() };
             // SAFETY: as above.
@@ -98,14 +97,14 @@ impl<K, V> Store<K, V> {
         hash: Hashed,
         key: &Q,
         trace: Trace,
-        guard: &P,
+        guard: P,
     ) -> Option<NonNull<Node<K, V>>>
     where
         Q: Equivalent<K> + ?Sized,
-        P: Protect<Node<K, V>, Local = Local>,
+        P: Reader<Node<K, V>>,
     {
         // Two arms, each with its own test: so a hit is not asked a second time whether it is one.
-        match self.table.find(hash, key, guard, trace != Trace::Peek, &self.domain) {
+        match self.table.find(hash, key, guard, trace != Trace::Peek) {
             Some(node) => {
                 if self.watch != 0 {
                     if self.watch > 0 {

@@ -91,18 +91,18 @@ impl<N> Bucket<N> {
         self.recount(Tags::with_one_more, Ordering::AcqRel)
     }
 
-    /// Notes that a key whose home this is goes into an appended segment, and so announces it.
-    pub(crate) fn pass_beyond(&self) -> Tags {
+    /// Notes that a key with this tag, whose home this is, goes into an appended segment, and so announces it.
+    pub(crate) fn pass_beyond(&self, tag: u8) -> Tags {
         // ORDERING: AcqRel, as in `pass`, also where the word stays what it is.
-        self.recount(Tags::with_beyond, Ordering::AcqRel)
+        self.recount(|tags| tags.with_beyond(tag), Ordering::AcqRel)
     }
 
-    /// Notes, in an appended segment, that a key whose home this is may be in an older one.
-    pub(crate) fn mark_beyond(&self) {
+    /// Notes, in an appended segment, that a key with this tag, whose home this is, may be in an older one.
+    pub(crate) fn mark_beyond(&self, tag: u8) {
         // ORDERING: Relaxed, the load. Who sees the mark and says so to others, by finalising or by surveying, lets
         // them see it, too.
-        if !Tags(self.tags.load(Ordering::Relaxed)).beyond() {
-            self.pass_beyond();
+        if !Tags(self.tags.load(Ordering::Relaxed)).beyond(tag) {
+            self.pass_beyond(tag);
         }
     }
 

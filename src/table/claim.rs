@@ -34,8 +34,9 @@ use crate::reclaim::{Protect, Shelter};
 use crate::seed::{Seed, planted};
 use crate::slot::{State, Word};
 use crate::sync::{MODEL, spin_loop, yield_now};
+use crate::table::beyond::{Met, look_beyond};
 use crate::table::bucket::Bucket;
-use crate::table::grown::{Withdrawn, look_beyond};
+use crate::table::grown::Withdrawn;
 use crate::table::{Found, LONG_PROBES, Place, Sizes, Table, examine, probe};
 use crate::tags::{Matches, Tags};
 
@@ -139,11 +140,16 @@ impl<K, V> Table<K, V> {
                 }
             };
             reach(Step::Claimed);
+            if !planted(Seed::LateMark) {
+                self.tell_newer(hash, place, guard);
+            }
             let before = planted(Seed::StaleSnapshot).then(|| self.home_tags(hash));
             let Some(snapshot) = self.announce(hash, place, claim) else { continue };
             let snapshot = before.unwrap_or(snapshot);
             reach(Step::Announced);
-            self.tell_newer(hash, place, guard);
+            if planted(Seed::LateMark) {
+                self.tell_newer(hash, place, guard);
+            }
             let claimed = Claim { table: self, hash, place, word: claim };
             match self.rescan(hash, key, guard, place, snapshot, round >= PATIENCE) {
                 Rescan::Alone => return Acquired::Claimed(claimed),
@@ -287,10 +293,12 @@ impl<K, V> Table<K, V> {
             })
         };
         let shard = self.shard(hash.place());
-        if snapshot.beyond()
-            && let Some(met) = look_beyond(shard, hash, guard, look)
-        {
-            return met;
+        if snapshot.beyond(hash.tag()) {
+            match look_beyond(shard, hash, guard, look) {
+                Met::Found(met) => return met,
+                Met::End => return Rescan::Alone,
+                Met::Nothing => {}
+            }
         }
         // As a rule, something passed and nothing in the home bucket looks like the key.
         let mut first = 0;

@@ -1,5 +1,4 @@
-//! How does a table grow? Segments that are appended to a shard, and how a key in one of them is found
-//! without a walk through all that is before it.
+//! How does a table grow? By segments that are appended to a shard.
 //!
 //! A segment never moves and entries never move, so growth asks nothing of a reader and copies nothing:
 //!
@@ -30,41 +29,37 @@
 //! into a segment that was not counted sees the low number and raises it, or is counted. Before the hand gives up it
 //! counts, too, lest somebody is stopped between the two.
 //!
-//! A search looks at home in the first segment, then, if `beyond` says so, in the appended ones, the newest first, and
-//! at last, if something passed, at the rest of its probe in the first. In each segment it ends where nothing passed,
-//! as counted there; and all of it ends at a segment that is known to be the last for the key (`survey`). In which
-//! order it looks does not matter: entries stay where they are, and "not there" is said only at the end of all of it.
-//! So hits and misses look at one line more, as a rule, than in a table that was made for the right number.
+//! A search (`beyond`) looks at home in the first segment, then, if `beyond` says so, in the appended ones, the newest
+//! first, and at last, if something passed, at the rest of its probe in the first. In each segment it ends where nothing
+//! passed, as counted there; and all of it ends at a segment that is known to be the last for the key (`survey`). In
+//! which order it looks does not matter: entries stay where they are, and "not there" is said only at the end of all of
+//! it. So once a newest segment is known, look-ups begin there and not at home in the first, and most end there: hits
+//! and misses look at as many lines as in a table that was made for the right number.
 //!
 //! How large is a new segment? A table that is *loaded*, to five eighths of its slots, gets one for as many entries as
 //! are [wanted](Sizes), half empty then. (Fuller ones would make misses dear: in each segment they would have to look
-//! at a second bucket as often as not, which no processor foresees.) Newcomers claim a slot there first, and the holes
+//! at a second bucket as often as not, which no processor foresees.) If it is already clear at an eighth of the first
+//! slots that all that will come is more than there are, then at once: what is in the first segments is found last.
+//! Newcomers claim a slot there first, and the holes
 //! of older ones only if there is none; so the older ones empty as their entries leave. A table that is crowded in one
 //! place and not loaded, since hundreds of keys share one hash, gets a small one: such keys cannot blow it up.
 
 #![forbid(unsafe_code)]
 
-use std::ptr::NonNull;
-use std::sync::Arc;
-
-use equivalent::Equivalent;
-
 use crate::barrier;
 use crate::hash::Hashed;
-use crate::node::{Node, NodeDomain, NodeOwner};
+use crate::node::{Node, NodeOwner};
 
-use crate::local::Local;
 use crate::pause::{Step, reach};
-use crate::reclaim::{Protect, Shelter, Walk};
+use crate::reclaim::{Shelter, Walk};
 use crate::seed::{Seed, planted};
 use crate::slot::Word;
 use crate::sync::{MODEL, Ordering, fence, prefetch};
+use crate::table::beyond::{Met, look_beyond};
 use crate::table::bucket::Bucket;
 use crate::table::claim::claim_in;
-use crate::table::segment::{self, Segment, Shard};
-use crate::table::{
-    Found, MAX_SEGMENTS, MIN_BUCKETS, Place, Table, buckets_for, examine_all, find_in, probe,
-};
+use crate::table::segment::{self, Segment};
+use crate::table::{MAX_SEGMENTS, MIN_BUCKETS, Place, Table, buckets_for, probe};
 use crate::tags::{SLOTS, Tags};
 
 /// Segments for keys that share one hash double up to this many buckets.
@@ -85,6 +80,8 @@ pub(crate) struct Sizes {
     pub(crate) entries: usize,
     /// Those for which there should be room if the table has to grow.
     pub(crate) wanted: usize,
+    /// Whether those are all that will come, as far as can be told.
+    pub(crate) all: bool,
 }
 
 impl Sizes {
@@ -98,7 +95,7 @@ impl Sizes {
         let enough = expected <= most.max(most.saturating_mul(2).min(SMALL));
         // A table is left when it is loaded, with a quarter more than it was made for.
         let wanted = if enough { expected } else { most.min(expected / GROWTH / 5 * 4) };
-        Self { entries, wanted: wanted.max(entries.saturating_mul(2)).min(max) }
+        Self { entries, wanted: wanted.max(entries.saturating_mul(2)).min(max), all: enough }
     }
 }
 
@@ -106,70 +103,17 @@ impl Sizes {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lasting(Option<(u32, u64)>);
 
+/// One of so many inserts asks whether the first segments are too small.
+const SELDOM: u32 = 64;
+
+fn is_seldom(hash: Hashed) -> bool {
+    !MODEL && hash.place().is_multiple_of(SELDOM)
+}
+
 /// A claim was withdrawn, since its segment was closed meanwhile: begin anew.
 pub(super) struct Withdrawn;
 
 impl<K, V> Table<K, V> {
-    /// `find` of a key that is not in its home bucket in the first segment, some of whose home went into
-    /// appended ones.
-    #[inline(always)]
-    pub(super) fn find_newest<Q, P>(
-        &self,
-        hash: Hashed,
-        key: &Q,
-        guard: &P,
-        (touch, home): (bool, Tags),
-        domain: &Arc<NodeDomain<K, V>>,
-    ) -> Option<NonNull<Node<K, V>>>
-    where
-        Q: Equivalent<K> + ?Sized,
-        P: Protect<Node<K, V>, Local = Local>,
-    {
-        guard.walking(domain, |walk| {
-            let nowhere = home.passed() == 0;
-            let Some(newest) = self.shard(hash.place()).newest(&walk) else {
-                // What the table had grown by was taken back.
-                return if nowhere { None } else { self.find_displaced(hash, key, guard, touch) };
-            };
-            let known = newest.is_known();
-            let bucket = newest.appended_home(hash.place());
-            let tags = bucket.tags();
-            let found = find_in(bucket, tags, hash, key, guard, touch);
-            if found.is_some() {
-                return found;
-            }
-            // Nothing passed here, and the key is not in an older segment, or that is the first, where it is not at home.
-            let nowhere = nowhere && newest.ordinal() == 1;
-            if tags.passed() == 0 && (known && !tags.beyond() || nowhere) {
-                return None;
-            }
-            self.find_anywhere(hash, key, guard, (touch, home), walk)
-        })
-    }
-
-    /// `find` of a key that is not in the home buckets in the first and the newest segment.
-    #[inline(never)]
-    fn find_anywhere<Q, P>(
-        &self,
-        hash: Hashed,
-        key: &Q,
-        guard: &P,
-        (touch, home): (bool, Tags),
-        walk: Walk<'_>,
-    ) -> Option<NonNull<Node<K, V>>>
-    where
-        Q: Equivalent<K> + ?Sized,
-        P: Protect<Node<K, V>>,
-    {
-        let shard = self.shard(hash.place());
-        match search_appended::<true, _, _, _, _, _>(shard, hash, key, guard, &walk) {
-            Met::Found(found) => Some(found.met(touch)),
-            Met::End => None,
-            Met::Nothing if home.passed() == 0 || planted(Seed::NewestOnly) => None,
-            Met::Nothing => Some(self.search_displaced::<true, _, _>(hash, key, guard)?.met(touch)),
-        }
-    }
-
     /// What of a place outlasts the walk on which it was found.
     pub(crate) fn lasting(&self, place: Place<'_, K, V>) -> Lasting {
         Lasting(self.arena_index(place.bucket).map(|index| (index as u32, place.at)))
@@ -197,10 +141,13 @@ impl<K, V> Table<K, V> {
         word: Word<Node<K, V>>,
         shelter: &'t impl Shelter,
     ) -> Option<Place<'t, K, V>> {
-        look_beyond(self.shard(hash.place()), hash, shelter, move |bucket, step, tags| {
-            let lane = tags.matches(hash.tag()).find(|&lane| bucket.slot(lane).load() == word)?;
-            Some(Place::new(bucket, lane, step))
-        })
+        let met =
+            look_beyond(self.shard(hash.place()), hash, shelter, move |bucket, step, tags| {
+                let lane =
+                    tags.matches(hash.tag()).find(|&lane| bucket.slot(lane).load() == word)?;
+                Some(Place::new(bucket, lane, step))
+            });
+        if let Met::Found(place) = met { Some(place) } else { None }
     }
 
     /// Claims an empty slot in the newest segment, which may have to be appended for it.
@@ -216,8 +163,12 @@ impl<K, V> Table<K, V> {
         'newest: loop {
             let segment = shard.last(shelter);
             for (at, bucket) in probe(segment, hash.place()).enumerate() {
-                let full = || self.is_loaded(segment.rows_in_all(), sizes().entries);
-                if at == NEAR && full() && self.extend(hash, segment.ordinal(), sizes(), shelter) {
+                let grows = match at {
+                    0 if is_seldom(hash) && segment.ordinal() == 0 => self.is_small(sizes()),
+                    NEAR => self.is_loaded(segment.rows_in_all(), sizes().entries),
+                    _ => false,
+                };
+                if grows && self.extend(hash, segment.ordinal(), sizes(), shelter) {
                     continue 'newest;
                 }
                 let place = self.claim_open(segment, bucket, claim, at)?;
@@ -323,10 +274,10 @@ impl<K, V> Table<K, V> {
             bucket.pass();
         });
         let home = self.home_bucket(hash.place());
-        if planted(Seed::UnsaidBeyond) && home.tags().beyond() {
+        if planted(Seed::UnsaidBeyond) && home.tags().beyond(hash.tag()) {
             return home.tags();
         }
-        if planted(Seed::SilentBeyond) { home.announce() } else { home.pass_beyond() }
+        if planted(Seed::SilentBeyond) { home.announce() } else { home.pass_beyond(hash.tag()) }
     }
 
     /// Segments older than the newest one of the shard of `hash`.
@@ -337,6 +288,13 @@ impl<K, V> Table<K, V> {
     /// Whether a table with so many buckets in each shard is loaded.
     pub(super) fn is_loaded(&self, rows: usize, entries: usize) -> bool {
         entries > (rows * self.shards.len()).saturating_mul(SLOTS) / 8 * 5
+    }
+
+    /// Whether the first segments are too small for what will come, of which an eighth of their slots is a good sample:
+    /// the fewer entries are in them the fewer are found there.
+    fn is_small(&self, sizes: Sizes) -> bool {
+        let slots = self.arena().len() * SLOTS;
+        sizes.all && sizes.entries > slots / 8 && sizes.wanted > slots
     }
 
     /// Appends a segment to the shard of `hash`, whose newest one, the `seen`-th, has no room. False if
@@ -364,7 +322,8 @@ impl<K, V> Table<K, V> {
         let eighth = shard.buckets().len() / 8;
         let double = if last.ordinal() > 0 { last.buckets().len() * 2 } else { 0 };
         let spare = eighth.max(double.min(DOUBLING_BUCKETS)).max(MIN_BUCKETS);
-        let loaded = self.is_loaded(rows, sizes.entries);
+        let loaded =
+            self.is_loaded(rows, sizes.entries) || last.ordinal() == 0 && self.is_small(sizes);
         let wanted = if loaded { buckets_for(sizes.wanted.div_ceil(self.shards.len())) } else { 0 };
         let len = wanted.saturating_sub(rows).max(spare).min(segment::MAX_BUCKETS);
         shard.append(last, len);
@@ -403,6 +362,9 @@ impl<K, V> Table<K, V> {
                 let slots = self.count_rows(&walker) * self.shards.len() * SLOTS;
                 classes.make_room(slots / 2, &walker);
             }
+        }
+        if !self.has_grown() {
+            self.newest_first.set(0);
         }
         // ORDERING: Relaxed. The fence orders what matters.
         self.rows.store(self.count_rows(&walker), Ordering::Relaxed);
@@ -451,97 +413,22 @@ impl<K, V> Table<K, V> {
     }
 }
 
-/// What a search of appended segments came to.
-pub(super) enum Met<'t, K, V> {
-    Found(Found<'t, K, V>),
-    /// The key may be in the first segment.
-    Nothing,
-    /// It is in none.
-    End,
-}
-
-/// Searches the part of the probe of `key` that is in appended segments of its shard.
-#[inline(always)]
-pub(super) fn search_appended<'t, const READY: bool, K, V, Q, P, S>(
-    shard: &'t Shard<Node<K, V>>,
-    hash: Hashed,
-    key: &Q,
-    guard: &P,
-    shelter: &'t S,
-) -> Met<'t, K, V>
-where
-    Q: Equivalent<K> + ?Sized,
-    P: Protect<Node<K, V>>,
-    S: Shelter,
-{
-    let look =
-        |bucket, step, tags| examine_all::<READY, _, _, _, _>(bucket, step, tags, hash, key, guard);
-    for segment in shard.appended(shelter) {
-        let known = segment.is_known();
-        let tags = segment.appended_home(hash.place()).tags();
-        if let Some(found) = look_in(segment, hash, tags, look) {
-            return Met::Found(found);
-        }
-        if known && !tags.beyond() {
-            return Met::End;
-        }
-        if planted(Seed::NewestOnly) {
-            break;
-        }
-    }
-    Met::Nothing
-}
-
-/// What `look` finds first in the parts of a key's probe that are in appended segments. It is shown each
-/// bucket, its number on the probe and its tags.
-#[inline(always)]
-pub(super) fn look_beyond<'t, K, V, T>(
-    shard: &'t Shard<Node<K, V>>,
-    hash: Hashed,
-    shelter: &'t impl Shelter,
-    look: impl Fn(&'t Bucket<Node<K, V>>, usize, Tags) -> Option<T> + Copy,
-) -> Option<T> {
-    shard.appended(shelter).find_map(|segment| {
-        look_in(segment, hash, segment.appended_home(hash.place()).tags(), look)
-    })
-}
-
-/// What `look` finds first in the part of a key's probe that is in `segment`, whose home bucket has these tags.
-#[inline(always)]
-fn look_in<'t, K, V, T>(
-    segment: &'t Segment<Node<K, V>>,
-    hash: Hashed,
-    tags: Tags,
-    look: impl Fn(&'t Bucket<Node<K, V>>, usize, Tags) -> Option<T>,
-) -> Option<T> {
-    // As a rule nothing has passed: the table was enlarged for many more.
-    let found = look(segment.appended_home(hash.place()), segment.steps(), tags);
-    if found.is_none() && tags.passed() != 0 {
-        return look_further(segment, hash, look);
-    }
-    found
-}
-
-/// What `look` finds first behind the home bucket of a key, in the part of its probe that is in `segment`.
-#[inline(never)]
-fn look_further<'t, K, V, T>(
-    segment: &'t Segment<Node<K, V>>,
-    hash: Hashed,
-    look: impl Fn(&'t Bucket<Node<K, V>>, usize, Tags) -> Option<T>,
-) -> Option<T> {
-    for (step, bucket) in (segment.steps()..).zip(probe(segment, hash.place())).skip(1) {
-        let tags = bucket.tags();
-        let found = look(bucket, step, tags);
-        if found.is_some() || tags.passed() == 0 {
-            return found;
-        }
-    }
-    None
-}
-
 #[cfg(all(test, not(hotset_loom)))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_table_is_small_if_more_will_come_than_it_has_slots_for() {
+        let table = Table::<u64, u64>::new(500, crate::config::Policy::Clock, Some(1 << 40));
+        let slots = table.arena().len() * SLOTS;
+        let is_small = |entries: usize, will_come: usize| {
+            table.is_small(Sizes::new(entries, 1 << 40, entries as u64, will_come as u64))
+        };
+        assert!(is_small(slots / 8 + 1, slots + 1) && is_small(slots / 8 + 1, 60 * slots / 8));
+        assert!(!is_small(slots / 8, slots + 1), "too few to tell");
+        assert!(!is_small(slots / 8 + 1, slots), "there is room");
+        assert!(!is_small(slots / 8 + 1, 10 * slots), "there is no telling how many will come");
+    }
 
     #[test]
     fn what_is_wanted_follows_from_what_was_seen() {
@@ -557,6 +444,8 @@ mod tests {
         assert_eq!(wanted(20_000, 20_000, 1 << 21), 52_428);
         assert_eq!(wanted(1 << 16, 1 << 16, 1 << 21), 1 << 21);
         assert_eq!((wanted(0, 0, u64::MAX), wanted(5, 0, u64::MAX)), (0, 160));
+        let all = |bound| Sizes::new(1000, 1 << 40, 10_000, bound).all;
+        assert!(all(100_000) && all(640_000) && !all(650_000) && !all(u64::MAX));
         assert_eq!(wanted(1 << 39, 1 << 39, u64::MAX), 1 << 40);
         assert_eq!(Sizes::new(usize::MAX, usize::MAX, 1, u64::MAX).wanted, usize::MAX);
     }

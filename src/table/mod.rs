@@ -8,6 +8,7 @@
 //!
 //! The room answers where; it changes no slot. `claim` inserts, `sweep` and `classes` evict.
 
+mod beyond;
 pub(crate) mod bucket;
 pub(crate) mod claim;
 mod classes;
@@ -25,7 +26,6 @@ pub(crate) mod sweep;
 mod weighed;
 
 use std::ptr::NonNull;
-use std::sync::Arc;
 
 use crossbeam_utils::CachePadded;
 use equivalent::Equivalent;
@@ -33,19 +33,18 @@ use equivalent::Equivalent;
 use crate::advice::Hint;
 use crate::config::Policy;
 use crate::hash::{self, Hashed};
-use crate::local::Local;
-use crate::node::{Node, NodeDomain};
-use crate::reclaim::{Protect, Shelter};
+use crate::node::Node;
+use crate::reclaim::{Protect, Reader, Shelter};
 use crate::seed::{Seed, planted};
-use crate::slot::{Slot, State, Word};
+use crate::slot::{State, Word};
 use crate::sync::{
     AtomicUsize, MODEL, Ordering, cores, fence, learn_to_prefetch, prefetch, prefetch_for_write,
 };
 use crate::tags::{Lane, SLOTS, Tags};
+use beyond::{Met, search_appended};
 use bucket::Bucket;
 use classes::Classes;
 pub(crate) use grown::{Lasting, Sizes};
-use grown::{Met, search_appended};
 use memory::Array;
 use outgrown::Outgrown;
 pub(crate) use place::{Found, Place};
@@ -90,6 +89,8 @@ pub(crate) struct Table<K, V> {
     grows: Hint,
     /// Whether that was so from the beginning, see `survey`.
     surveys: bool,
+    /// Whether look-ups begin with the newest segment, see `grown`: 0 or 1.
+    newest_first: Hint,
 }
 
 // SAFETY: a table is buckets, whose words are all atomics; who may follow the pointers in them is
@@ -122,6 +123,7 @@ impl<K, V> Table<K, V> {
             },
             grows: Hint::new(u32::from(max_weight.is_some())),
             surveys: max_weight.is_some(),
+            newest_first: Hint::new(0),
         }
     }
 
@@ -223,24 +225,25 @@ impl<K, V> Table<K, V> {
         &self,
         hash: Hashed,
         key: &Q,
-        guard: &P,
+        guard: P,
         touch: bool,
-        domain: &Arc<NodeDomain<K, V>>,
     ) -> Option<NonNull<Node<K, V>>>
     where
         Q: Equivalent<K> + ?Sized,
-        P: Protect<Node<K, V>, Local = Local>,
+        P: Reader<Node<K, V>>,
     {
+        if self.newest_first.get() != 0 {
+            return self.find_newest(hash, key, guard, touch);
+        }
         // Most keys are at home, so the home bucket is looked at in line.
         let home = self.home_bucket(hash.place());
         let tags = home.tags();
-        if let Some(node) = find_in(home, tags, hash, key, guard, touch) {
+        if let Some(node) = find_in(home, tags, hash, key, &guard, touch) {
             Some(node)
         } else if tags.is_end() {
             None
-        } else if tags.beyond() {
-            // So are they in the newest segment of a table that has grown.
-            self.find_newest(hash, key, guard, (touch, tags), domain)
+        } else if tags.any_beyond() {
+            self.find_beyond(hash, key, guard, touch)
         } else {
             self.find_displaced(hash, key, guard, touch)
         }
@@ -253,14 +256,14 @@ impl<K, V> Table<K, V> {
         &self,
         hash: Hashed,
         key: &Q,
-        guard: &P,
+        guard: P,
         touch: bool,
     ) -> Option<NonNull<Node<K, V>>>
     where
         Q: Equivalent<K> + ?Sized,
         P: Protect<Node<K, V>>,
     {
-        Some(self.search_displaced::<true, _, _>(hash, key, guard)?.met(touch))
+        Some(self.search_displaced::<true, _, _>(hash, key, &guard)?.met(touch))
     }
 
     /// Finds the entry or the flight of `key`, for writers. The same protection as in `find`.
@@ -313,7 +316,7 @@ impl<K, V> Table<K, V> {
         Q: Equivalent<K> + ?Sized,
         P: Protect<Node<K, V>> + Shelter,
     {
-        if home.beyond() {
+        if home.beyond(hash.tag()) {
             let shard = self.shard(hash.place());
             let met = search_appended::<false, _, _, _, _, _>(shard, hash, key, guard, guard);
             if let Met::Found(found) = met {
@@ -322,6 +325,8 @@ impl<K, V> Table<K, V> {
             if matches!(met, Met::End) || home.passed() == 0 || planted(Seed::NewestOnly) {
                 return None;
             }
+        } else if home.passed() == 0 {
+            return None;
         }
         self.search_displaced::<false, _, _>(hash, key, guard)
     }
@@ -483,17 +488,18 @@ where
 /// What is in a slot, whoever's it is.
 enum Occupant {
     None,
-    /// A key that has this place.
-    Key(u32),
+    /// A key that has this place and this tag.
+    Key(u32, u8),
     /// It is not known yet what will be there.
     Claim,
 }
 
-fn occupant<K, V, P>(slot: &Slot<Node<K, V>>, guard: &P) -> Occupant
+fn occupant<K, V, P>(bucket: &Bucket<Node<K, V>>, slot: usize, guard: &P) -> Occupant
 where
     P: Protect<Node<K, V>>,
 {
     const { assert!(!P::STABLE, "a user's pin does not keep flights") };
+    let (at, slot) = (slot, &bucket.slots[slot]);
     loop {
         let word = slot.load();
         match word.state() {
@@ -504,12 +510,15 @@ where
         if slot.still(word) {
             // SAFETY: as in `examine`: a node that was in the slot after the protection became visible.
             let place = unsafe { &*word.node() }.place();
-            // It may have been retired since, and have a stamp for a place.
+            // Written before the node came into the slot, and by nobody else before it leaves.
+            let tag = bucket.tags().tag(at);
+            // It may have been retired since, and have a stamp for a place; and the slot may be another one's, with
+            // its tag.
             // ORDERING: Acquire. Partner: the Release store of a stamp: who has read one sees that the slot has
             // changed. Nor does a protected node come back to it.
             fence(Ordering::Acquire);
             if planted(Seed::StampForPlace) || slot.load() == word {
-                return Occupant::Key(place);
+                return Occupant::Key(place, tag);
             }
         }
     }

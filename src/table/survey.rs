@@ -1,9 +1,8 @@
 //! May a look-up end at the newest segment? It may, where that says of each home whether any of its keys is elsewhere.
 //!
-//! A key's home bucket in an appended segment says *beyond* if the key may be in an older one: one bucket at most for
-//! each key that there was when the segment came, an eighth of them where the table became thirty times as large, and
-//! for each that found no room in it later. So whoever finds neither the key nor that sign at home is done, if the
-//! segment is *known*:
+//! A key's home bucket in an appended segment says *beyond* of it if it may be in an older one, by one bit for every
+//! eighth tag: one bit of one bucket at most for each key that there was when the segment came, and for each that found
+//! no room in it later. So whoever finds neither the key nor that sign at home is done, if the segment is *known*:
 //!
 //! | word | arrow | who | by |
 //! |---|---|---|---|
@@ -24,8 +23,11 @@
 //! The place of a key is read from its node, which may be replaced and retired meanwhile, and says something else then.
 //! So the slot is looked at once more after that.
 //!
-//! The second scan of an inserter does not end so, for it looks for claims, which are announced before they mark. And
-//! tables that were not made to grow, of caches whose `max_entries` was raised or that have hundreds of keys of one
+//! The second scan of an inserter ends so, too: a rival with a claim in an older segment has marked before it announced,
+//! and the scan begins after an announcement that has read the rival's; or the segment is not known as long as that
+//! claim stands.
+//!
+//! And tables that were not made to grow, of caches whose `max_entries` was raised or that have hundreds of keys of one
 //! hash, are never surveyed: their inserters do not mark.
 //!
 //! One insert of a few into a shard whose newest segment is not known surveys some buckets, `maintain` more.
@@ -41,15 +43,16 @@ use crate::seed::{Seed, planted};
 use crate::sync::{MODEL, prefetch};
 use crate::table::segment::{KNOWN, Segment, Shard, UNKNOWN};
 use crate::table::{Occupant, Place, Table, occupant};
+use crate::tags::SLOTS;
 
 /// Older buckets that are surveyed at a time.
 const PART: usize = if MODEL { 1 } else { 2 };
 /// One of so many inserts surveys: so threads seldom do the same at a time, and for each newcomer about one home is
 /// marked, in memory that was not touched before as a rule. It is not to be in use sooner than the newcomers use it.
 const SELDOM: u32 = 8;
-/// A segment with so many buckets for each older one is worth a survey: three homes of five say that something is
-/// elsewhere then, and fewer in larger ones.
-const WORTH: usize = if MODEL { 0 } else { 4 };
+/// A segment with so many buckets for each older one is worth a survey: three of eight look-ups that find nothing in it
+/// go on then, and fewer in larger ones.
+const WORTH: usize = if MODEL { 0 } else { 1 };
 
 impl<K, V> Table<K, V> {
     /// Surveys a few buckets for the newest segment of the shard of `hash`, unless that is known; now and then.
@@ -102,15 +105,22 @@ impl<K, V> Table<K, V> {
         let to = rows.min(from + PART);
         let next = if to == rows { KNOWN } else { to as u32 + 1 };
         if planted(Seed::KnownTooSoon) {
-            newest.has_surveyed(seen, next);
+            self.has_surveyed(newest, seen, next);
         }
         if !self.mark_those_in(shard, newest, (from, to), guard) {
             return false;
         }
         reach(Step::Surveyed);
-        // Or another one has.
-        newest.has_surveyed(seen, next);
+        self.has_surveyed(newest, seen, next);
         true
+    }
+
+    /// The survey for `newest` has come from here to there, or another one has.
+    fn has_surveyed(&self, newest: &Segment<Node<K, V>>, from: u32, to: u32) {
+        newest.has_surveyed(from, to);
+        if to == KNOWN {
+            self.newest_first.set(1);
+        }
     }
 
     /// Marks the homes, in `newest`, of the keys in older buckets. False if there is a claim.
@@ -125,22 +135,22 @@ impl<K, V> Table<K, V> {
         P: Protect<Node<K, V>>,
     {
         let buckets = (from..to).filter_map(|row| shard.bucket_before(newest, row));
-        let slots = buckets.flat_map(|bucket| &bucket.slots);
+        let slots = buckets.flat_map(|bucket| (0..SLOTS).map(move |slot| (bucket, slot)));
         // All nodes at once, since they are protected one after the other.
         if !MODEL {
-            slots.clone().for_each(|slot| prefetch(slot.load().into_raw()));
+            slots.clone().for_each(|(bucket, slot)| prefetch(bucket.slots[slot].load().into_raw()));
         }
-        for slot in slots {
-            match occupant(slot, guard) {
+        for (bucket, slot) in slots {
+            match occupant(bucket, slot, guard) {
                 Occupant::None => {}
-                Occupant::Key(place) => newest.appended_home(place).mark_beyond(),
+                Occupant::Key(place, tag) => newest.appended_home(place).mark_beyond(tag),
                 Occupant::Claim => return false,
             }
         }
         true
     }
 
-    /// After a claim of a key with this hash was announced, which has this place: sees to it that no look-up ends at a
+    /// Before a claim of a key with this hash is announced, which has this place: sees to it that no search ends at a
     /// newer segment.
     #[inline]
     pub(super) fn tell_newer(&self, hash: Hashed, place: Place<'_, K, V>, shelter: &impl Shelter) {
@@ -155,7 +165,7 @@ impl<K, V> Table<K, V> {
             if place.step() >= segment.steps() {
                 break; // it is in this one
             }
-            segment.appended_home(hash.place()).mark_beyond();
+            segment.appended_home(hash.place()).mark_beyond(hash.tag());
         }
     }
 }

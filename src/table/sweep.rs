@@ -518,12 +518,13 @@ impl<K, V> Table<K, V> {
         shelter: &impl Shelter,
     ) -> Result<(), String> {
         let Some(Spot { segment, index }) = self.spot(cursor, shelter) else { return Ok(()) };
-        if segment.ordinal() > 0 && !self.home_bucket(place).tags().beyond() {
+        let tag = at.bucket.tags().tag(at.lane().slot());
+        if segment.ordinal() > 0 && !self.home_bucket(place).tags().beyond(tag) {
             return Err(format!("bucket {cursor}: an entry beyond a home that does not say so"));
         }
         let mut newer =
             self.shard(place).appended(shelter).take_while(|it| it.ordinal() > segment.ordinal());
-        if newer.any(|it| it.is_known() && !it.appended_home(place).tags().beyond()) {
+        if newer.any(|it| it.is_known() && !it.appended_home(place).tags().beyond(tag)) {
             return Err(format!(
                 "bucket {cursor}: an entry of which a newer segment does not know"
             ));
