@@ -141,10 +141,11 @@ impl<K, V, S> Builder<K, V, S> {
     /// How many entries the table is built for. At least 1, and at most `max_entries`, which is what
     /// it is built for otherwise; 16,384 if only weight is bounded.
     ///
-    /// It is no bound: the table grows when there are a quarter more, without stopping anybody, by one
+    /// It is no bound: the table grows when there are a quarter more, or a quarter of them if those weigh so little that
+    /// more than twice as many will come; without stopping anybody, by one
     /// to three steps, of which the last is for as many as `max_weight` has room for if entries go on to
-    /// weigh what they did. Entries stay where they are, so a hit and a miss then look at a line more, and an
-    /// insert of a new key at a line or two for each step. A table that was built for the right number
+    /// weigh what they did. Entries stay where they are, so a few hits and misses then look at a line or two more, and an
+    /// insert of a new key at one. A table that was built for the right number
     /// is faster, and a number that is too large costs memory only: some 30 bytes each, which are reserved,
     /// and touched as entries come. One that grows takes at most thirty-two times as much table as if it had been
     /// made for the entries that there were when it grew, or sixty-four times if that is all that it will need and not

@@ -69,8 +69,8 @@
 //! * An async load makes progress only while the task that leads it is polled:
 //!   [`get_or_insert_async`](Cache::get_or_insert_async) says what follows.
 //! * Where only weight is bounded nobody knows how many entries there will be. The table grows in steps,
-//!   and no reader ever waits for it; but once it has, look-ups look at a line more, and an insert of a new key at
-//!   one or two for each step. Say [`expected_entries`](Builder::expected_entries). What a
+//!   and no reader ever waits for it; but once it has, look-ups take a third longer, misses half as long again, and an
+//!   insert of a new key looks at a line more. Say [`expected_entries`](Builder::expected_entries). What a
 //!   table has grown by it gives back when it is empty, as after [`clear`](Cache::clear), the last step first.
 //! * [`get`](Cache::get) clones. For an `Arc` that writes the counter next to the value, which all
 //!   its readers share; [`with`](Cache::with) and [`Pinned::get`] do not.

@@ -12,8 +12,8 @@
 //! count is the number of entries (and claims) whose probe passed this bucket on its way to another one of
 //! the same segment: where it is 0, a search of the segment may stop. A count that has once reached its
 //! maximum stays there: how many passed is no longer known then, and searches go on. As many as 42 are there at a
-//! time, those of the seven buckets behind; more are counted only while those who have emptied such slots are stopped
-//! before they have counted it.
+//! time, those of the seven buckets behind; more are counted only while those who have to take their counts back, for
+//! slots that were emptied or claims that were aborted, are stopped before they have done it.
 //!
 //! `beyond`, in buckets of first segments: a key whose home this is was put into an appended
 //! segment, so a search for such a key looks there as well. In those of appended ones: such a key may be in an older

@@ -14,7 +14,7 @@ use hotset_loom_tests::{
 suite! {
     sound: reader_while_it_is_surveyed, at_home_while_it_is_surveyed, remover_while_it_is_surveyed, newcomer_with_an_old_view,
         replaced_while_it_is_surveyed, two_survey, surveyed_while_it_is_taken_back,
-        two_newcomers_and_one_hole;
+        two_newcomers_and_one_hole, reader_while_it_is_taken_back;
     wide:;
     widest:;
     campaign:;
@@ -24,6 +24,7 @@ suite! {
         known_to_removers = KnownTooSoon in remover_while_it_is_surveyed => "was there",
         known_to_two = KnownTooSoon in two_survey => "was there",
         taken_back = IgnoreWalkers in surveyed_while_it_is_taken_back => "Causality violation",
+        taken_from_readers = IgnoreWalkers in reader_while_it_is_taken_back => "Causality violation",
         stamp_for_place = StampForPlace in replaced_while_it_is_surveyed => "was there",
         late_mark = LateMark in two_newcomers_and_one_hole => "a key has two entries",
         unmarked = Unmarked in newcomer_with_an_old_view => "was there",
@@ -169,6 +170,18 @@ fn two_survey() {
     };
     race(&cache, [surveyor(), surveyor()]);
     assert_eq!(settle(&cache), sorted(all));
+}
+
+/// One begins at a segment that is known, and that another one empties and takes back.
+fn reader_while_it_is_taken_back() {
+    let (cache, [a, b, c, d, e], there) = outgrown();
+    cache.maintain();
+    let other = job(move |cache: &Cache| {
+        drop(cache.remove(&e));
+        cache.maintain();
+    });
+    race(&cache, [job(move |cache: &Cache| look(cache, there)), other]);
+    assert_eq!(settle(&cache), sorted([a, b, c, d]));
 }
 
 /// One surveys for a segment that another one empties and takes back.

@@ -27,6 +27,8 @@ pub(crate) trait Protect<N: Block> {
 pub(crate) trait Reader<N: Block>: Protect<N> + Copy {
     /// For the walk of one look-up.
     type Look: Shelter;
+    /// Looks end in the opposite order in which they began, as the variables of a scope do: each puts back what it
+    /// found.
     fn look(self) -> Self::Look;
 }
 

@@ -1,7 +1,8 @@
 //! How is a key found in a table that has grown?
 //!
 //! In the newest segment first, since most keys are there, and then in older ones, unless that one says that the key
-//! is not there (`survey`). Readers go through [`find_newest`](Table::find_newest), writers through [`search_appended`]
+//! is not there (`survey`). So once a newest segment is known, `front` says that there are no homes in the first ones,
+//! and a look-up begins with the newest; it is advice, since those who begin at home go on from there. Readers go through [`find_newest`](Table::find_newest), writers through [`search_appended`]
 //! after a look at home, where they will have to write.
 
 #![forbid(unsafe_code)]
@@ -14,13 +15,14 @@ use crate::hash::Hashed;
 use crate::node::Node;
 use crate::reclaim::{Protect, Reader, Shelter, Walk};
 use crate::seed::{Seed, planted};
+use crate::sync::{Ordering, fence};
 use crate::table::bucket::Bucket;
 use crate::table::segment::{Segment, Shard};
 use crate::table::{Found, Table, examine_all, find_in, probe};
 use crate::tags::Tags;
 
 impl<K, V> Table<K, V> {
-    /// `find` in a table that has grown, of which no newest segment is known yet.
+    /// `find` in a table that has grown, where look-ups do not begin with the newest segment yet.
     #[cold]
     #[inline(never)]
     pub(super) fn find_beyond<Q, P>(
@@ -53,7 +55,6 @@ impl<K, V> Table<K, V> {
         let look = guard.look();
         let walk = look.walk();
         let Some(newest) = self.shard(hash.place()).newest(&walk) else {
-            self.may_begin_at_home();
             return self.find_in_first(hash, key, guard, touch);
         };
         let known = newest.is_known();
@@ -71,12 +72,44 @@ impl<K, V> Table<K, V> {
         }
     }
 
-    /// What the table had grown by was taken back while somebody surveyed, or this shard has not grown yet.
-    #[cold]
+    /// Whether look-ups begin at home in the first segments, or in the newest. Read anew, so that a hit need not keep it.
+    #[inline(always)]
+    pub(super) fn begins_at_home(&self) -> bool {
+        self.front.get() != 0
+    }
+
+    /// Lets look-ups begin at home in the first segments, or in the newest if there are any. They find what is there
+    /// either way. To be called by those who have made a segment known or taken one back, after that.
+    pub(super) fn begin_where_most_are(&self) {
+        loop {
+            let grown = self.has_grown();
+            self.front.set(if grown { 0 } else { self.arena().len() as u32 });
+            // ORDERING: SeqCst. Partner: the same fence of others who call this: whoever writes last sees what those
+            // before have seen, and looks once more, so no word stays that was true for somebody who was stopped here.
+            fence(Ordering::SeqCst);
+            if grown == self.has_grown() {
+                return;
+            }
+        }
+    }
+
+    /// `find` of a key whose home is the first bucket of all.
     #[inline(never)]
-    fn may_begin_at_home(&self) {
-        if !self.has_grown() {
-            self.newest_first.set(0);
+    pub(super) fn find_at_first<Q, P>(
+        &self,
+        hash: Hashed,
+        key: &Q,
+        guard: P,
+        touch: bool,
+    ) -> Option<NonNull<Node<K, V>>>
+    where
+        Q: Equivalent<K> + ?Sized,
+        P: Reader<Node<K, V>>,
+    {
+        if self.shard(hash.place()).has_appended() {
+            self.find_beyond(hash, key, guard, touch)
+        } else {
+            self.find_in_first(hash, key, guard, touch)
         }
     }
 

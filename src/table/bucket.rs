@@ -99,7 +99,7 @@ impl<N> Bucket<N> {
 
     /// Notes, in an appended segment, that a key with this tag, whose home this is, may be in an older one.
     pub(crate) fn mark_beyond(&self, tag: u8) {
-        // ORDERING: Relaxed, the load. Who sees the mark and says so to others, by finalising or by surveying, lets
+        // ORDERING: Relaxed, the load. Who sees the mark and says so to others, by announcing or by surveying, lets
         // them see it, too.
         if !Tags(self.tags.load(Ordering::Relaxed)).beyond(tag) {
             self.pass_beyond(tag);

@@ -1,7 +1,8 @@
 //! How does a key get a slot, exactly one? Claim, announce, scan again, finalise.
 //!
 //! 1. Scan the probe for the key. If it is there, that is the answer.
-//! 2. **Claim** the first empty slot of the probe (no pointer in it yet), write its tag.
+//! 2. **Claim** the first empty slot of the probe (no pointer in it yet), write its tag. If there are newer
+//!    segments, mark the key's home there (`survey`).
 //! 3. **Announce** by a read-modify-write of the *home* bucket's tag word: the writing of the tag
 //!    where the slot is at home, else the count of an entry that passes (the buckets between
 //!    first, home last). Its result is the snapshot for step 4.
@@ -12,7 +13,8 @@
 //! Why no key gets two slots: any two inserters of a key do an RMW on one word, its home's tags.
 //! The later one reads what the earlier one wrote, so by release and acquire its second scan sees
 //! the earlier one's claim or entry, and it finalises only after it found none, or aborted it. An
-//! aborted claimer's exchange in step 5 fails, since no other claim equals its own.
+//! aborted claimer's exchange in step 5 fails, since no other claim equals its own. (A scan may end early at a
+//! segment that does not say that the key may be in an older one: rivals there have said so in step 2.)
 //! Nothing here wraps around and no fence is needed. A plain load in place of the RMW of step 3,
 //! or no step 4, gives duplicates (`loom-tests/tests/insert.rs` has both as seeded bugs).
 //!

@@ -4,7 +4,7 @@
 //!
 //! | arrow | who | by | after it |
 //! |---|---|---|---|
-//! | n segments -> n + 1 | an inserter whose key finds no room near its home, in a table that is loaded; or none at all | exchange of the shard's `newest` (`segment`) | newcomers go to the new one |
+//! | n segments -> n + 1 | an inserter whose key finds no room near its home, in a table that is loaded; or none at all; or that finds first segments too small for what will come | exchange of the shard's `newest` (`segment`) | newcomers go to the new one |
 //! | a key's slot is in an appended segment | its inserter | the protocol of `claim`, whose announcement is on the home bucket in the *first* segment, wherever the slot is | that bucket says `beyond`, for good |
 //!
 //! So two inserters of a key meet on one word, however many segments each of them has seen, and one that
@@ -33,8 +33,9 @@
 //! first, and at last, if something passed, at the rest of its probe in the first. In each segment it ends where nothing
 //! passed, as counted there; and all of it ends at a segment that is known to be the last for the key (`survey`). In
 //! which order it looks does not matter: entries stay where they are, and "not there" is said only at the end of all of
-//! it. So once a newest segment is known, look-ups begin there and not at home in the first, and most end there: hits
-//! and misses look at as many lines as in a table that was made for the right number.
+//! it. So once a newest segment is known, look-ups begin there and not at home in the first, and most end there: most
+//! hits and misses look at as many lines as in a table that was made for the right number. (Who begins so has not read
+//! the home bucket; but an insert that happened before has loaded `newest` before, so it sees what that saw.)
 //!
 //! How large is a new segment? A table that is *loaded*, to five eighths of its slots, gets one for as many entries as
 //! are [wanted](Sizes), half empty then. (Fuller ones would make misses dear: in each segment they would have to look
@@ -80,8 +81,8 @@ pub(crate) struct Sizes {
     pub(crate) entries: usize,
     /// Those for which there should be room if the table has to grow.
     pub(crate) wanted: usize,
-    /// Whether those are all that will come, as far as can be told.
-    pub(crate) all: bool,
+    /// Those that will come in all, as far as can be told; 0 if it cannot.
+    pub(crate) expected: usize,
 }
 
 impl Sizes {
@@ -95,7 +96,8 @@ impl Sizes {
         let enough = expected <= most.max(most.saturating_mul(2).min(SMALL));
         // A table is left when it is loaded, with a quarter more than it was made for.
         let wanted = if enough { expected } else { most.min(expected / GROWTH / 5 * 4) };
-        Self { entries, wanted: wanted.max(entries.saturating_mul(2)).min(max), all: enough }
+        let wanted = wanted.max(entries.saturating_mul(2)).min(max);
+        Self { entries, wanted, expected: if enough { expected.min(max) } else { 0 } }
     }
 }
 
@@ -163,12 +165,14 @@ impl<K, V> Table<K, V> {
         'newest: loop {
             let segment = shard.last(shelter);
             for (at, bucket) in probe(segment, hash.place()).enumerate() {
-                let grows = match at {
-                    0 if is_seldom(hash) && segment.ordinal() == 0 => self.is_small(sizes()),
-                    NEAR => self.is_loaded(segment.rows_in_all(), sizes().entries),
-                    _ => false,
+                let asks = match at {
+                    0 => self.surveys && segment.ordinal() == 0 && is_seldom(hash),
+                    _ => at == NEAR,
                 };
-                if grows && self.extend(hash, segment.ordinal(), sizes(), shelter) {
+                // Whether it has to be enlarged and by how much is told by the same figures.
+                if let Some(sizes) = asks.then(sizes).filter(|it| self.is_outgrown(segment, it))
+                    && self.extend(hash, segment.ordinal(), sizes, shelter)
+                {
                     continue 'newest;
                 }
                 let place = self.claim_open(segment, bucket, claim, at)?;
@@ -291,13 +295,19 @@ impl<K, V> Table<K, V> {
     }
 
     /// Whether the first segments are too small for what will come, of which an eighth of their slots is a good sample:
-    /// the fewer entries are in them the fewer are found there.
-    fn is_small(&self, sizes: Sizes) -> bool {
+    /// the fewer entries are in them the fewer are found there, last. (First, where no newer segment will be known.)
+    fn is_small(&self, sizes: &Sizes) -> bool {
         let slots = self.arena().len() * SLOTS;
-        sizes.all && sizes.entries > slots / 8 && sizes.wanted > slots
+        self.surveys && sizes.entries > slots / 8 && sizes.expected > slots
     }
 
-    /// Appends a segment to the shard of `hash`, whose newest one, the `seen`-th, has no room. False if
+    /// Whether a table whose shards end with a segment like this is to be enlarged.
+    fn is_outgrown(&self, last: &Segment<Node<K, V>>, sizes: &Sizes) -> bool {
+        self.is_loaded(last.rows_in_all(), sizes.entries)
+            || last.ordinal() == 0 && self.is_small(sizes)
+    }
+
+    /// Appends a segment to the shard of `hash`, whose newest one, the `seen`-th, has no room or is too small. False if
     /// it has as many as it may.
     #[cold]
     pub(super) fn extend(
@@ -322,13 +332,13 @@ impl<K, V> Table<K, V> {
         let eighth = shard.buckets().len() / 8;
         let double = if last.ordinal() > 0 { last.buckets().len() * 2 } else { 0 };
         let spare = eighth.max(double.min(DOUBLING_BUCKETS)).max(MIN_BUCKETS);
-        let loaded =
-            self.is_loaded(rows, sizes.entries) || last.ordinal() == 0 && self.is_small(sizes);
-        let wanted = if loaded { buckets_for(sizes.wanted.div_ceil(self.shards.len())) } else { 0 };
+        let outgrown = self.is_outgrown(last, &sizes);
+        let wanted =
+            if outgrown { buckets_for(sizes.wanted.div_ceil(self.shards.len())) } else { 0 };
         let len = wanted.saturating_sub(rows).max(spare).min(segment::MAX_BUCKETS);
         shard.append(last, len);
         reach(Step::Grown);
-        if let Some(classes) = self.classes.as_ref().filter(|_| loaded) {
+        if let Some(classes) = self.classes.as_ref().filter(|_| outgrown) {
             // ORDERING: SeqCst. Partner: the fence in `shrink`. Who takes back the room that is made, or was there, looks
             // after that whether the table has grown.
             fence(Ordering::SeqCst);
@@ -363,9 +373,7 @@ impl<K, V> Table<K, V> {
                 classes.make_room(slots / 2, &walker);
             }
         }
-        if !self.has_grown() {
-            self.newest_first.set(0);
-        }
+        self.begin_where_most_are();
         // ORDERING: Relaxed. The fence orders what matters.
         self.rows.store(self.count_rows(&walker), Ordering::Relaxed);
         reach(Step::Recounted);
@@ -422,11 +430,12 @@ mod tests {
         let table = Table::<u64, u64>::new(500, crate::config::Policy::Clock, Some(1 << 40));
         let slots = table.arena().len() * SLOTS;
         let is_small = |entries: usize, will_come: usize| {
-            table.is_small(Sizes::new(entries, 1 << 40, entries as u64, will_come as u64))
+            table.is_small(&Sizes::new(entries, 1 << 40, entries as u64, will_come as u64))
         };
         assert!(is_small(slots / 8 + 1, slots + 1) && is_small(slots / 8 + 1, 60 * slots / 8));
         assert!(!is_small(slots / 8, slots + 1), "too few to tell");
         assert!(!is_small(slots / 8 + 1, slots), "there is room");
+        assert!(!is_small(slots / 2 + 1, slots / 2 + 1), "all have come");
         assert!(!is_small(slots / 8 + 1, 10 * slots), "there is no telling how many will come");
     }
 
@@ -444,8 +453,10 @@ mod tests {
         assert_eq!(wanted(20_000, 20_000, 1 << 21), 52_428);
         assert_eq!(wanted(1 << 16, 1 << 16, 1 << 21), 1 << 21);
         assert_eq!((wanted(0, 0, u64::MAX), wanted(5, 0, u64::MAX)), (0, 160));
-        let all = |bound| Sizes::new(1000, 1 << 40, 10_000, bound).all;
-        assert!(all(100_000) && all(640_000) && !all(650_000) && !all(u64::MAX));
+        let expected = |max, bound| Sizes::new(1000, max, 10_000, bound).expected;
+        assert_eq!([12_000, 640_000].map(|bound| expected(1 << 40, bound)), [1200, 64_000]);
+        assert_eq!([650_000, u64::MAX].map(|bound| expected(1 << 40, bound)), [0, 0]);
+        assert_eq!(expected(5000, 640_000), 5000);
         assert_eq!(wanted(1 << 39, 1 << 39, u64::MAX), 1 << 40);
         assert_eq!(Sizes::new(usize::MAX, usize::MAX, 1, u64::MAX).wanted, usize::MAX);
     }

@@ -7,7 +7,7 @@
 //! | word | arrow | who | by |
 //! |---|---|---|---|
 //! | `tags` of an appended bucket, beyond | 0 -> 1 | who surveys, for a key in an older segment | exchange, AcqRel |
-//! | the same | 0 -> 1 | an inserter with a claim in an older segment, before it finalises | exchange, AcqRel |
+//! | the same | 0 -> 1 | an inserter with a claim in an older segment, before it announces | exchange, AcqRel |
 //! | `surveyed` of a segment | 0 -> 1 | who has seen the segment and then fenced, heavily | exchange, AcqRel |
 //! | `surveyed` | 1 + n -> 1 + m | who has looked, after that, at the older buckets n .. m, and marked | exchange, AcqRel |
 //! | `surveyed` | -> [`KNOWN`] | the same, where these were the last | exchange, AcqRel |
@@ -119,7 +119,7 @@ impl<K, V> Table<K, V> {
     fn has_surveyed(&self, newest: &Segment<Node<K, V>>, from: u32, to: u32) {
         newest.has_surveyed(from, to);
         if to == KNOWN {
-            self.newest_first.set(1);
+            self.begin_where_most_are();
         }
     }
 
