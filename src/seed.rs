@@ -107,6 +107,8 @@ pub enum Seed {
     UnsaidBeyond,
     /// A claim in an older segment is marked in newer ones after it was announced.
     LateMark,
+    /// An inserter takes it that nothing passed its home in the newest segment.
+    NonePassed,
     /// Who surveys takes what a node says for its key's place, retired or not.
     StampForPlace,
     /// Who puts a key into an older segment does not tell the newer ones.

@@ -234,12 +234,13 @@ mod too_late {
 
     /// Bytes, after one who makes the table grow was stopped, the table was cleared, and it went on.
     fn stopped_while_it_grows(cache: &Cache<u64, u64>) -> usize {
-        const SO_FAR: u64 = 18_000;
+        // Fewer than the table needs to have seen in order to grow for a million.
+        const SO_FAR: u64 = 15_000;
         (0..SO_FAR).for_each(|key| drop(cache.insert(key, key)));
         STOPPED.store(false, SeqCst);
         RELEASED.store(false, SeqCst);
         thread::scope(|scope| {
-            scope.spawn(move || {
+            let victim = scope.spawn(move || {
                 VICTIM.set(true);
                 let mut keys = SO_FAR..1_000_000;
                 while !STOPPED.load(SeqCst) {
@@ -247,7 +248,7 @@ mod too_late {
                     cache.insert(key, key);
                 }
             });
-            while !STOPPED.load(SeqCst) {
+            while !STOPPED.load(SeqCst) && !victim.is_finished() {
                 thread::yield_now();
             }
             cache.clear();

@@ -14,7 +14,7 @@ use hotset_loom_tests::{
 suite! {
     sound: reader_while_it_is_surveyed, at_home_while_it_is_surveyed, remover_while_it_is_surveyed, newcomer_with_an_old_view,
         replaced_while_it_is_surveyed, two_survey, surveyed_while_it_is_taken_back,
-        two_newcomers_and_one_hole, reader_while_it_is_taken_back;
+        two_newcomers_and_one_hole, two_newcomers_of_one_home, reader_while_it_is_taken_back;
     wide:;
     widest:;
     campaign:;
@@ -26,6 +26,7 @@ suite! {
         taken_back = IgnoreWalkers in surveyed_while_it_is_taken_back => "Causality violation",
         taken_from_readers = IgnoreWalkers in reader_while_it_is_taken_back => "Causality violation",
         stamp_for_place = StampForPlace in replaced_while_it_is_surveyed => "was there",
+        none_passed = NonePassed in two_newcomers_of_one_home => "a key has two entries",
         late_mark = LateMark in two_newcomers_and_one_hole => "a key has two entries",
         unmarked = Unmarked in newcomer_with_an_old_view => "was there",
         no_tell_fence = NoTellFence in newcomer_with_an_old_view => "was there",
@@ -106,6 +107,22 @@ fn newcomer_with_an_old_view() {
     });
     race(&cache, [newcomer(x), other]);
     assert_eq!(settle(&cache), sorted(all));
+}
+
+/// M1: two put the same key. There is room for one of them at home in the next segment, which is known, and for the
+/// other one behind it.
+fn two_newcomers_of_one_home() {
+    let cache = cache(4);
+    let near = |key: &u64| [2, 3].iter().all(|&n| next_home(&Identity, *key, n) == 0);
+    let mut there = keys::<48>(&cache, 0).into_iter().filter(near);
+    let x = there.next().expect("one of many");
+    let (like, unlike): (Vec<u64>, Vec<u64>) = there.partition(|&key| akin(key, x));
+    let ([a, b, c, d], e) = ([0, 1, 2, 3].map(|n| unlike[n]), like[0]);
+    fill(&cache, [a, b, c, d, e]);
+    cache.maintain();
+    let put_x = || job(move |cache: &Cache| at_once_until(Step::Claimed, || put(cache, x)));
+    race(&cache, [put_x(), put_x()]);
+    assert_eq!(settle(&cache), sorted([a, b, c, d, e, x]));
 }
 
 /// M1: two put the same key. There is room for one in the first segment, and for nobody in the next, which is known to be

@@ -1,6 +1,7 @@
 //! How does a key get a slot, exactly one? Claim, announce, scan again, finalise.
 //!
-//! 1. Scan the probe for the key. If it is there, that is the answer.
+//! 1. Scan the probe for the key. If it is there, that is the answer. (In a table that has grown a newest segment
+//!    may say that it is not; nothing rests on that, step 4 alone makes the key unique.)
 //! 2. **Claim** the first empty slot of the probe (no pointer in it yet), write its tag. If there are newer
 //!    segments, mark the key's home there (`survey`).
 //! 3. **Announce** by a read-modify-write of the *home* bucket's tag word: the writing of the tag
@@ -122,7 +123,9 @@ impl<K, V> Table<K, V> {
     {
         let home = self.home_bucket(hash.place());
         for round in 0.. {
-            if let Some(found) = self.locate_from(home, hash, key, guard) {
+            let nowhere =
+                !self.begins_at_home() && self.surveys && self.is_nowhere(hash, None, guard);
+            if !nowhere && let Some(found) = self.locate_from(home, hash, key, guard) {
                 return Acquired::Occupied(found);
             }
             let claim = Word::claim(hash, claimer.thread, claimer.claims.next());
@@ -267,7 +270,33 @@ impl<K, V> Table<K, V> {
         if others(snapshot, 0, hash, mine).is_empty() && snapshot.is_end() {
             return Rescan::Alone;
         }
+        // Where nothing went beyond there is no newest segment that could say so.
+        if snapshot.beyond(hash.tag()) && self.is_nowhere(hash, Some(mine), guard) {
+            return Rescan::Alone;
+        }
         self.rescan_probe(hash, key, guard, mine, snapshot, impatient)
+    }
+
+    /// Whether a newest segment that is known says that a key with this hash is nowhere: nothing at home there looks like
+    /// it, but for a claim at `mine`, nothing passed, and nothing is said to be in an older one.
+    #[inline]
+    fn is_nowhere(
+        &self,
+        hash: Hashed,
+        mine: Option<Place<'_, K, V>>,
+        shelter: &impl Shelter,
+    ) -> bool {
+        let Some(newest) = self.shard(hash.place()).newest(shelter) else { return false };
+        let known = newest.is_known();
+        let home = newest.appended_home(hash.place());
+        let tags = home.tags();
+        let matches = tags.matches(hash.tag());
+        let others = match mine {
+            Some(mine) if std::ptr::eq(home, mine.bucket) => matches.without(mine.lane()),
+            _ => matches,
+        };
+        let passed = tags.passed() != 0 && !planted(Seed::NonePassed);
+        known && others.is_empty() && !passed && !tags.beyond(hash.tag())
     }
 
     /// The second scan where there is something to look at.

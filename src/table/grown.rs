@@ -55,7 +55,7 @@ use crate::pause::{Step, reach};
 use crate::reclaim::{Shelter, Walk};
 use crate::seed::{Seed, planted};
 use crate::slot::Word;
-use crate::sync::{MODEL, Ordering, fence, prefetch};
+use crate::sync::{MODEL, Ordering, fence, prefetch, prefetch_for_write};
 use crate::table::beyond::{Met, look_beyond};
 use crate::table::bucket::Bucket;
 use crate::table::claim::claim_in;
@@ -162,17 +162,19 @@ impl<K, V> Table<K, V> {
         shelter: &'t impl Shelter,
     ) -> Result<Option<Place<'t, K, V>>, Withdrawn> {
         let shard = self.shard(hash.place());
+        // What has to be enlarged, and by how much, is told by the same figures.
+        let enlarge = |segment: &Segment<_>| {
+            let sizes = sizes();
+            self.is_outgrown(segment, &sizes)
+                && self.extend(hash, segment.ordinal(), sizes, shelter)
+        };
         'newest: loop {
             let segment = shard.last(shelter);
+            if segment.ordinal() == 0 && self.surveys && is_seldom(hash) && enlarge(segment) {
+                continue;
+            }
             for (at, bucket) in probe(segment, hash.place()).enumerate() {
-                let asks = match at {
-                    0 => self.surveys && segment.ordinal() == 0 && is_seldom(hash),
-                    _ => at == NEAR,
-                };
-                // Whether it has to be enlarged and by how much is told by the same figures.
-                if let Some(sizes) = asks.then(sizes).filter(|it| self.is_outgrown(segment, it))
-                    && self.extend(hash, segment.ordinal(), sizes, shelter)
-                {
+                if at == NEAR && enlarge(segment) {
                     continue 'newest;
                 }
                 let place = self.claim_open(segment, bucket, claim, at)?;
@@ -254,6 +256,10 @@ impl<K, V> Table<K, V> {
         count: impl FnMut(&Bucket<Node<K, V>>),
     ) {
         let Some(walk) = self.walk_to(bucket) else { return };
+        let at_home = |newest: &Segment<_>| std::ptr::eq(newest.appended_home(place), bucket);
+        if self.shard(place).newest(&walk).is_some_and(at_home) {
+            return; // it has passed nothing, as a rule
+        }
         let found = self.spot_appended(place, bucket, &walk);
         if let Some((segment, index)) = found {
             probe(segment, place).take(segment.steps_within(place, index)).for_each(count);
@@ -407,11 +413,17 @@ impl<K, V> Table<K, V> {
 
     #[inline(never)]
     fn fetch_newest(&self, hash: Hashed, shelter: &impl Shelter) {
-        // All of them: the second scan of a newcomer looks everywhere.
-        let mut appended = self.shard(hash.place()).appended(shelter).peekable();
-        if let Some(classes) = self.classes.as_ref().filter(|_| appended.peek().is_some()) {
+        let Some(newest) = self.shard(hash.place()).newest(shelter) else { return };
+        if let Some(classes) = &self.classes {
             classes.fetch(hash.place(), shelter);
         }
+        if newest.is_known() {
+            // Older ones are not looked at as a rule.
+            prefetch_for_write(newest.appended_home(hash.place()));
+            return;
+        }
+        // The second scan looks at all of them.
+        let appended = self.shard(hash.place()).appended(shelter);
         appended.for_each(|segment| prefetch(segment.appended_home(hash.place())));
     }
 

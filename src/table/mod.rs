@@ -78,6 +78,8 @@ pub(crate) struct Table<K, V> {
     arena: Array<Bucket<Node<K, V>>>,
     /// The number of shards, a power of two, less one.
     mask: usize,
+    /// The logarithm of that number.
+    shift: u32,
     /// Buckets of the longest shard, as far as the hand knows; see `grown`.
     rows: AtomicUsize,
     /// The next bucket that a hand will take, in the order of the sweep; see `sweep`.
@@ -117,6 +119,7 @@ impl<K, V> Table<K, V> {
             front: Hint::new(arena.len() as u32),
             arena,
             mask: shards - 1,
+            shift: shards.trailing_zeros(),
             rows: AtomicUsize::new(buckets),
             hand: CachePadded::new(AtomicUsize::new(0)),
             classes: match policy {

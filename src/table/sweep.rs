@@ -103,11 +103,17 @@ impl<K, V> Table<K, V> {
     /// Bucket number `cursor`, counted row by row, if its shard has the row.
     fn spot<'w>(&'w self, cursor: usize, shelter: &'w impl Shelter) -> Option<Spot<'w, K, V>> {
         let shard = &self.shards[cursor & self.mask];
-        let row = cursor >> self.mask.count_ones();
+        let row = cursor >> self.shift;
         let segment: &Segment<_> = if row < shard.buckets().len() {
             shard
         } else {
-            shard.appended(shelter).find(|segment| segment.rows() <= row)?
+            // In the newest as a rule.
+            let newest = shard.newest(shelter)?;
+            if newest.rows() <= row {
+                newest
+            } else {
+                shard.appended(shelter).find(|segment| segment.rows() <= row)?
+            }
         };
         let index = row - segment.rows();
         (index < segment.buckets().len()).then_some(Spot { segment, index })
@@ -115,7 +121,7 @@ impl<K, V> Table<K, V> {
 
     /// The row of the `ordinal`-th bucket of the sweep.
     fn row_at(&self, ordinal: usize, rows: usize) -> usize {
-        clock::row_of((ordinal >> self.mask.count_ones()) % clock::steps(rows), rows)
+        clock::row_of((ordinal >> self.shift) % clock::steps(rows), rows)
     }
 
     /// How the thread's hand sweeps, having visited so many buckets. Who has the patience for two turns
@@ -131,7 +137,7 @@ impl<K, V> Table<K, V> {
 
     /// The cursor of the `ordinal`-th bucket of the sweep, whose row is `row`.
     fn cursor_at(&self, ordinal: usize, row: usize) -> usize {
-        (row << self.mask.count_ones()) | (ordinal & self.mask)
+        (row << self.shift) | (ordinal & self.mask)
     }
 
     /// The row of bucket `ordinal` of the sweep, where `row` is that of the bucket before it.
@@ -283,7 +289,7 @@ impl<K, V> Table<K, V> {
     ) -> Option<usize> {
         let walk = self.walk_to(bucket)?;
         let (segment, index) = self.spot_appended(place, bucket, &walk)?;
-        Some((segment.rows() + index) << self.mask.count_ones() | self.shard_index(place))
+        Some((segment.rows() + index) << self.shift | self.shard_index(place))
     }
 
     /// The bucket with this cursor, if there is one.
@@ -299,7 +305,7 @@ impl<K, V> Table<K, V> {
     /// The cursor of a bucket of the arena.
     pub(crate) fn cursor_of(&self, index: usize) -> usize {
         let per_shard = self.shards[0].buckets().len();
-        (index % per_shard) << self.mask.count_ones() | (index / per_shard)
+        (index % per_shard) << self.shift | (index / per_shard)
     }
 
     /// The bucket at which the thread stands, in an appended segment, if the shard has its row.
@@ -329,7 +335,7 @@ impl<K, V> Table<K, V> {
 
     /// The round in which the `ordinal`-th bucket of the sweep is.
     fn round_at(&self, ordinal: usize, rows: usize) -> usize {
-        (ordinal >> self.mask.count_ones()) / clock::steps(rows)
+        (ordinal >> self.shift) / clock::steps(rows)
     }
 
     /// Takes the next few buckets from the hand.
@@ -384,7 +390,7 @@ impl<K, V> Table<K, V> {
 
     /// Whether there may be a bucket with this cursor, or a later one.
     pub(crate) fn reaches(&self, cursor: usize, shelter: &impl Shelter) -> bool {
-        let row = cursor >> self.mask.count_ones();
+        let row = cursor >> self.shift;
         row < self.rows() || row < self.count_rows(shelter)
     }
 
