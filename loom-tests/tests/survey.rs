@@ -12,8 +12,8 @@ use hotset_loom_tests::{
 };
 
 suite! {
-    sound: reader_while_it_is_surveyed, at_home_while_it_is_surveyed, remover_while_it_is_surveyed, newcomer_with_an_old_view,
-        replaced_while_it_is_surveyed, two_survey, surveyed_while_it_is_taken_back,
+    sound: reader_while_it_is_surveyed, at_home_while_it_is_surveyed, remover_while_it_is_surveyed,
+        newcomer_with_an_old_view, replaced_while_it_is_surveyed, two_survey, surveyed_while_it_is_taken_back,
         two_newcomers_and_one_hole, two_newcomers_of_one_home, reader_while_it_is_taken_back;
     wide:;
     widest:;
@@ -109,38 +109,43 @@ fn newcomer_with_an_old_view() {
     assert_eq!(settle(&cache), sorted(all));
 }
 
-/// M1: two put the same key. There is room for one of them at home in the next segment, which is known, and for the
-/// other one behind it.
-fn two_newcomers_of_one_home() {
+/// One puts a key; how a slot is claimed for it, and that a segment comes, has models of its own.
+fn put_once_claimed(key: u64) -> Job<Cache> {
+    job(move |cache: &Cache| at_once_until(Step::Claimed, || put(cache, key)))
+}
+
+/// A cache whose first segment has four slots, a key, and others whose homes are the same in the first segment and the
+/// next: those for which a home says beyond if it says so for the key, and those for which it does not.
+fn of_one_home() -> (Arc<Cache>, u64, Vec<u64>, Vec<u64>) {
     let cache = cache(4);
     let near = |key: &u64| [2, 3].iter().all(|&n| next_home(&Identity, *key, n) == 0);
     let mut there = keys::<48>(&cache, 0).into_iter().filter(near);
     let x = there.next().expect("one of many");
     let (like, unlike): (Vec<u64>, Vec<u64>) = there.partition(|&key| akin(key, x));
+    (cache, x, like, unlike)
+}
+
+/// M1: two put the same key. There is room for one of them at home in the next segment, which is known, and for the
+/// other one behind it.
+fn two_newcomers_of_one_home() {
+    let (cache, x, like, unlike) = of_one_home();
     let ([a, b, c, d], e) = ([0, 1, 2, 3].map(|n| unlike[n]), like[0]);
     fill(&cache, [a, b, c, d, e]);
     cache.maintain();
-    let put_x = || job(move |cache: &Cache| at_once_until(Step::Claimed, || put(cache, x)));
-    race(&cache, [put_x(), put_x()]);
+    race(&cache, [put_once_claimed(x), put_once_claimed(x)]);
     assert_eq!(settle(&cache), sorted([a, b, c, d, e, x]));
 }
 
 /// M1: two put the same key. There is room for one in the first segment, and for nobody in the next, which is known to be
 /// the last for it: so the other one appends a third, which the first one need not see.
 fn two_newcomers_and_one_hole() {
-    let cache = cache(4);
-    let near = |key: &u64| [2, 3].iter().all(|&n| next_home(&Identity, *key, n) == 0);
-    let mut there = keys::<48>(&cache, 0).into_iter().filter(near);
-    let x = there.next().expect("one of many");
-    let (like, unlike): (Vec<u64>, Vec<u64>) = there.partition(|&key| akin(key, x));
+    let (cache, x, like, unlike) = of_one_home();
     let ([a, b, c, d], [f, g, h]) = ([0, 1, 2, 3].map(|n| unlike[n]), [4, 5, 6].map(|n| unlike[n]));
     let e = like[0];
     fill(&cache, [a, b, c, d, e, f, g, h]);
     drop(cache.remove(&a));
     cache.maintain();
-    // How a slot is claimed, and that a segment comes for it, has models of its own.
-    let put_x = || job(move |cache: &Cache| at_once_until(Step::Claimed, || put(cache, x)));
-    race(&cache, [put_x(), put_x()]);
+    race(&cache, [put_once_claimed(x), put_once_claimed(x)]);
     assert_eq!(settle(&cache), sorted([b, c, d, e, f, g, h, x]));
 }
 

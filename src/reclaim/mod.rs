@@ -136,13 +136,7 @@ impl<N: Block, L: Default> Domain<N, L> {
     /// The running thread's access.
     #[inline(always)]
     pub(crate) fn owner(&self) -> Owner<'_, N, L> {
-        self.owner_of(self.records.mine())
-    }
-
-    /// The running thread's access, whose record in this domain is known.
-    #[inline(always)]
-    fn owner_of<'d>(&'d self, record: &'d Record<N, L>) -> Owner<'d, N, L> {
-        Owner { domain: self, record, _not_send: PhantomData }
+        Owner { domain: self, record: self.records.mine(), _not_send: PhantomData }
     }
 
     /// What every thread keeps in this domain.

@@ -14,8 +14,6 @@ use crate::thread_id;
 
 /// How a read is protected: by the thread's hazard or by a pin.
 pub(crate) trait Protect<N: Block> {
-    /// What threads keep in the domain.
-    type Local: Default;
     /// Whether a pointer that was read from a slot is safe to follow without reading it again.
     const STABLE: bool;
     /// Protects `block`, which must then be seen in its slot again unless `STABLE`.
@@ -129,7 +127,6 @@ impl<N: Block, L: Default> Hazard<'_, N, L> {
 }
 
 impl<N: Block, L: Default> Protect<N> for Hazard<'_, N, L> {
-    type Local = L;
     const STABLE: bool = false;
 
     #[inline(always)]
@@ -139,7 +136,6 @@ impl<N: Block, L: Default> Protect<N> for Hazard<'_, N, L> {
 }
 
 impl<N: Block, L: Default> Protect<N> for Lent<'_, N, L> {
-    type Local = L;
     const STABLE: bool = false;
 
     #[inline(always)]
@@ -344,7 +340,6 @@ impl<'d, N: Block, L: Default> Pin<'d, N, L> {
 }
 
 impl<N: Block, L: Default> Protect<N> for &Pin<'_, N, L> {
-    type Local = L;
     const STABLE: bool = true;
 
     #[inline(always)]

@@ -123,7 +123,6 @@ impl<'d, K, V> Shield<'d, K, V> {
 }
 
 impl<K, V> Protect<Node<K, V>> for Shield<'_, K, V> {
-    type Local = Local;
     const STABLE: bool = false;
 
     #[inline]

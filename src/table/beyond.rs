@@ -2,9 +2,10 @@
 //!
 //! In the newest segment first, since most keys are there, and then in older ones, unless that one says that the key
 //! is not there (`survey`). So once a newest segment is known, `front` says that there are no homes in the first ones,
-//! and a look-up begins with the newest; it is advice, since those who begin at home go on from there. Readers go through [`find_newest`](Table::find_newest), writers through [`search_appended`]
-//! after a look at home, where they will have to write, unless the newest segment says that the key is nowhere
-//! (`claim`).
+//! and a look-up begins with the newest; it is advice, since those who begin at home go on from there.
+//!
+//! Readers go through [`find_newest`](Table::find_newest), writers through [`search_appended`] after a look at home,
+//! where they will have to write, unless the newest segment says that the key is nowhere (`claim`).
 
 #![forbid(unsafe_code)]
 
