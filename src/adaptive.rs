@@ -141,9 +141,9 @@ pub(crate) fn longest_queue(entries: usize) -> usize {
     part(entries, MOST) + part(entries, LEAST)
 }
 
-/// Entries in use that the hand passes over for one who comes back to the main class: half as many for each
-/// quarter of the memory that went by meanwhile, for the longer it may take until it is asked for once more.
-/// `None` if it was too long.
+/// Entries in use that the hand passes over for one who comes back to the main class: half as many in the second
+/// quarter of the memory and a quarter as many in its second half, for the longer it may take until it is asked for
+/// once more. `None` if it was too long.
 ///
 /// Each whom the hand passes over loses credit. What is asked for once in a loop gains as much as the hand
 /// takes if that turns once meanwhile; if all who come back make it turn faster, then it puts out who would be
@@ -151,7 +151,8 @@ pub(crate) fn longest_queue(entries: usize) -> usize {
 /// for good: he may be dead.
 #[inline]
 pub(crate) fn passes(age: usize, memory: usize) -> Option<u32> {
-    (age < memory).then(|| (PASSES >> (4 * age / memory)).max(1))
+    let halvings = if 4 * age < memory { 0 } else { 1 + u32::from(2 * age >= memory) };
+    (age < memory).then_some(PASSES >> halvings)
 }
 
 /// What somebody who came back says of the quota.
@@ -226,7 +227,7 @@ impl Trials {
 
     #[inline(always)]
     pub(crate) fn of(word: u64) -> Self {
-        Self { level: ((word >> 32) as u32).min(HIGHEST_LEVEL), free: word as u32 }
+        Self { level: (word >> 32) as u32, free: word as u32 }
     }
 }
 

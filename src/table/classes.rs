@@ -223,14 +223,13 @@ impl Classes {
         (place, hand): (u32, &Handful),
         (weight, bound): (u64, u64),
     ) -> Option<u32> {
-        let in_sample = known.late.includes(place);
         if let Some(age) = known.early.recall(place, &hand.parted) {
-            if in_sample && age < self.margin.get() as usize {
+            if age < self.margin.get() as usize && known.late.includes(place) {
                 self.move_quota(known, Evidence::TooShort, weight, bound);
             }
             return adaptive::passes(age, self.memory.get() as usize);
         }
-        if in_sample {
+        if known.late.includes(place) {
             self.recall_main(known, place, weight, bound);
         }
         None
@@ -255,6 +254,18 @@ impl Classes {
     }
 }
 
+/// Who left the main class is remembered.
+#[inline(always)]
+fn remember_late<K, V>(
+    known: &Known,
+    node: Option<NonNull<Node<K, V>>>,
+) -> Option<NonNull<Node<K, V>>> {
+    let node = node?;
+    // SAFETY: unlinking gave us the slot's share of the node.
+    known.late.add(unsafe { node.as_ref() }.place());
+    Some(node)
+}
+
 impl<K, V> Table<K, V> {
     /// Unlinks an entry to make room for one with this hash, and says in which class that one
     /// comes. The caller takes over the victim's share and its room. `entries` is the bound.
@@ -272,13 +283,14 @@ impl<K, V> Table<K, V> {
         let known = classes.known(walker);
         let hand = &position.newcomers;
         let back = classes.recall(known, (hash.place(), hand), (1, entries as u64));
-        let (waiting, quota) = (classes.waiting(known, hand), classes.quota());
+        let quota = classes.quota();
+        let waiting = classes.queue.number_waiting(hand, quota);
         if let Some(passes) = back {
             // A queue that is too long gives up one of its own for whom it put out too early.
             let over = (waiting > quota).then(|| self.evict_early((classes, known), hand, walker));
             let victim = over
                 .flatten()
-                .or_else(|| self.evict_main(known, position, Patience::Passes(passes), walker));
+                .or_else(|| self.evict_main_passing(known, position, (passes, &mut 0), walker));
             if let Some(node) = victim {
                 return Some((node, Class::Main));
             }
@@ -347,7 +359,7 @@ impl<K, V> Table<K, V> {
     }
 
     /// Evicts the first in the queue that was not used. Those before it are promoted.
-    #[inline]
+    #[inline(never)]
     pub(super) fn evict_early(
         &self,
         (classes, known): (&Classes, &Known),
@@ -355,36 +367,44 @@ impl<K, V> Table<K, V> {
         walker: &NodeWalker<'_, K, V>,
     ) -> Option<NonNull<Node<K, V>>> {
         let quota = classes.quota();
-        let mut promoted = 0;
-        for _ in 0..adaptive::STALE {
+        let (mut promoted, mut looked) = (0, 0);
+        loop {
             let [number, next, later] = classes.queue.pop(hand, quota, &known.ring)?;
-            let Some((bucket, lane)) = self.at_number(number, walker) else { continue };
-            reach(Step::Popped);
-            self.fetch_ahead([next, later], walker);
-            let (word, clock) = (bucket.slot(lane).load(), bucket.clock());
-            // Else the number is stale.
-            if word.is_ready() && clock::is_new(clock, lane) {
-                if !clock::is_cold(clock, lane) && promoted < adaptive::PROMOTIONS {
-                    bucket.chill(lane, false);
-                    promoted += 1;
-                } else if (bucket.slot(lane).unlink(word) || planted(Seed::QueueDecides))
-                    && let Some(node) = NonNull::new(word.node())
-                {
-                    let node = self.evicted(bucket, node);
-                    // SAFETY: the exchange that emptied the slot gave us its share of the node.
-                    let place = unsafe { node.as_ref() }.place();
-                    known.early.remember(place, &hand.parted, hand.deferring.get() as usize);
-                    return Some(node);
+            if let Some((bucket, lane)) = self.at_number(number, walker) {
+                reach(Step::Popped);
+                self.fetch_ahead([next, later], walker);
+                let (word, clock) = (bucket.slot(lane).load(), bucket.clock());
+                // Else the number is stale.
+                if word.is_ready() && clock::is_new(clock, lane) {
+                    if !clock::is_cold(clock, lane) && promoted < adaptive::PROMOTIONS {
+                        bucket.chill(lane, false);
+                        promoted += 1;
+                    } else if (bucket.slot(lane).unlink(word) || planted(Seed::QueueDecides))
+                        && let Some(node) = NonNull::new(word.node())
+                    {
+                        let node = self.evicted(bucket, node);
+                        // SAFETY: the exchange that emptied the slot gave us its share of the node.
+                        let place = unsafe { node.as_ref() }.place();
+                        let many = hand.deferring.get() as usize;
+                        known.early.remember(place, &hand.parted, many);
+                        return Some(node);
+                    }
                 }
             }
+            looked += 1;
+            if looked == adaptive::STALE {
+                return None;
+            }
         }
-        None
     }
 
     /// Fetches what the next evictions from the queue will look at.
     #[inline]
     fn fetch_ahead(&self, [next, later]: [u32; 2], walker: &NodeWalker<'_, K, V>) {
-        if let Some((bucket, _)) = self.at_number(later, walker) {
+        if later & APPENDED == 0 {
+            // Whatever the number is: it need not be that of a bucket.
+            prefetch_for_write(self.arena().as_ptr().wrapping_add((later >> SLOT_BITS) as usize));
+        } else if let Some((bucket, _)) = self.at_number(later, walker) {
             prefetch_for_write(bucket);
         }
         if let Some((bucket, lane)) = self.at_number(next, walker) {
@@ -393,7 +413,7 @@ impl<K, V> Table<K, V> {
     }
 
     /// Drives the hand, which finds its victims in the main class.
-    #[inline]
+    #[inline(never)]
     pub(super) fn evict_main(
         &self,
         known: &Known,
@@ -401,23 +421,22 @@ impl<K, V> Table<K, V> {
         patience: Patience,
         walker: &NodeWalker<'_, K, V>,
     ) -> Option<NonNull<Node<K, V>>> {
-        self.evict_main_within(known, position, patience, &mut 0, walker)
+        let node = self.evict_within::<false>(position, patience, &mut 0, walker);
+        remember_late(known, node)
     }
 
-    /// The same, with the number of entries in use that it has passed over already.
-    #[inline]
-    pub(super) fn evict_main_within(
+    /// The same over `most` entries in use, of which it has passed over so many already. A function of its own, since it
+    /// is most of what the hand does, and is asked for nothing else on the way.
+    #[inline(never)]
+    pub(super) fn evict_main_passing(
         &self,
         known: &Known,
         position: &Position,
-        patience: Patience,
-        passes: &mut u32,
+        (most, passes): (u32, &mut u32),
         walker: &NodeWalker<'_, K, V>,
     ) -> Option<NonNull<Node<K, V>>> {
-        let node = self.evict_within::<false>(position, patience, passes, walker)?;
-        // SAFETY: unlinking gave us the slot's share of the node.
-        known.late.add(unsafe { node.as_ref() }.place());
-        Some(node)
+        let node = self.evict_within::<false>(position, Patience::Passes(most), passes, walker);
+        remember_late(known, node)
     }
 
     /// Drives the hand for a newcomer that is tried in the main class, in a cache of so many `entries`.
@@ -430,8 +449,8 @@ impl<K, V> Table<K, V> {
         walker: &NodeWalker<'_, K, V>,
     ) -> Option<NonNull<Node<K, V>>> {
         let mut passes = 0;
-        let patience = Patience::Passes(adaptive::TRIAL_PASSES);
-        let node = self.evict_main_within(known, position, patience, &mut passes, walker);
+        let most = adaptive::TRIAL_PASSES;
+        let node = self.evict_main_passing(known, position, (most, &mut passes), walker);
         position.tried(node.is_some(), passes, entries);
         node
     }
@@ -442,7 +461,8 @@ impl<K, V> Table<K, V> {
         let Some(index) = self.arena_index(place.bucket) else {
             return self.number_appended(hash, place);
         };
-        u32::try_from(index << SLOT_BITS | place.lane().slot()).ok()
+        let number = index << SLOT_BITS | place.lane().slot();
+        (number <= u32::MAX as usize).then_some(number as u32)
     }
 
     #[cold]
@@ -462,8 +482,11 @@ impl<K, V> Table<K, V> {
         walker: &'w NodeWalker<'_, K, V>,
     ) -> Option<(&'w Bucket<Node<K, V>>, Lane)> {
         let (index, slot) = ((number >> SLOT_BITS) as usize, parts(number).1);
-        let bucket = self.arena().get(index).or_else(|| self.bucket_at(parts(number).0, walker));
-        Some((bucket?, (slot < SLOTS).then(|| Lane::of(slot))?))
+        let bucket = match self.arena().get(index) {
+            Some(bucket) => bucket,
+            None => self.bucket_at(parts(number).0, walker)?,
+        };
+        (slot < SLOTS).then(|| (bucket, Lane::of(slot)))
     }
 
     /// Slots in the order in which their entries would leave from the queue, if nobody used them:

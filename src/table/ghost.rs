@@ -105,8 +105,9 @@ impl Ghosts {
             self.write(before);
         }
         if self.rows.len() >= many {
-            prefetch_for_write(row_of(&self.rows, place));
-            last.set(self.one(place));
+            let one = self.one(place);
+            prefetch_for_write(self.rows.as_ptr().wrapping_add((one >> 16 & ROW) as usize));
+            last.set(one);
         } else {
             last.set(0);
             self.add(place);
@@ -176,12 +177,18 @@ pub(crate) struct Sampled {
     ghosts: Ghosts,
     /// The logarithm of how many.
     bits: u32,
+    /// Of the places that were spread, the last in the sample.
+    last: u32,
 }
 
 impl Sampled {
     /// A memory of at least `keys` keys, of which those are left out that are not in the sample.
     pub(crate) fn new(keys: usize, bits: u32) -> Self {
-        Self { ghosts: Ghosts::new(keys >> bits), bits }
+        Self::of(Ghosts::new(keys >> bits), bits)
+    }
+
+    fn of(ghosts: Ghosts, bits: u32) -> Self {
+        Self { ghosts, bits, last: u32::MAX >> bits }
     }
 
     /// As [`Ghosts::is_small_for`].
@@ -194,7 +201,7 @@ impl Sampled {
         if self.is_small_for(keys) {
             return Self::new(keys, bits);
         }
-        Self { ghosts: self.ghosts.enlarged(keys >> self.bits), bits: self.bits }
+        Self::of(self.ghosts.enlarged(keys >> self.bits), self.bits)
     }
 
     /// Forgets all.
@@ -219,7 +226,7 @@ impl Sampled {
     /// nothing in common but that, whatever the hasher.
     #[inline(always)]
     pub(crate) fn includes(&self, place: u32) -> bool {
-        u64::from(place.wrapping_mul(SPREAD)) >> (u32::BITS - self.bits) == 0
+        place.wrapping_mul(SPREAD) <= self.last
     }
 
     /// Remembers the key with this place, if it is in the sample.

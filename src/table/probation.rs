@@ -43,12 +43,15 @@
 
 #![forbid(unsafe_code)]
 
+mod ring;
+
 use crossbeam_utils::CachePadded;
 
 use crate::advice::{Hint, WideHint};
 use crate::local::{Handful, MOST_KEPT};
 use crate::pause::{Step, reach};
-use crate::table::memory::Array;
+pub(crate) use ring::Ring;
+use ring::places_for;
 
 /// Numbers that a thread has in hand at most, of either kind, where the queue is shared: those of one cache line.
 const MOST_IN_HAND: u64 = 16;
@@ -70,86 +73,6 @@ pub(crate) struct Probation {
     /// So many threads at most keep their newcomers to themselves.
     few: u32,
     pub(super) is_weighed: bool,
-}
-
-/// Where the numbers are.
-pub(crate) struct Ring {
-    /// A power of two of them, 2^31 at most.
-    places: Array<Hint>,
-    /// As many, where entries are weighed; else none.
-    weights: Array<WideHint>,
-    waiting: CachePadded<WideHint>,
-}
-
-impl Ring {
-    /// For at least so many numbers.
-    pub(crate) fn new(entries: usize, weighed: bool) -> Self {
-        Self::of(places_for(entries), weighed)
-    }
-
-    fn of(places: usize, weighed: bool) -> Self {
-        Self {
-            places: Array::zeroed(places),
-            weights: if weighed { Array::zeroed(places) } else { Array::from(Box::default()) },
-            waiting: CachePadded::default(),
-        }
-    }
-
-    /// Whether there is no room for as many.
-    pub(crate) fn is_small_for(&self, entries: usize) -> bool {
-        places_for(entries) > self.places.len()
-    }
-
-    /// A larger one with what is in this one, whose tickets up to `tail` were drawn.
-    fn enlarged(&self, places: usize, tail: u32) -> Self {
-        let larger = Self::of(places, !self.weights.is_empty());
-        self.carry(&larger, tail, self.places.len() as u32);
-        larger
-    }
-
-    /// Writes what it has of the last `count` tickets before `tail` into `other`, which has nothing of these.
-    fn carry(&self, other: &Self, tail: u32, count: u32) {
-        for back in 1..=count {
-            let ticket = tail.wrapping_sub(back);
-            let number = self.place(ticket).get();
-            if number != 0 {
-                other.place(ticket).set(number); // else it need not be touched
-            }
-            if let Some(weight) = self.weight(ticket).map(WideHint::get).filter(|&w| w != 0) {
-                other.weigh(ticket, weight);
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn place(&self, ticket: u32) -> &Hint {
-        &self.places[ticket as usize & (self.places.len() - 1)]
-    }
-
-    #[inline(always)]
-    fn weight(&self, ticket: u32) -> Option<&WideHint> {
-        self.weights.get(ticket as usize & (self.places.len() - 1))
-    }
-
-    /// The weight at a place is `weight` now.
-    #[inline]
-    fn weigh(&self, ticket: u32, weight: u64) {
-        if let Some(place) = self.weight(ticket) {
-            // Sums of weights are below 2^63 in earnest; beyond, the lengths of queues suffer.
-            self.waiting.add(weight.wrapping_sub(place.swap(weight)));
-        }
-    }
-
-    #[inline(always)]
-    fn put(&self, ticket: u32, number: u32, weight: u64) {
-        self.place(ticket).set(number);
-        self.weigh(ticket, weight);
-    }
-}
-
-/// Places for as many entries.
-fn places_for(entries: usize) -> usize {
-    entries.clamp(1, 1 << 31).next_power_of_two()
 }
 
 /// The two counts, which wrap.
@@ -208,7 +131,10 @@ impl Probation {
             self.ends.exchange(ends.word(), after.word());
             ends = Ends::of(self.ends.get());
         }
-        (0..most).for_each(|ticket| smaller.put(ticket, 0, 0));
+        (0..most).for_each(|ticket| {
+            smaller.place(ticket).set(0);
+            smaller.weigh(ticket, 0);
+        });
         ring.carry(smaller, ends.tail, ends.len());
     }
 
@@ -251,10 +177,18 @@ impl Probation {
             // Where there is no room for more, there are too many, however light or stale they are.
             return if self.has_room(hand, ring) { sum } else { sum.max(quota.saturating_add(1)) };
         }
-        if hand.waiting.get() < quota {
-            let ends = Ends::of(self.ends.get());
-            hand.see(ends.len(), ends.tail);
+        self.number_waiting(hand, quota)
+    }
+
+    /// How many wait, as `waiting`.
+    #[inline]
+    pub(crate) fn number_waiting(&self, hand: &Handful, quota: u64) -> u64 {
+        let waiting = hand.waiting.get();
+        if waiting >= quota {
+            return waiting;
         }
+        let ends = Ends::of(self.ends.get());
+        hand.see(ends.len(), ends.tail);
         hand.waiting.get()
     }
 
@@ -262,11 +196,11 @@ impl Probation {
     #[inline]
     pub(crate) fn has_room(&self, hand: &Handful, ring: &Ring) -> bool {
         let places = ring.places.len() as u64;
-        if hand.waiting.get() >= places {
+        hand.waiting.get() < places || {
             let ends = Ends::of(self.ends.get()); // it may have seen a larger one
             hand.see(ends.len(), ends.tail);
+            hand.waiting.get() < places
         }
-        hand.waiting.get() < places
     }
 
     /// Puts the number of a newcomer of this weight in, of a queue of `quota` numbers or so.
@@ -297,7 +231,8 @@ impl Probation {
         if hand.next.get() == hand.end.get() && !self.exchange(hand, quota, (true, 0), ring) {
             return None;
         }
-        let (next, numbers) = (hand.next.get(), peek(hand, [0, 1, 4], ring));
+        let next = hand.next.get();
+        let numbers = peek(hand, next, [0, 1, 4], ring);
         hand.next.set(next.wrapping_add(1));
         hand.waiting.set(hand.waiting.get() - u64::from(hand.times.get()));
         if self.is_weighed {
@@ -334,9 +269,9 @@ impl Probation {
             hand.race();
         };
         reach(Step::Drawn);
-        for at in 0..come {
-            let number = hand.number(hand.first.get().wrapping_add(at)).get();
-            ring.put(ends.tail.wrapping_add(at), number, weight);
+        ring.put(ends.tail, hand, come);
+        if come > 0 && self.is_weighed {
+            ring.weigh(ends.tail, weight);
         }
         if put > 0 {
             hand.has_put();
@@ -362,19 +297,21 @@ impl Probation {
     ) -> impl Iterator<Item = u32> {
         let ends = Ends::of(self.ends.get());
         let tickets = |from: u32, len| (0..len).map(move |at| from.wrapping_add(at));
-        let leaving = tickets(0, hand.leaving()).flat_map(|ahead| peek(hand, [ahead], ring));
+        let leaving = tickets(hand.next.get(), hand.leaving());
+        let leaving = leaving.flat_map(|ticket| peek(hand, ticket, [0], ring));
         let waiting = tickets(ends.head, ends.len()).map(|at| ring.place(at).get());
         let coming = tickets(hand.first.get(), hand.coming()).map(|at| hand.number(at).get());
         leaving.chain(waiting).chain(coming)
     }
 }
 
-/// The numbers that are so far behind the next one, about.
+/// The number of a leaving `ticket`, and those that are so far behind it, about.
 #[inline]
-fn peek<const N: usize>(hand: &Handful, ahead: [u32; N], ring: &Ring) -> [u32; N] {
-    let (next, places) =
-        (hand.next.get(), if hand.own.get() != 0 { hand.numbers() } else { &ring.places });
-    ahead.map(|ahead| places[next.wrapping_add(ahead) as usize & (places.len() - 1)].get())
+fn peek<const N: usize>(hand: &Handful, ticket: u32, behind: [u32; N], ring: &Ring) -> [u32; N] {
+    let places = if hand.own.get() != 0 { hand.numbers() } else { &ring.places };
+    // Asked once, and not for each: there are some.
+    let Some(last) = places.len().checked_sub(1) else { return [0; N] };
+    behind.map(|behind| places[ticket.wrapping_add(behind) as usize & last].get())
 }
 
 #[cfg(test)]

@@ -172,7 +172,7 @@ impl<K, V> Table<K, V> {
 
     /// The same, by the rules of one policy or the other, with the number of entries in use that the hand has passed
     /// over already.
-    #[inline]
+    #[inline(always)]
     pub(super) fn evict_within<const ONE_LEVEL: bool>(
         &self,
         position: &Position,
@@ -472,7 +472,7 @@ enum Visit<K, V> {
 
 /// Works through these slots of a bucket: changes the bits of what it passes, unlinks the first
 /// victim. It passes over `most` in use.
-#[inline]
+#[inline(always)]
 fn evict_from<K, V>(
     bucket: &Bucket<Node<K, V>>,
     part: Range<usize>,

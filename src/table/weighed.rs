@@ -89,9 +89,9 @@ impl<K, V> Table<K, V> {
             let over =
                 (newcomer.back.is_some() && classes.is_too_long(known, hand)).then(early).flatten();
             let victim = over.or_else(|| {
-                let patience = Patience::Passes(newcomer.back.unwrap_or(adaptive::TRIAL_PASSES));
+                let most = newcomer.back.unwrap_or(adaptive::TRIAL_PASSES);
                 let passes = &mut newcomer.passes;
-                self.evict_main_within(known, position, patience, passes, walker)
+                self.evict_main_passing(known, position, (most, passes), walker)
             });
             // What it costs to make room for a trial is judged by the first who leaves for it, or does not.
             if let Some(entries) = newcomer.tried.take() {
