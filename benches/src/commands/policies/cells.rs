@@ -105,7 +105,7 @@ mod tests {
         };
         let streams = [looping(30, 60), looping(300, 900)];
         let columns = ["FIFO", "LRU", "OPT"].map(str::to_owned);
-        let contestants = contestants(&columns, &[], &Only::default()).unwrap();
+        let contestants = contestants(&columns, &[], &Only::default(), 1).unwrap();
         let capacities = [Capacity::Entries(30), Capacity::Percent(10.0)];
         let rows = run(&streams, &capacities, &contestants, 2);
         // Three entries are too few for the second capacity of the short loop.

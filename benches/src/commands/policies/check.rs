@@ -102,7 +102,7 @@ fn compare(
 /// Each policy with their figure and ours.
 fn measure(reference: &Reference, traces: &Path, jobs: usize) -> Result<Vec<(String, f64, f64)>> {
     let columns: Vec<String> = reference.policies.iter().map(|&name| name.to_owned()).collect();
-    let contestants = contestants(&columns, &[], &Only::default())?;
+    let contestants = contestants(&columns, &[], &Only::default(), 1)?;
     let streams = [Stream::whole(find(reference.trace, &[], traces)?)];
     let rows = cells::run(&streams, &[Capacity::Entries(reference.entries)], &contestants, jobs);
     let theirs = |name: &str| {

@@ -17,9 +17,6 @@ const HOTSET: &[(&str, Policy)] = &[("adaptive", Policy::Adaptive), ("clock", Po
 /// Threads of the second column of each.
 const CROWD: usize = 8;
 
-/// Requests that a thread of a crowd takes at a time: few, to keep to the order of the stream.
-const CHUNK: usize = 64;
-
 /// Requests between two looks at a cache's size.
 const LOOK: usize = 4_096;
 
@@ -53,9 +50,15 @@ pub struct Contestant {
 }
 
 /// Everybody, or those in `columns`, without those in `without` and the peers not in `only`. A
-/// name stands for all columns that begin with it: "hotset" for all of its policies.
-pub fn contestants(columns: &[String], without: &[String], only: &Only) -> Result<Vec<Contestant>> {
-    let mut all = everybody();
+/// name stands for all columns that begin with it: "hotset" for all of its policies. A thread of a
+/// crowd takes `turn` requests at a time.
+pub fn contestants(
+    columns: &[String],
+    without: &[String],
+    only: &Only,
+    turn: usize,
+) -> Result<Vec<Contestant>> {
+    let mut all = everybody(turn);
     let named = |name: &str, of: &[String]| {
         of.iter().any(|n| {
             name == n || name.strip_prefix(n.as_str()).is_some_and(|rest| rest.starts_with(' '))
@@ -83,11 +86,11 @@ pub fn contestants(columns: &[String], without: &[String], only: &Only) -> Resul
     Ok(all)
 }
 
-fn everybody() -> Vec<Contestant> {
+fn everybody(turn: usize) -> Vec<Contestant> {
     let mut all: Vec<Contestant> = HOTSET
         .iter()
         .flat_map(|&(label, policy)| {
-            [hotset(label, policy, 1), hotset(label, policy, CROWD), in_order(label, policy)]
+            [alone(label, policy), crowded(label, policy, turn), in_order(label, policy, turn)]
         })
         .collect();
     all.extend([
@@ -108,18 +111,22 @@ fn everybody() -> Vec<Contestant> {
     all
 }
 
-fn hotset(label: &str, policy: Policy, threads: usize) -> Contestant {
-    let several = if threads > 1 { format!(" {threads}t") } else { String::new() };
+fn alone(label: &str, policy: Policy) -> Contestant {
     Contestant {
-        name: format!("hotset {label}{several}"),
+        name: format!("hotset {label}"),
         kind: Kind::Hotset,
         replay: Box::new(move |entries, stream, bar| {
-            let cache = Hotset::with_policy(entries, policy);
-            if threads > 1 {
-                by_crowd(&cache, threads, stream, bar, |_| ())
-            } else {
-                alone(&cache, stream, bar)
-            }
+            replay(&Hotset::with_policy(entries, policy), stream, bar)
+        }),
+    }
+}
+
+fn crowded(label: &str, policy: Policy, turn: usize) -> Contestant {
+    Contestant {
+        name: format!("hotset {label} {CROWD}t"),
+        kind: Kind::Hotset,
+        replay: Box::new(move |entries, stream, bar| {
+            by_crowd(&Hotset::with_policy(entries, policy), turn, stream, bar, |_| ())
         }),
     }
 }
@@ -127,7 +134,7 @@ fn hotset(label: &str, policy: Policy, threads: usize) -> Contestant {
 /// One thread that makes the requests in the order in which several made them. What those lose to it is
 /// due to hotset, what it loses to one thread on the stream as it is to the order: a thread that is held
 /// up comes late with the rest of its turn, and a small cache has forgotten by then.
-fn in_order(label: &str, policy: Policy) -> Contestant {
+fn in_order(label: &str, policy: Policy, turn: usize) -> Contestant {
     Contestant {
         name: format!("hotset {label} {CROWD}t order"),
         kind: Kind::Hotset,
@@ -135,7 +142,7 @@ fn in_order(label: &str, policy: Policy) -> Contestant {
             let made: Vec<AtomicU32> = stream.trace.ids.iter().map(|_| AtomicU32::new(0)).collect();
             let next = AtomicUsize::new(0);
             let crowded = Hotset::with_policy(entries, policy);
-            by_crowd(&crowded, CROWD, stream, &ProgressBar::hidden(), |id| {
+            by_crowd(&crowded, turn, stream, &ProgressBar::hidden(), |id| {
                 made[next.fetch_add(1, Relaxed)].store(id, Relaxed);
             });
             let ids: Vec<u32> = made.into_iter().map(AtomicU32::into_inner).collect();
@@ -148,7 +155,7 @@ fn peer<C: Cache>() -> Contestant {
     Contestant {
         name: C::NAME.to_owned(),
         kind: Kind::Peer,
-        replay: Box::new(|entries, stream, bar| alone(&C::with_capacity(entries), stream, bar)),
+        replay: Box::new(|entries, stream, bar| replay(&C::with_capacity(entries), stream, bar)),
     }
 }
 
@@ -197,7 +204,7 @@ impl Counts {
     }
 }
 
-fn alone<C: Cache>(cache: &C, stream: &Stream, bar: &ProgressBar) -> Outcome {
+fn replay<C: Cache>(cache: &C, stream: &Stream, bar: &ProgressBar) -> Outcome {
     replay_alone(cache, &stream.trace.ids, stream, bar)
 }
 
@@ -217,10 +224,10 @@ fn replay_alone<C: Cache>(cache: &C, ids: &[u32], stream: &Stream, bar: &Progres
     outcome
 }
 
-/// Several threads take the stream in small turns; `made` is told of each request.
+/// Several threads take the stream in turns of so many requests; `made` is told of each.
 fn by_crowd<C: Cache>(
     cache: &C,
-    threads: usize,
+    turn: usize,
     stream: &Stream,
     bar: &ProgressBar,
     made: impl Fn(u32) + Copy + Sync,
@@ -232,21 +239,21 @@ fn by_crowd<C: Cache>(
         let work = || {
             let (mut counts, mut most_held) = (Counts::default(), 0);
             loop {
-                let at = next.fetch_add(CHUNK, Relaxed);
-                let Some(ids) =
-                    ids.get(at..ids.len().min(at + CHUNK)).filter(|ids| !ids.is_empty())
-                else {
+                let at = next.fetch_add(turn, Relaxed);
+                let end = ids.len().min(at + turn);
+                let Some(ids) = ids.get(at..end).filter(|ids| !ids.is_empty()) else {
                     return (counts, most_held);
                 };
                 counts.read_through(cache, ids, made);
-                if at.is_multiple_of(LOOK) {
+                // Whoever has crossed a multiple of it.
+                if at / LOOK != (at + turn) / LOOK {
                     most_held = most_held.max(cache.held());
                     bar.inc(LOOK as u64);
                 }
             }
         };
         let done: Vec<(Counts, usize)> = std::thread::scope(|scope| {
-            let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+            let workers: Vec<_> = (0..CROWD).map(|_| scope.spawn(work)).collect();
             workers.into_iter().map(|worker| worker.join().expect("it does not panic")).collect()
         });
         outcome.hits.push(done.iter().map(|(counts, _)| counts.hits).sum());
@@ -265,7 +272,7 @@ mod tests {
 
     fn names(columns: &[&str], without: &[&str]) -> Result<Vec<String>> {
         let owned = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
-        let found = contestants(&owned(columns), &owned(without), &Only::default())?;
+        let found = contestants(&owned(columns), &owned(without), &Only::default(), 1)?;
         Ok(found.into_iter().map(|contestant| contestant.name).collect())
     }
 
@@ -286,7 +293,7 @@ mod tests {
         let trace = Numbered { name: "loop".to_owned(), ids, unique: 500 };
         let parts = parts("loop").unwrap();
         let stream = Stream::concat("loop", &parts, &|_| Ok(trace.clone())).unwrap();
-        for contestant in everybody() {
+        for contestant in everybody(1).into_iter().chain(everybody(64)) {
             let outcome = (contestant.replay)(2_000, &stream, &ProgressBar::hidden());
             assert_eq!(outcome.hits.len(), SLICES, "{}", contestant.name);
             let hits: usize = outcome.hits.iter().sum();

@@ -91,6 +91,10 @@ pub struct Args {
     /// Seed of the synthetic traces
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Requests that each of the eight threads of "8t" takes at a time. One keeps to the order of
+    /// the trace: who is held up by the system comes late with one request, not with many
+    #[arg(long, default_value_t = 1)]
+    turn: usize,
 }
 
 impl Args {
@@ -114,7 +118,9 @@ pub fn run(args: &Args, settings: &Settings, report: &mut Report) -> Result<()> 
     if args.weighted {
         return weighted::run(&args.files, args.capacities(&shares), args.jobs()?, report);
     }
-    let contestants = contestants::contestants(&args.columns, &args.without, &settings.only)?;
+    ensure!((1..=4_096).contains(&args.turn), "--turn must be 1 to 4096");
+    let Args { columns, without, turn, .. } = args;
+    let contestants = contestants::contestants(columns, without, &settings.only, *turn)?;
     if let Some(text) = args.concat.as_deref().or(args.shift.then_some(SHIFT)) {
         return concat(text, args, &contestants, report);
     }

@@ -137,7 +137,7 @@ mod tests {
         let stream = Stream::whole(Numbered { name: "t".to_owned(), ids, unique: 40 });
         let streams = [stream];
         let columns = ["LRU", "LIRS", "OPT"].map(str::to_owned);
-        let contestants = contestants(&columns, &[], &Only::default()).unwrap();
+        let contestants = contestants(&columns, &[], &Only::default(), 1).unwrap();
         let capacities = [Capacity::Entries(20), Capacity::Percent(1.0)];
         let rows = cells::run(&streams, &capacities, &contestants, 1);
         let rows: Vec<&Row> = rows.iter().collect();
