@@ -1,6 +1,8 @@
 //! How many instructions does an operation take? A fixed piece of work for a simulator to count; it measures
 //! nothing itself. `ci/instructions.sh` runs it under callgrind and makes a table.
 
+use std::time::Duration;
+
 use anyhow::{Result, bail};
 
 use crate::peers::{Cache, Hotset, HotsetClock, Pinning, QuickCache, Reader};
@@ -68,7 +70,11 @@ fn unpinned<C: Cache>(operation: Operation, entries: u64) -> u64 {
         Operation::Churn => count(&Churn::new(C::with_capacity(capacity), capacity)),
         Operation::ReadThrough => {
             let numbers = zipf_numbers(entries as u32 * 10, 0.99, 1 << 20, 1);
-            count(&ReadThrough { cache: C::with_capacity(capacity), keys: Listed::new(numbers) })
+            count(&ReadThrough {
+                cache: C::with_capacity(capacity),
+                keys: Listed::new(numbers),
+                load: Duration::ZERO,
+            })
         }
     }
 }

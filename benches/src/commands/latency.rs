@@ -163,8 +163,11 @@ struct LineUp {
 
 impl CacheVisitor for LineUp {
     fn cache<C: Cache>(&mut self) {
-        let workload =
-            ReadThrough { cache: C::with_capacity(self.capacity), keys: self.keys.clone() };
+        let workload = ReadThrough {
+            cache: C::with_capacity(self.capacity),
+            keys: self.keys.clone(),
+            load: Duration::ZERO,
+        };
         let mut warm = Cursor::spread(1, 0).remove(0);
         warm.at = self.keys.len() / self.threads / 2;
         workload.warm(self.capacity as u64 * 10, &mut warm);

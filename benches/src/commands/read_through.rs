@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::rc::Rc;
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
@@ -32,6 +33,9 @@ pub struct Args {
     /// Entries (500) or a share of the keys (1%)
     #[arg(long, default_value = "10%")]
     capacity: Capacity,
+    /// What is missing takes so long to load, on the processor: nanoseconds
+    #[arg(long, default_value_t = 0)]
+    load_ns: u64,
 }
 
 /// What is read.
@@ -60,7 +64,15 @@ impl Load {
 impl Args {
     pub fn for_all(threads: &[usize]) -> Self {
         let capacity = Capacity::Percent(10.0);
-        Self { threads: threads.to_vec(), keys: None, trace: None, capacity }
+        Self { threads: threads.to_vec(), keys: None, trace: None, capacity, load_ns: 0 }
+    }
+
+    /// What a miss costs, for a title.
+    fn cost(&self) -> String {
+        match self.load_ns {
+            0 => String::new(),
+            ns => format!(", a miss loads for {} ns", grouped(ns)),
+        }
     }
 
     fn threads(&self) -> &[usize] {
@@ -97,9 +109,10 @@ pub fn show(args: &Args, load: &Load, board: &Board, report: &mut Report) {
     let entries = args.capacity.entries(load.unique());
     for &threads in args.threads() {
         let title = format!(
-            "Read-through, {threads} thread(s), {}, capacity {}",
+            "Read-through, {threads} thread(s), {}, capacity {}{}",
             load.words(),
-            grouped(entries as u64)
+            grouped(entries as u64),
+            args.cost()
         );
         let columns = Columns { hit_share: true, refused_share: true, ..Columns::default() };
         let mut table = throughput_table(title, board, threads, columns);
@@ -127,7 +140,8 @@ pub fn measure(args: &Args, load: &Load, settings: &Settings) -> Board {
     };
     let capacity = args.capacity.entries(load.unique());
     let threads = args.threads().to_vec();
-    let mut line_up = LineUp { capacity, threads, keys, contestants: Vec::new() };
+    let load = Duration::from_nanos(args.load_ns);
+    let mut line_up = LineUp { capacity, threads, keys, load, contestants: Vec::new() };
     each_cache(&settings.only, &mut line_up);
     interleave("read-through", line_up.contestants, settings.rounds, settings.round)
 }
@@ -177,6 +191,7 @@ struct LineUp {
     capacity: usize,
     threads: Vec<usize>,
     keys: Keys,
+    load: Duration,
     contestants: Vec<Contestant>,
 }
 
@@ -185,16 +200,22 @@ impl CacheVisitor for LineUp {
         for &threads in &self.threads {
             let cache = C::with_capacity(self.capacity);
             self.contestants.push(match self.keys.clone() {
-                Keys::Drawn(keys) => drawn(cache, keys, self.capacity, threads),
-                Keys::Trace(ids) => on_trace(cache, ids, threads),
+                Keys::Drawn(keys) => drawn(cache, keys, self.load, self.capacity, threads),
+                Keys::Trace(ids) => on_trace(cache, ids, self.load, threads),
             });
         }
     }
 }
 
-fn drawn<C: Cache>(cache: C, keys: Listed, capacity: usize, threads: usize) -> Contestant {
+fn drawn<C: Cache>(
+    cache: C,
+    keys: Listed,
+    load: Duration,
+    capacity: usize,
+    threads: usize,
+) -> Contestant {
     let length = keys.len();
-    let workload = ReadThrough { cache, keys };
+    let workload = ReadThrough { cache, keys, load };
     // Ten times the capacity, from where no thread will start.
     let mut warm = Cursor::spread(1, 0).remove(0);
     warm.at = length / threads / 2;
@@ -202,10 +223,10 @@ fn drawn<C: Cache>(cache: C, keys: Listed, capacity: usize, threads: usize) -> C
     Contestant::lasting(C::NAME, workload, Cursor::spread(threads, length))
 }
 
-fn on_trace<C: Cache>(cache: C, ids: Rc<[u32]>, threads: usize) -> Contestant {
-    replayed(&cache, &ids, 1, 1);
+fn on_trace<C: Cache>(cache: C, ids: Rc<[u32]>, load: Duration, threads: usize) -> Contestant {
+    replayed(&cache, &ids, 1, 1, Duration::ZERO);
     cache.settle();
     let passes = LEAST_WORK.div_ceil(ids.len());
-    let work = move || replayed(&cache, &ids, passes, threads);
+    let work = move || replayed(&cache, &ids, passes, threads, load);
     Contestant::piece_of_work(C::NAME, threads, work)
 }

@@ -1,5 +1,7 @@
 //! Get, and insert on a miss: what a cache is for.
 
+use std::time::{Duration, Instant};
+
 use super::{Cursor, KeySource, Tally, Workload};
 use crate::peers::Cache;
 
@@ -9,6 +11,8 @@ const CHUNK: u64 = 512;
 pub struct ReadThrough<C, K> {
     pub cache: C,
     pub keys: K,
+    /// What is missing takes so long to load.
+    pub load: Duration,
 }
 
 impl<C: Cache, K: KeySource> ReadThrough<C, K> {
@@ -25,20 +29,38 @@ impl<C: Cache, K: KeySource> Workload for ReadThrough<C, K> {
     fn chunk(&self, cursor: &mut Cursor) -> Tally {
         let mut tally = Tally { ops: CHUNK, ..Tally::default() };
         for _ in 0..CHUNK {
-            read_through(&self.cache, self.keys.next(cursor), &mut tally);
+            load_through(&self.cache, self.keys.next(cursor), self.load, &mut tally);
         }
         tally
     }
 }
 
-/// One operation; counts everything but itself.
+/// One operation, where loading costs nothing; counts everything but itself.
 #[inline(always)]
 pub fn read_through<C: Cache>(cache: &C, key: u64, tally: &mut Tally) {
+    load_through(cache, key, Duration::ZERO, tally);
+}
+
+/// One operation, where what is missing takes so long to load.
+#[inline(always)]
+pub fn load_through<C: Cache>(cache: &C, key: u64, load: Duration, tally: &mut Tally) {
     if let Some(value) = cache.get(key) {
         std::hint::black_box(value);
         tally.hits += 1;
     } else {
+        if !load.is_zero() {
+            work_for(load);
+        }
         tally.inserts += 1;
         tally.refused += u64::from(!cache.insert(key, key));
+    }
+}
+
+/// Keeps the processor busy for so long.
+#[inline(never)]
+fn work_for(time: Duration) {
+    let start = Instant::now();
+    while start.elapsed() < time {
+        std::hint::spin_loop();
     }
 }

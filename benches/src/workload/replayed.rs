@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use super::read_through::read_through;
+use super::read_through::load_through;
 use super::{Sample, Tally, key, until_deadline};
 use crate::peers::Cache;
 
@@ -13,11 +13,18 @@ const TURN: usize = 64;
 /// Nobody waits so long: a pass ends with its trace, not with a deadline.
 const NEVER: Duration = Duration::from_secs(86_400);
 
-/// Reads the trace through `cache`, `passes` times on `threads` threads, which take turns.
+/// Reads the trace through `cache`, `passes` times on `threads` threads, which take turns. What is
+/// missing takes as long as `load` to load.
 ///
 /// A fixed piece of work, not a fixed time: the parts of a trace differ, and whoever is faster
 /// would be measured on another part of it.
-pub fn replayed<C: Cache>(cache: &C, ids: &[u32], passes: usize, threads: usize) -> Sample {
+pub fn replayed<C: Cache>(
+    cache: &C,
+    ids: &[u32],
+    passes: usize,
+    threads: usize,
+    load: Duration,
+) -> Sample {
     // ORDERING: hands out numbers alone.
     let next = AtomicUsize::new(0);
     let turns = ids.len().div_ceil(TURN);
@@ -32,7 +39,7 @@ pub fn replayed<C: Cache>(cache: &C, ids: &[u32], passes: usize, threads: usize)
             let start = turn % turns * TURN;
             let ids = &ids[start..ids.len().min(start + TURN)];
             for &id in ids {
-                read_through(cache, key(u64::from(id)), &mut tally);
+                load_through(cache, key(u64::from(id)), load, &mut tally);
             }
             tally.ops += ids.len() as u64;
         }
@@ -53,7 +60,8 @@ mod tests {
         let ids: Vec<u32> = (0..1_000).collect();
         for threads in [1, 3] {
             let cache = MutexLru::with_capacity(2_000);
-            let sample = replayed(&cache, &ids, 3, threads);
+            let load = Duration::from_nanos(if threads == 1 { 0 } else { 500 });
+            let sample = replayed(&cache, &ids, 3, threads, load);
             let tally = sample.tally;
             assert_eq!((tally.ops, tally.hits + tally.inserts), (3_000, 3_000));
             // A thread that lags behind with a key while another is there in the next pass: both miss.
