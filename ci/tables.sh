@@ -114,6 +114,11 @@ speed() {
         ! have "$name" ||
             tables read-through --trace "$traces/$name.u64.zst" --only "hotset,hotset clock,quick_cache"
     done
+    # From which load on do better hits pay for what the policy costs?
+    for name in oltp scarab-recs web07; do
+        ! have "$name" ||
+            tables read-through --trace "$traces/$name.u64.zst" --only "hotset,hotset clock,quick_cache" --load-ns 300
+    done
     printf '\n### Churn\n'
     tables churn
     printf '\n### Hits with some inserts\n'
