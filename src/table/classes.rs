@@ -359,7 +359,7 @@ impl<K, V> Table<K, V> {
     }
 
     /// Evicts the first in the queue that was not used. Those before it are promoted.
-    #[inline(never)]
+    #[inline]
     pub(super) fn evict_early(
         &self,
         (classes, known): (&Classes, &Known),
