@@ -193,9 +193,12 @@ readme_speed() {
     done
     speeds 'its hit ratio, 1 thread, capacity 10 % of the keys' '' speed 'Read-through, 1 thread.*Zipf' hits read-through
     for threads in 1 2 8; do
-        speeds "read-through, trace oltp, $threads thread(s)" M/s speed "Read-through, $threads thread.*oltp" M/s 'read-through --trace'
+        speeds "read-through, trace oltp, $threads thread(s)" M/s speed "Read-through, $threads thread.*oltp.*[0-9]\$" M/s 'read-through --trace'
     done
-    speeds 'its hit ratio, 1 thread, capacity 10 % of the keys' '' speed 'Read-through, 1 thread.*oltp' hits 'read-through --trace'
+    speeds 'its hit ratio, 1 thread, capacity 10 % of the keys' '' speed 'Read-through, 1 thread.*oltp.*[0-9]$' hits 'read-through --trace'
+    for threads in 1 2; do
+        speeds "read-through, trace oltp, a miss loads for 300 ns, $threads thread(s)" M/s speed "Read-through, $threads thread.*oltp.*300 ns\$" M/s 'read-through --trace --load-ns 300'
+    done
     speeds 'p99.99 of read-through, Zipf, 8 threads' ns speed Latency p99.99 latency
     for threads in 1 2; do
         speeds "new keys into a full cache of 10,000, $threads thread(s)" M/s speed "Churn, $threads thread.*10,000\$" M/s churn

@@ -151,6 +151,7 @@ pub(crate) fn longest_queue(entries: usize) -> usize {
 /// for good: he may be dead.
 #[inline]
 pub(crate) fn passes(age: usize, memory: usize) -> Option<u32> {
+    const { assert!(PASSES >> 2 > 0) };
     let halvings = if 4 * age < memory { 0 } else { 1 + u32::from(2 * age >= memory) };
     (age < memory).then_some(PASSES >> halvings)
 }

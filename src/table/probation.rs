@@ -180,9 +180,10 @@ impl Probation {
         self.number_waiting(hand, quota)
     }
 
-    /// How many wait, as `waiting`.
+    /// How many wait, as `waiting` tells it where entries are not weighed.
     #[inline]
     pub(crate) fn number_waiting(&self, hand: &Handful, quota: u64) -> u64 {
+        debug_assert!(!self.is_weighed);
         let waiting = hand.waiting.get();
         if waiting >= quota {
             return waiting;
@@ -271,6 +272,7 @@ impl Probation {
         reach(Step::Drawn);
         ring.put(ends.tail, hand, come);
         if come > 0 && self.is_weighed {
+            debug_assert_eq!(come, 1);
             ring.weigh(ends.tail, weight);
         }
         if put > 0 {

@@ -33,7 +33,7 @@ pub struct Args {
     /// Entries (500) or a share of the keys (1%)
     #[arg(long, default_value = "10%")]
     capacity: Capacity,
-    /// What is missing takes so long to load, on the processor: nanoseconds
+    /// What is missing takes so long to load, in which its thread keeps the processor busy: nanoseconds
     #[arg(long, default_value_t = 0)]
     load_ns: u64,
 }
@@ -92,13 +92,14 @@ impl Args {
 
 pub fn run(args: &Args, settings: &Settings, report: &mut Report) -> Result<()> {
     ensure!(args.threads().iter().all(|t| (1..=1_024).contains(t)), "--threads must be 1 to 1024");
+    ensure!(args.load_ns <= 1_000_000, "--load-ns must be 0 to 1000000");
     let load = args.load(settings)?;
     let entries = args.capacity.entries(load.unique());
     ensure!(entries >= LEAST_CAPACITY, "--capacity: {entries} entries are below {LEAST_CAPACITY}");
     let board = measure(args, &load, settings);
     show(args, &load, &board, report);
     let prices: Vec<Check> =
-        args.threads().iter().map(|&threads| price(&load, &board, threads)).collect();
+        args.threads().iter().map(|&threads| price(args, &load, &board, threads)).collect();
     if prices.iter().any(|check| check.met.is_some()) {
         report.add(verdicts("Read-through: what the policy costs", &prices));
     }
@@ -140,15 +141,16 @@ pub fn measure(args: &Args, load: &Load, settings: &Settings) -> Board {
     };
     let capacity = args.capacity.entries(load.unique());
     let threads = args.threads().to_vec();
-    let load = Duration::from_nanos(args.load_ns);
-    let mut line_up = LineUp { capacity, threads, keys, load, contestants: Vec::new() };
+    let cost = Duration::from_nanos(args.load_ns);
+    let mut line_up = LineUp { capacity, threads, keys, cost, contestants: Vec::new() };
     each_cache(&settings.only, &mut line_up);
     interleave("read-through", line_up.contestants, settings.rounds, settings.round)
 }
 
 /// The policy's price on so many threads.
-fn price(load: &Load, board: &Board, threads: usize) -> Check {
-    price_of_policy(&format!("read-through, {}", load.words()), board, threads)
+fn price(args: &Args, load: &Load, board: &Board, threads: usize) -> Check {
+    let what = format!("read-through, {}{}", load.words(), args.cost());
+    price_of_policy(&what, board, threads)
 }
 
 pub fn checks(args: &Args, load: &Load, board: &Board) -> Vec<Check> {
@@ -159,7 +161,7 @@ pub fn checks(args: &Args, load: &Load, board: &Board) -> Vec<Check> {
             let ratio = board.ratio("hotset", base, threads);
             checks.push(Check::at_least(&what, base, target, ratio));
         }
-        checks.push(price(load, board, threads));
+        checks.push(price(args, load, board, threads));
         let hits = |name| board.get(name, threads).map(|series| series.hit_share() * 100.0);
         let both = hits("hotset").zip(hits(BASE));
         checks.push(Check::new(
@@ -191,7 +193,7 @@ struct LineUp {
     capacity: usize,
     threads: Vec<usize>,
     keys: Keys,
-    load: Duration,
+    cost: Duration,
     contestants: Vec<Contestant>,
 }
 
@@ -200,8 +202,8 @@ impl CacheVisitor for LineUp {
         for &threads in &self.threads {
             let cache = C::with_capacity(self.capacity);
             self.contestants.push(match self.keys.clone() {
-                Keys::Drawn(keys) => drawn(cache, keys, self.load, self.capacity, threads),
-                Keys::Trace(ids) => on_trace(cache, ids, self.load, threads),
+                Keys::Drawn(keys) => drawn(cache, keys, self.cost, self.capacity, threads),
+                Keys::Trace(ids) => on_trace(cache, ids, self.cost, threads),
             });
         }
     }
@@ -215,11 +217,12 @@ fn drawn<C: Cache>(
     threads: usize,
 ) -> Contestant {
     let length = keys.len();
-    let workload = ReadThrough { cache, keys, load };
+    let mut workload = ReadThrough { cache, keys, load: Duration::ZERO };
     // Ten times the capacity, from where no thread will start.
     let mut warm = Cursor::spread(1, 0).remove(0);
     warm.at = length / threads / 2;
     workload.warm(capacity as u64 * 10, &mut warm);
+    workload.load = load;
     Contestant::lasting(C::NAME, workload, Cursor::spread(threads, length))
 }
 

@@ -111,6 +111,7 @@ impl Args {
 }
 
 pub fn run(args: &Args, settings: &Settings, report: &mut Report) -> Result<()> {
+    ensure!((1..=4_096).contains(&args.turn), "--turn must be 1 to 4096");
     let shares = [0.1, 1.0, 10.0].map(Capacity::Percent);
     if args.check {
         return check::run(&args.traces, args.jobs()?, report);
@@ -118,7 +119,6 @@ pub fn run(args: &Args, settings: &Settings, report: &mut Report) -> Result<()> 
     if args.weighted {
         return weighted::run(&args.files, args.capacities(&shares), args.jobs()?, report);
     }
-    ensure!((1..=4_096).contains(&args.turn), "--turn must be 1 to 4096");
     let Args { columns, without, turn, .. } = args;
     let contestants = contestants::contestants(columns, without, &settings.only, *turn)?;
     if let Some(text) = args.concat.as_deref().or(args.shift.then_some(SHIFT)) {
