@@ -217,7 +217,7 @@ impl<K, V, S> Builder<K, V, S> {
         self
     }
 
-    /// Whether hits and misses are counted. Off unless told otherwise: it costs a read 1 to 4 %,
+    /// Whether hits and misses are counted. Off unless told otherwise: it costs a read 1 to 5 %,
     /// one write to a line that the thread owns. Everything else is always counted.
     pub fn stats(mut self, count_hits: bool) -> Self {
         self.stats = count_hits;
