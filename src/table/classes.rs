@@ -368,34 +368,30 @@ impl<K, V> Table<K, V> {
     ) -> Option<NonNull<Node<K, V>>> {
         let quota = classes.quota();
         let (mut promoted, mut looked) = (0, 0);
-        loop {
+        while looked < adaptive::STALE {
+            looked += 1;
             let [number, next, later] = classes.queue.pop(hand, quota, &known.ring)?;
-            if let Some((bucket, lane)) = self.at_number(number, walker) {
-                reach(Step::Popped);
-                self.fetch_ahead([next, later], walker);
-                let (word, clock) = (bucket.slot(lane).load(), bucket.clock());
-                // Else the number is stale.
-                if word.is_ready() && clock::is_new(clock, lane) {
-                    if !clock::is_cold(clock, lane) && promoted < adaptive::PROMOTIONS {
-                        bucket.chill(lane, false);
-                        promoted += 1;
-                    } else if (bucket.slot(lane).unlink(word) || planted(Seed::QueueDecides))
-                        && let Some(node) = NonNull::new(word.node())
-                    {
-                        let node = self.evicted(bucket, node);
-                        // SAFETY: the exchange that emptied the slot gave us its share of the node.
-                        let place = unsafe { node.as_ref() }.place();
-                        let many = hand.deferring.get() as usize;
-                        known.early.remember(place, &hand.parted, many);
-                        return Some(node);
-                    }
+            let Some((bucket, lane)) = self.at_number(number, walker) else { continue };
+            reach(Step::Popped);
+            self.fetch_ahead([next, later], walker);
+            let (word, clock) = (bucket.slot(lane).load(), bucket.clock());
+            // Else the number is stale.
+            if word.is_ready() && clock::is_new(clock, lane) {
+                if !clock::is_cold(clock, lane) && promoted < adaptive::PROMOTIONS {
+                    bucket.chill(lane, false);
+                    promoted += 1;
+                } else if (bucket.slot(lane).unlink(word) || planted(Seed::QueueDecides))
+                    && let Some(node) = NonNull::new(word.node())
+                {
+                    let node = self.evicted(bucket, node);
+                    // SAFETY: the exchange that emptied the slot gave us its share of the node.
+                    let place = unsafe { node.as_ref() }.place();
+                    known.early.remember(place, &hand.parted, hand.deferring.get() as usize);
+                    return Some(node);
                 }
             }
-            looked += 1;
-            if looked == adaptive::STALE {
-                return None;
-            }
         }
+        None
     }
 
     /// Fetches what the next evictions from the queue will look at.

@@ -28,16 +28,8 @@ impl<C: Cache, K: KeySource> ReadThrough<C, K> {
 impl<C: Cache, K: KeySource> Workload for ReadThrough<C, K> {
     fn chunk(&self, cursor: &mut Cursor) -> Tally {
         let mut tally = Tally { ops: CHUNK, ..Tally::default() };
-        // Two loops: what is not loaded for costs the other nothing.
-        if self.load.is_zero() {
-            for _ in 0..CHUNK {
-                read_through(&self.cache, self.keys.next(cursor), &mut tally);
-            }
-        } else {
-            for _ in 0..CHUNK {
-                load_through(&self.cache, self.keys.next(cursor), self.load, &mut tally);
-            }
-        }
+        let keys = (0..CHUNK).map(|_| self.keys.next(cursor));
+        each_through(&self.cache, keys, self.load, &mut tally);
         tally
     }
 }
@@ -48,9 +40,25 @@ pub fn read_through<C: Cache>(cache: &C, key: u64, tally: &mut Tally) {
     load_through(cache, key, Duration::ZERO, tally);
 }
 
+/// One operation for each of `keys`, where what is missing takes so long to load. Two loops: where that is
+/// nothing it costs nothing.
+#[inline(always)]
+pub fn each_through<C: Cache>(
+    cache: &C,
+    keys: impl Iterator<Item = u64>,
+    load: Duration,
+    tally: &mut Tally,
+) {
+    if load.is_zero() {
+        keys.for_each(|key| read_through(cache, key, tally));
+    } else {
+        keys.for_each(|key| load_through(cache, key, load, tally));
+    }
+}
+
 /// One operation, where what is missing takes so long to load.
 #[inline(always)]
-pub fn load_through<C: Cache>(cache: &C, key: u64, load: Duration, tally: &mut Tally) {
+fn load_through<C: Cache>(cache: &C, key: u64, load: Duration, tally: &mut Tally) {
     if let Some(value) = cache.get(key) {
         std::hint::black_box(value);
         tally.hits += 1;

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use super::read_through::{load_through, read_through};
+use super::read_through::each_through;
 use super::{Sample, Tally, key, until_deadline};
 use crate::peers::Cache;
 
@@ -39,12 +39,7 @@ pub fn replayed<C: Cache>(
             let start = turn % turns * TURN;
             let ids = &ids[start..ids.len().min(start + TURN)];
             let keys = ids.iter().map(|&id| key(u64::from(id)));
-            // Two loops: what is not loaded for costs the other nothing.
-            if load.is_zero() {
-                keys.for_each(|key| read_through(cache, key, &mut tally));
-            } else {
-                keys.for_each(|key| load_through(cache, key, load, &mut tally));
-            }
+            each_through(cache, keys, load, &mut tally);
             tally.ops += ids.len() as u64;
         }
     });
