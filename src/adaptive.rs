@@ -21,6 +21,11 @@
 //! everything (pure recency). While a cache fills, the main class is filled first, so that a loop longer
 //! than the cache finds a part of it at rest.
 //!
+//! Where nobody comes back in time there is no such evidence, and a queue that recency has left behind would stay for
+//! good. So a trial that finds the main class in use ([`IN_USE`]) asks whether somebody of the queue was, for as long as
+//! it takes to go through all of it; if not, the quota falls by an eighth. And of a queue that is far longer than its
+//! quota ([`is_over`]) one leaves for each newcomer, who goes to the main class.
+//!
 //! The parts have names: the queue before the main class is that of 2Q (T. Johnson, D. Shasha, VLDB
 //! 1994) and S3-FIFO (J. Yang et al., SOSP 2023); a quota that follows what is remembered is ARC's idea
 //! (N. Megiddo, D. Modha, FAST 2003); two uses to the credit of an entry are GCLOCK's (A. Smith, 1978).
@@ -57,6 +62,12 @@ const PASSES: u32 = 4;
 /// So many for one without a past who is tried: if all of the main class are in use, then that takes some of
 /// their credit now and then, so that those are found who are not any more.
 pub(crate) const TRIAL_PASSES: u32 = 12;
+/// If the hand passes over so many for him, then the main class is in use.
+pub(crate) const IN_USE: u32 = TRIAL_PASSES / 2;
+/// The quota falls by this part of it where the main class is in use and the queue is not.
+const FALL: u64 = 8;
+/// A queue is over if it is longer by this part of the quota, and by so many like the newcomer who asks.
+const OVER: u64 = 4;
 /// One of so many newcomers without a past is tried in the main class, to begin with. A power of two.
 const CHANCE: u32 = 512;
 /// To so many times as many that grows, by [`Trials`]: 2^5, which is one of 16.
@@ -130,6 +141,11 @@ impl Limits {
         self.clamped(quota)
     }
 
+    /// The quota after a trial has found the main class in use, and nobody of the queue was for as long as it is.
+    pub(crate) fn fallen(&self, quota: u64) -> u64 {
+        self.clamped(quota - (quota / FALL).max(1).min(quota))
+    }
+
     /// The nearest quota in range.
     pub(crate) fn clamped(&self, quota: u64) -> u64 {
         quota.clamp(self.least, self.most)
@@ -170,7 +186,12 @@ pub(crate) struct Trials {
     level: u32,
     /// How many in a row for whom somebody left the main class, and nobody in use was met; or [`RESTS`].
     free: u32,
+    /// How often it was answered that somebody of the queue was used, when they asked last ([`ANSWERS`] and all below).
+    answers: u32,
 }
+
+/// Answers are counted up to this.
+const ANSWERS: u32 = 0x00FF_FFFF;
 
 /// In [`Trials`]: the whole main class was exchanged, and of those who came nobody was met in use. There is
 /// nothing to be gained, until somebody is.
@@ -210,26 +231,41 @@ impl Trials {
         match trial {
             Trial::Free if self.free == RESTS => self,
             Trial::Free if self.level == HIGHEST_LEVEL && free as usize >= entries => {
-                Self { level: 0, free: RESTS }
+                Self { level: 0, free: RESTS, ..self }
             }
             Trial::Free if self.level == HIGHEST_LEVEL || free < self.needed(entries) => {
                 Self { free, ..self }
             }
-            Trial::Free => Self { level: self.level + 1, free: 0 },
+            Trial::Free => Self { level: self.level + 1, free: 0, ..self },
             Trial::Dear => Self { free: 0, ..self },
-            Trial::Refused => Self { level: self.level.saturating_sub(1), free: 0 },
+            Trial::Refused => Self { level: self.level.saturating_sub(1), free: 0, ..self },
         }
+    }
+
+    /// These with so many answers, if that is news to them.
+    pub(crate) fn told(self, answers: u32) -> Option<Self> {
+        let told = Self { answers: answers & ANSWERS, ..self };
+        (told != self).then_some(told)
     }
 
     /// As one word, and back.
     pub(crate) fn word(self) -> u64 {
-        u64::from(self.level) << 32 | u64::from(self.free)
+        u64::from(self.level) << 56 | u64::from(self.answers) << 32 | u64::from(self.free)
     }
 
     #[inline(always)]
     pub(crate) fn of(word: u64) -> Self {
-        Self { level: (word >> 32) as u32, free: word as u32 }
+        let answers = (word >> 32) as u32 & ANSWERS;
+        Self { level: (word >> 56) as u32, free: word as u32, answers }
     }
+}
+
+/// Whether so much more waits than should that who leaves for a newcomer of this weight may be of those, and that one
+/// comes to the main class: a quarter more, and four like him, for what several threads have in hand, and what entries
+/// weigh, makes the queue longer and shorter again all the time.
+#[inline]
+pub(crate) fn is_over(waiting: u64, quota: u64, weight: u64) -> bool {
+    waiting >= quota.saturating_add(quota / OVER).saturating_add(weight.saturating_mul(OVER))
 }
 
 /// In which class a newcomer comes while the cache is not full: it makes `used` of `bound`, in entries or
@@ -257,6 +293,25 @@ mod tests {
                 prop_assert!(quota as usize <= longest_queue(entries));
             }
         }
+    }
+
+    #[test]
+    fn a_quota_falls_to_the_least() {
+        let limits = Limits::new(1000, 1000);
+        let falls = |quota: &u64| Some(limits.fallen(*quota)).filter(|fallen| fallen < quota);
+        let quotas: Vec<u64> = std::iter::successors(Some(900), falls).collect();
+        assert_eq!(quotas[..3], [900, 788, 690]);
+        assert_eq!((quotas.len(), quotas.last()), (38, Some(&10)));
+        assert_eq!([0, 1].map(|quota| Limits::new(1, 1).fallen(quota)), [1, 1]);
+    }
+
+    #[test]
+    fn a_queue_is_over_if_a_quarter_more_waits_and_some() {
+        let over = |waiting| is_over(waiting, 100, 1);
+        assert_eq!([100, 128, 129, 900].map(over), [false, false, true, true]);
+        assert_eq!([4, 5].map(|waiting| is_over(waiting, 1, 1)), [false, true]);
+        assert_eq!([39, 40].map(|waiting| is_over(waiting, 10, 7)), [false, true]);
+        assert!(!is_over(u64::MAX - 1, u64::MAX, 7));
     }
 
     #[test]
@@ -303,6 +358,21 @@ mod tests {
         let seven = (0..7).fold(Trials::default(), |trials, _| trials.after(Trial::Free, 4096));
         assert_eq!(tried(seven), 1);
         assert_eq!(tried(seven.after(Trial::Free, 4096)), 2);
+    }
+
+    #[test]
+    fn trials_are_told_once() {
+        let trials = Trials::of(5 << 56 | 7);
+        let told = trials.told(3).unwrap();
+        assert_eq!((told.told(3), trials.told(0)), (None, None));
+        assert_eq!(told.told(0), Some(trials));
+        let last = told.told(u32::MAX).unwrap();
+        assert_eq!(
+            [trials, told, last].map(|trials| Trials::of(trials.word())),
+            [trials, told, last]
+        );
+        let after = told.after(Trial::Refused, 9).after(Trial::Dear, 9).after(Trial::Free, 9);
+        assert_eq!(after.told(3), None);
     }
 
     #[test]

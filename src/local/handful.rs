@@ -37,7 +37,7 @@ pub(crate) struct Handful {
     /// A ring of its own tickets' numbers.
     numbers: [Hint; MOST_KEPT],
     /// How many wait, in hand or in the ring, and how many were ever in the ring, as far as the thread knows.
-    pub(crate) waiting: OwnedWord,
+    pub(crate) waiting: Hint,
     entered: Hint,
     /// How many may be coming, as it was when it last looked; 0 before the first time, and while the
     /// thread is not counted.
@@ -58,6 +58,8 @@ pub(crate) struct Handful {
     pub(crate) deferring: Hint,
     /// How many of its own will have come when the last race that it lost is long ago.
     until: Hint,
+    /// How many newcomers had come when the thread found last that one of the queue was used.
+    pub(crate) used_at: Hint,
 }
 
 impl Handful {
@@ -83,6 +85,12 @@ impl Handful {
         &self.numbers
     }
 
+    /// How many wait, as far as this thread knows.
+    #[inline(always)]
+    pub(crate) fn waiting(&self) -> u64 {
+        u64::from(self.waiting.get())
+    }
+
     /// How many newcomers came so far, as far as this thread knows; it wraps.
     #[inline]
     pub(crate) fn arrivals(&self) -> u32 {
@@ -92,8 +100,8 @@ impl Handful {
     /// Takes in how many are in the ring, and how many ever were.
     #[inline]
     pub(crate) fn see(&self, in_ring: u32, entered: u32) {
-        let in_hand = u64::from(self.leaving() + self.coming());
-        self.waiting.set(u64::from(in_ring) + in_hand * u64::from(self.times.get()));
+        let in_hand = self.leaving() + self.coming();
+        self.waiting.set(in_ring + in_hand * self.times.get());
         self.entered.set(entered);
     }
 

@@ -71,7 +71,7 @@ pub(crate) struct Classes {
 
 /// What is as large as the table: who waits on probation, who has left from there, and who from the main class.
 pub(super) struct Known {
-    ring: Ring,
+    pub(super) ring: Ring,
     early: Ghosts,
     late: Sampled,
 }
@@ -298,6 +298,10 @@ impl<K, V> Table<K, V> {
             if let Some(node) = self.evict_for_trial(known, position, entries, walker) {
                 return Some((node, Class::Main));
             }
+        } else if adaptive::is_over(waiting, quota, 1) {
+            if let Some(node) = self.evict_early((classes, known), hand, walker) {
+                return Some((node, Class::Main));
+            }
         } else if waiting < quota
             && let Some(node) = self.evict_main(known, position, Patience::Buckets, walker)
         {
@@ -379,6 +383,7 @@ impl<K, V> Table<K, V> {
             if word.is_ready() && clock::is_new(clock, lane) {
                 if !clock::is_cold(clock, lane) && promoted < adaptive::PROMOTIONS {
                     bucket.chill(lane, false);
+                    classes.queue.is_used();
                     promoted += 1;
                 } else if (bucket.slot(lane).unlink(word) || planted(Seed::QueueDecides))
                     && let Some(node) = NonNull::new(word.node())
@@ -433,22 +438,6 @@ impl<K, V> Table<K, V> {
     ) -> Option<NonNull<Node<K, V>>> {
         let node = self.evict_within::<false>(position, Patience::Passes(most), passes, walker);
         remember_late(known, node)
-    }
-
-    /// Drives the hand for a newcomer that is tried in the main class, in a cache of so many `entries`.
-    #[cold]
-    fn evict_for_trial(
-        &self,
-        known: &Known,
-        position: &Position,
-        entries: usize,
-        walker: &NodeWalker<'_, K, V>,
-    ) -> Option<NonNull<Node<K, V>>> {
-        let mut passes = 0;
-        let most = adaptive::TRIAL_PASSES;
-        let node = self.evict_main_passing(known, position, (most, &mut passes), walker);
-        position.tried(node.is_some(), passes, entries);
-        node
     }
 
     /// The number of a slot, of a key with this hash, if it fits.

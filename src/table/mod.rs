@@ -23,6 +23,7 @@ mod segment;
 mod standing;
 mod survey;
 pub(crate) mod sweep;
+mod trials;
 mod weighed;
 
 use std::ptr::NonNull;

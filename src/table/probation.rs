@@ -28,6 +28,8 @@
 //! | a handful | its thread | what it has in hand, and what it knows of the others |
 //! | `threads` | a thread that has its first newcomer, by addition | how many have a handful |
 //! | `arrivals` | who keeps its newcomers, now and then, by addition | how many came, as far as it was told |
+//! | `uses`, even -> odd | who asks whether anybody of the queue is used | nobody since that |
+//! | `uses`, odd -> even | who promotes one | one was; asked again the next time that somebody asks |
 //! | `weights` | who writes the number; who takes it out, by swap | the weight that came with it, 0 once it has gone |
 //! | `waiting` | both, by addition | the sum of `weights` |
 //!
@@ -63,11 +65,16 @@ const PART_IN_HAND: u64 = 2;
 /// From so many rows of ghosts on for each thread, each may keep who left last for itself: a few of many (`table::ghost`).
 const DEFERRING: u32 = 64;
 
+/// `uses` begins with an answer, so that a thread that has heard of none takes nobody else's question for its own.
+const NEVER_ASKED: u32 = 2;
+
 /// The newcomers of a cache.
 pub(crate) struct Probation {
     ends: CachePadded<WideHint>,
     /// How many threads have a handful.
     threads: Hint,
+    /// Whether somebody who waited was used, if it was asked; twice the number of answers, and one while there is none.
+    uses: Hint,
     /// How many newcomers came, of which those who keep theirs tell.
     arrivals: CachePadded<Hint>,
     /// So many threads at most keep their newcomers to themselves.
@@ -110,6 +117,7 @@ impl Probation {
         Self {
             ends: CachePadded::default(),
             threads: Hint::default(),
+            uses: Hint::new(NEVER_ASKED),
             arrivals: CachePadded::default(),
             few,
             is_weighed: weighed,
@@ -184,23 +192,40 @@ impl Probation {
     #[inline]
     pub(crate) fn number_waiting(&self, hand: &Handful, quota: u64) -> u64 {
         debug_assert!(!self.is_weighed);
-        let waiting = hand.waiting.get();
+        let waiting = hand.waiting();
         if waiting >= quota {
             return waiting;
         }
         let ends = Ends::of(self.ends.get());
         hand.see(ends.len(), ends.tail);
-        hand.waiting.get()
+        hand.waiting()
+    }
+
+    /// Somebody who waited was used. Writes nothing unless that was asked.
+    #[inline]
+    pub(crate) fn is_used(&self) {
+        let uses = self.uses.get();
+        if uses & 1 != 0 {
+            self.uses.set(uses.wrapping_add(1));
+        }
+    }
+
+    /// Asks whether somebody who waits is used. The word as it was: the number of answers is its half, and if it is even
+    /// there was none to wait for.
+    pub(crate) fn ask(&self) -> u32 {
+        let uses = self.uses.get();
+        self.uses.set(uses | 1);
+        uses
     }
 
     /// Whether there is room for one more.
     #[inline]
     pub(crate) fn has_room(&self, hand: &Handful, ring: &Ring) -> bool {
         let places = ring.places.len() as u64;
-        hand.waiting.get() < places || {
+        hand.waiting() < places || {
             let ends = Ends::of(self.ends.get()); // it may have seen a larger one
             hand.see(ends.len(), ends.tail);
-            hand.waiting.get() < places
+            hand.waiting() < places
         }
     }
 
@@ -220,7 +245,7 @@ impl Probation {
         let came = hand.came.get();
         hand.number(came).set(number);
         hand.came.set(came.wrapping_add(1));
-        hand.waiting.set(hand.waiting.get() + u64::from(hand.times.get()));
+        hand.waiting.set(hand.waiting.get() + hand.times.get());
         if hand.most.get() == 1 {
             self.exchange(hand, quota, (false, weight), ring);
         }
@@ -235,7 +260,7 @@ impl Probation {
         let next = hand.next.get();
         let numbers = peek(hand, next, [0, 1, 4], ring);
         hand.next.set(next.wrapping_add(1));
-        hand.waiting.set(hand.waiting.get() - u64::from(hand.times.get()));
+        hand.waiting.set(hand.waiting.get() - hand.times.get());
         if self.is_weighed {
             ring.weigh(next, 0);
         }
@@ -379,7 +404,7 @@ mod tests {
                     }
                     Op::Pop => prop_assert_eq!(queue.pop(&hand, quota, &ring).map(|[first, ..]| first), model.pop_front()),
                 }
-                prop_assert_eq!(hand.waiting.get(), model.len() as u64);
+                prop_assert_eq!(hand.waiting(), model.len() as u64);
                 let each = if weighed { 7 } else { 1 };
                 let mut waiting = each * model.len() as u64;
                 if weighed && model.len() == room {

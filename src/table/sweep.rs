@@ -18,7 +18,7 @@
 use std::ops::Range;
 use std::ptr::NonNull;
 
-use crate::adaptive::{self, Trial, Trials};
+use crate::adaptive;
 use crate::clock::{self, Mode, Sweep};
 use crate::local::Position;
 use crate::node::{Node, NodeWalker};
@@ -44,22 +44,6 @@ impl Position {
     #[inline]
     fn spares<N>(&self, word: Word<N>) -> bool {
         word.node().addr() as u64 == self.spared.get()
-    }
-
-    #[inline]
-    pub(super) fn trials(&self) -> Trials {
-        Trials::of(self.trials.get())
-    }
-
-    /// A newcomer without a past was tried in the main class of so many `entries`: whether somebody left
-    /// for it, and how many in use the hand has passed over.
-    pub(super) fn tried(&self, has_room: bool, passes: u32, entries: usize) {
-        let trial = match (has_room, passes) {
-            (true, 0) => Trial::Free,
-            (true, _) => Trial::Dear,
-            (false, _) => Trial::Refused,
-        };
-        self.trials.set(self.trials().after(trial, entries).word());
     }
 }
 

@@ -34,8 +34,10 @@ pub(crate) struct Newcomer {
     class: Class,
     /// How many entries in use the hand passes over for it, if it came back in time.
     back: Option<u32>,
-    /// The entries that there are, if it is tried in the main class.
-    tried: Option<usize>,
+    /// The entries that there are, and what they share, if it is tried in the main class.
+    tried: Option<(usize, u64)>,
+    /// It comes to the main class though its room is made as for one on probation: of a queue that is far too long.
+    over: bool,
     /// Entries in use that the hand has passed over for it.
     passes: u32,
 }
@@ -43,7 +45,7 @@ pub(crate) struct Newcomer {
 impl Newcomer {
     /// How it comes in, once there is room.
     pub(crate) fn class(&self) -> Class {
-        self.class
+        if self.over { Class::Main } else { self.class }
     }
 }
 
@@ -56,7 +58,8 @@ impl<K, V> Table<K, V> {
         walker: &NodeWalker<'_, K, V>,
     ) -> Newcomer {
         let Demand { hash, weight, bound, entries } = demand;
-        let mut newcomer = Newcomer { class: Class::Main, back: None, tried: None, passes: 0 };
+        let mut newcomer =
+            Newcomer { class: Class::Main, back: None, tried: None, over: false, passes: 0 };
         let Some(classes) = &self.classes else { return newcomer };
         classes.follow(entries, bound);
         let known = classes.known(walker);
@@ -64,9 +67,11 @@ impl<K, V> Table<K, V> {
         newcomer.back = classes.recall(known, asked, (weight, bound));
         if newcomer.back.is_none() {
             if position.trials().include(hash.place(), position.newcomers.arrivals()) {
-                newcomer.tried = Some(entries);
+                newcomer.tried = Some((entries, bound));
             } else {
                 newcomer.class = Class::Probation;
+                let waiting = classes.waiting(known, &position.newcomers);
+                newcomer.over = adaptive::is_over(waiting, classes.quota(), weight);
             }
         }
         newcomer
@@ -94,8 +99,8 @@ impl<K, V> Table<K, V> {
                 self.evict_main_passing(known, position, (most, passes), walker)
             });
             // What it costs to make room for a trial is judged by the first who leaves for it, or does not.
-            if let Some(entries) = newcomer.tried.take() {
-                position.tried(victim.is_some(), newcomer.passes, entries);
+            if let Some(shared) = newcomer.tried.take() {
+                self.has_tried(position, (victim.is_some(), newcomer.passes), shared);
             }
             if victim.is_some() {
                 return victim;

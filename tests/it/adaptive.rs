@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use crate::common::{Log, Random, cases, check, times};
 use crate::ghosts::{Ghosts, Sampled};
-use crate::trials::{TRIAL_PASSES, Trials, passes};
+use crate::trials::{TRIAL_PASSES, Trials, Uses, passes};
 
 type Fixed = BuildHasherDefault<DefaultHasher>;
 type Adaptive = Cache<u64, u64, Fixed>;
@@ -53,6 +53,7 @@ struct Model {
     early: Ghosts,
     late: Sampled,
     trials: Trials,
+    uses: Uses,
     /// Entries in use that the hand passed over when it was driven last.
     passed: u32,
     /// The hand: buckets swept, slots of the present one swept.
@@ -75,6 +76,7 @@ impl Model {
             early: Ghosts::new(part(bound, 1200)),
             late: Sampled::new(part(bound, 100), bound),
             trials: Trials::default(),
+            uses: Uses::default(),
             passed: 0,
             hand: (0, 0),
         }
@@ -142,7 +144,14 @@ impl Model {
         } else if self.trials.include(place, self.arrivals) {
             let victim = self.evict_late(Until::Passed(TRIAL_PASSES));
             self.trials.tried(victim.is_some(), self.passed, self.bound);
+            let (quota, come) = ((self.quota as u64, least as u64), (waiting, self.arrivals));
+            self.quota = self.uses.tried(self.passed, quota, come) as usize;
             if let Some(victim) = victim {
+                return (victim, false);
+            }
+        } else if waiting >= self.quota + self.quota / 4 + 4 {
+            // Until the queue is not much longer than it should be.
+            if let Some(victim) = self.evict_early() {
                 return (victim, false);
             }
         } else if waiting < self.quota
@@ -179,6 +188,7 @@ impl Model {
             let Some(key) = slot.key.filter(|_| slot.new) else { continue };
             if slot.uses > 0 && promoted < 8 {
                 (slot.new, slot.uses) = (false, 0);
+                self.uses.used();
                 promoted += 1;
                 continue;
             }
@@ -802,5 +812,23 @@ fn a_loop_takes_the_place_of_what_nobody_wants_whatever_its_length() {
         let best = (BOUND as f64 - 1.0) / (length as f64 - 1.0);
         println!("{length}: {hits:.3} of {best:.3}");
         assert!(hits > 0.8 * best, "a loop of {length}: {hits:.3} of {best:.3}");
+    }
+}
+
+#[test]
+fn a_loop_gets_the_room_of_a_queue_that_nobody_needs() {
+    // Recency leaves a queue of a third of the cache. From a loop that is so long that nobody is remembered until he
+    // comes back there is no evidence that a shorter one would do, and it stood at 0.18 of 0.25, for good.
+    for bound in [300, 1000] {
+        let cache = small(bound as usize);
+        ratio(&cache, drift(&mut Random::new(bound), bound, 0, 20 * bound));
+        let length = 4 * bound;
+        let turns =
+            |from: u64, to: u64| (from * length..to * length).map(|n| (1 << 50) + n % length);
+        ratio(&cache, turns(0, 60));
+        let hits = ratio(&cache, turns(60, 65));
+        let best = (bound as f64 - 1.0) / (length as f64 - 1.0);
+        println!("{bound} entries: {hits:.3} of {best:.3}");
+        assert!(hits > 0.95 * best, "{bound} entries: {hits:.3} of {best:.3}");
     }
 }

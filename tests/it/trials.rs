@@ -4,6 +4,9 @@
 /// For one who is tried.
 pub(crate) const TRIAL_PASSES: u32 = 12;
 
+/// Of them so many say that the main class is in use.
+const IN_USE: u32 = 6;
+
 /// For one who comes back after so many departures, if that is in time.
 pub(crate) fn passes(age: usize, memory: usize) -> Option<u32> {
     let quarter = [1, 2, 3, 4].iter().position(|&nth| 4 * age < nth * memory)?;
@@ -46,5 +49,39 @@ impl Trials {
             }
             (true, _) => (self.free, self.rests) = (0, false),
         }
+    }
+}
+
+/// Whether anybody of the queue is used, as far as trials have asked.
+#[derive(Clone, Default)]
+pub(crate) struct Uses {
+    asked: bool,
+    /// How many newcomers had come when a trial found last that one was, or asked for the first time.
+    since: u32,
+}
+
+impl Uses {
+    /// One was promoted.
+    pub(crate) fn used(&mut self) {
+        self.asked = false;
+    }
+
+    /// The quota after a trial, for which the hand has passed over so many in use, where the least is this, so many
+    /// wait, and so many newcomers have come.
+    pub(crate) fn tried(
+        &mut self,
+        passed: u32,
+        (quota, least): (u64, u64),
+        (waiting, arrivals): (usize, u32),
+    ) -> u64 {
+        if passed < IN_USE {
+            return quota;
+        }
+        if !std::mem::replace(&mut self.asked, true) {
+            self.since = arrivals;
+        } else if arrivals.wrapping_sub(self.since) as usize >= waiting {
+            return quota.saturating_sub((quota / 8).max(1)).max(least);
+        }
+        quota
     }
 }

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 use crate::common::{Log, Random, cases, check, times};
 use crate::ghosts::Ghosts;
-use crate::trials::{TRIAL_PASSES, Trials, passes};
+use crate::trials::{TRIAL_PASSES, Trials, Uses, passes};
 
 type Fixed = BuildHasherDefault<DefaultHasher>;
 
@@ -58,6 +58,7 @@ struct Model {
     early: Ghosts,
     late: Ghosts,
     trials: Trials,
+    uses: Uses,
     /// The number of entries and the bound by which ages and quotas are reckoned.
     followed: (u64, u64),
     hand: (usize, usize),
@@ -83,6 +84,7 @@ impl Model {
             early: Ghosts::new(part(expected, 1200) as usize),
             late: Ghosts::new(part(expected, 100) as usize),
             trials: Trials::default(),
+            uses: Uses::default(),
             followed: (expected, max),
             hand: (0, 0),
             spared: None,
@@ -185,6 +187,9 @@ impl Model {
         let mut tried = back.is_none() && self.trials.include(place, self.arrivals);
         let most = back.unwrap_or(TRIAL_PASSES);
         let mut class = if back.is_some() || tried { Class::Main } else { Class::Probation };
+        // Until the queue is not much longer than it should be.
+        let longest = self.quota + self.quota / 4 + 4 * weight;
+        let over = class == Class::Probation && self.waiting() >= longest;
         let mut passed = 0;
         while self.weight() + weight > self.max {
             if class == Class::Main {
@@ -193,6 +198,8 @@ impl Model {
                 let victim = victim.or_else(|| self.evict_late(Until::Passed(most), &mut passed));
                 if std::mem::take(&mut tried) {
                     self.trials.tried(victim.is_some(), passed, entries as usize);
+                    let come = (self.queue.len(), self.arrivals);
+                    self.quota = self.uses.tried(passed, (self.quota, least), come);
                 }
                 if let Some(victim) = victim {
                     victims.push(victim.0);
@@ -208,7 +215,7 @@ impl Model {
                 .or_else(|| self.evict_late(Until::TwoTurns, &mut 0));
             victims.push(victim.expect("a full cache has somebody to evict").0);
         }
-        (victims, class)
+        (victims, if over { Class::Main } else { class })
     }
 
     fn follow(&mut self, entries: u64) {
@@ -248,6 +255,7 @@ impl Model {
             let Some(key) = slot.key.filter(|_| slot.new) else { continue };
             if slot.uses > 0 && promoted < 8 {
                 (slot.new, slot.uses) = (false, 0);
+                self.uses.used();
                 promoted += 1;
                 continue;
             }
