@@ -22,9 +22,10 @@
 //! than the cache finds a part of it at rest.
 //!
 //! Where nobody comes back in time there is no such evidence, and a queue that recency has left behind would stay for
-//! good. So a trial that finds the main class in use ([`IN_USE`]) asks whether somebody of the queue was, for as long as
-//! it takes to go through all of it; if not, the quota falls by an eighth. And of a queue that is far longer than its
-//! quota ([`is_over`]) one leaves for each newcomer, who goes to the main class.
+//! good. So a trial that finds the main class in use ([`IN_USE`]) asks whether somebody of the queue was. If nobody was for
+//! as long as it takes to go through all of it, the quota falls by an eighth, and so it does with each such trial until
+//! somebody is. And of a queue that is far longer than its quota ([`is_over`]) one leaves for each newcomer, who goes to the
+//! main class.
 //!
 //! The parts have names: the queue before the main class is that of 2Q (T. Johnson, D. Shasha, VLDB
 //! 1994) and S3-FIFO (J. Yang et al., SOSP 2023); a quota that follows what is remembered is ARC's idea
@@ -62,11 +63,12 @@ const PASSES: u32 = 4;
 /// So many for one without a past who is tried: if all of the main class are in use, then that takes some of
 /// their credit now and then, so that those are found who are not any more.
 pub(crate) const TRIAL_PASSES: u32 = 12;
-/// If the hand passes over so many for him, then the main class is in use.
+/// If the hand passes over so many for one who is tried, then the main class is in use.
 pub(crate) const IN_USE: u32 = TRIAL_PASSES / 2;
 /// The quota falls by this part of it where the main class is in use and the queue is not.
 const FALL: u64 = 8;
-/// A queue is over if it is longer by this part of the quota, and by so many like the newcomer who asks.
+/// A queue is over its quota by this part of it, and by so many like the newcomer who asks. (That it is one number for
+/// both has no deeper reason: 4 and 4 was the best of few that were measured.)
 const OVER: u64 = 4;
 /// One of so many newcomers without a past is tried in the main class, to begin with. A power of two.
 const CHANCE: u32 = 512;
@@ -143,7 +145,7 @@ impl Limits {
 
     /// The quota after a trial has found the main class in use, and nobody of the queue was for as long as it is.
     pub(crate) fn fallen(&self, quota: u64) -> u64 {
-        self.clamped(quota - (quota / FALL).max(1).min(quota))
+        self.clamped(quota.saturating_sub((quota / FALL).max(1)))
     }
 
     /// The nearest quota in range.
@@ -190,7 +192,8 @@ pub(crate) struct Trials {
     answers: u32,
 }
 
-/// Answers are counted up to this.
+/// Answers are counted up to this: they share a word with the rest, for a thread's record is 1,024 bytes and full
+/// (`reclaim::record`).
 const ANSWERS: u32 = 0x00FF_FFFF;
 
 /// In [`Trials`]: the whole main class was exchanged, and of those who came nobody was met in use. There is
@@ -260,9 +263,9 @@ impl Trials {
     }
 }
 
-/// Whether so much more waits than should that who leaves for a newcomer of this weight may be of those, and that one
-/// comes to the main class: a quarter more, and four like him, for what several threads have in hand, and what entries
-/// weigh, makes the queue longer and shorter again all the time.
+/// Whether the queue is so far over its quota that one of it leaves for a newcomer of this weight who goes to the main
+/// class. What several threads have in hand, where one counts for more than one, and what entries weigh, makes the
+/// queue longer and shorter again all the time; so far it does not come by that.
 #[inline]
 pub(crate) fn is_over(waiting: u64, quota: u64, weight: u64) -> bool {
     waiting >= quota.saturating_add(quota / OVER).saturating_add(weight.saturating_mul(OVER))

@@ -49,6 +49,7 @@ mod machine {
     }
 
     /// Whether the system helps. Once it does it always will.
+    #[inline(always)]
     pub(crate) fn is_granted() -> bool {
         answer() == GRANTED
     }

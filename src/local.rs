@@ -2,7 +2,7 @@
 //! counted, where it is in the sweep, what it has in hand of the newcomers.
 //!
 //! Each is written by its thread alone and read by all. What is done with them stands in the rooms that do it:
-//! `table::sweep` moves the position, `table::probation` fills the hand, `stats` adds up.
+//! `table::sweep` moves the position, `table::probation` fills the hand, `table::trials` tries, `stats` adds up.
 
 #![forbid(unsafe_code)]
 
@@ -45,6 +45,7 @@ pub(crate) struct Position {
     pub(crate) round: Hint,
     /// What the thread has in hand of the queue of probation (`table::classes`).
     pub(crate) newcomers: Handful,
-    /// What became of the newcomers that it tried in the main class, as a word of `adaptive::Trials`.
+    /// What became of the newcomers that it tried in the main class, and what those heard of the queue, as a word of
+    /// `adaptive::Trials`.
     pub(crate) trials: OwnedWord,
 }

@@ -91,6 +91,12 @@ impl Handful {
         u64::from(self.waiting.get())
     }
 
+    /// For how many one of its own counts where it reckons how many wait.
+    #[inline(always)]
+    pub(crate) fn counts_for(&self) -> u64 {
+        u64::from(self.times.get().max(1)) // which it does not know before its first
+    }
+
     /// How many newcomers came so far, as far as this thread knows; it wraps.
     #[inline]
     pub(crate) fn arrivals(&self) -> u32 {

@@ -4,7 +4,7 @@
 //! | arrow | who | by | side effect |
 //! |---|---|---|---|
 //! | a newcomer is published | its inserter | `enter`, after the slot says READY | byte in the clock word, number into the queue, or in hand for it |
-//! | probation -> main | whoever took its number out of the queue, used | a store of the clock word | none: the queue is one shorter |
+//! | probation -> main | whoever took its number out of the queue, used | a store of the clock word | the queue is one shorter; answers `uses` (`probation`), if that was asked |
 //! | probation -> gone | whoever took its number out, not used | the slot's exchange | remembered in `early`, or by the thread until the next one goes |
 //! | main -> gone | whoever drives the hand | the slot's exchange | remembered in `late`, if it is in the sample |
 //! | queue loses sight of an entry | (its number was overtaken, or is in the hand of a thread that is stopped or inserts no more) | - | the hand makes it an entry of the main class |
@@ -295,10 +295,10 @@ impl<K, V> Table<K, V> {
                 return Some((node, Class::Main));
             }
         } else if position.trials().include(hash.place(), hand.arrivals()) {
-            if let Some(node) = self.evict_for_trial(known, position, entries, walker) {
+            if let Some(node) = self.evict_for_trial((classes, known), position, entries, walker) {
                 return Some((node, Class::Main));
             }
-        } else if adaptive::is_over(waiting, quota, 1) {
+        } else if adaptive::is_over(waiting, quota, hand.counts_for()) {
             if let Some(node) = self.evict_early((classes, known), hand, walker) {
                 return Some((node, Class::Main));
             }

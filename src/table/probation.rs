@@ -214,7 +214,9 @@ impl Probation {
     /// there was none to wait for.
     pub(crate) fn ask(&self) -> u32 {
         let uses = self.uses.get();
-        self.uses.set(uses | 1);
+        if uses & 1 == 0 {
+            self.uses.set(uses | 1);
+        }
         uses
     }
 

@@ -33,36 +33,6 @@ impl Position {
 }
 
 impl Classes {
-    /// Whether nobody of the queue was used while as many newcomers came as wait, as far as this thread knows.
-    fn is_unused(&self, position: &Position) -> bool {
-        let (uses, hand) = (self.queue.ask(), &position.newcomers);
-        let told = position.trials().told(uses >> 1);
-        if told.is_some() || uses & 1 == 0 {
-            position.trials.set(told.unwrap_or(position.trials()).word());
-            hand.used_at.set(hand.arrivals());
-            return false;
-        }
-        u64::from(hand.arrivals().wrapping_sub(hand.used_at.get())) >= hand.waiting()
-    }
-}
-
-impl<K, V> Table<K, V> {
-    /// Drives the hand for a newcomer that is tried in the main class, in a cache of so many `entries`.
-    #[cold]
-    pub(super) fn evict_for_trial(
-        &self,
-        known: &Known,
-        position: &Position,
-        entries: usize,
-        walker: &NodeWalker<'_, K, V>,
-    ) -> Option<NonNull<Node<K, V>>> {
-        let mut passes = 0;
-        let most = adaptive::TRIAL_PASSES;
-        let node = self.evict_main_passing(known, position, (most, &mut passes), walker);
-        self.has_tried(position, (node.is_some(), passes), (entries, entries as u64));
-        node
-    }
-
     /// A newcomer was tried in the main class of a cache of so many `entries`, which share `bound`: whether somebody left
     /// for it, and how many in use the hand has passed over.
     #[cold]
@@ -73,46 +43,126 @@ impl<K, V> Table<K, V> {
         (entries, bound): (usize, u64),
     ) {
         position.tried(has_room, passes, entries);
-        if let Some(classes) = &self.classes
-            && passes >= adaptive::IN_USE
-            && classes.is_unused(position)
-        {
-            classes.quota.set(Limits::new(1, bound).fallen(classes.quota()));
+        if passes >= adaptive::IN_USE && self.is_unused(position) {
+            self.quota.set(Limits::new(1, bound).fallen(self.quota()));
         }
+    }
+
+    /// Whether nobody of the queue was used while as many newcomers came as wait, as far as this thread knows.
+    fn is_unused(&self, position: &Position) -> bool {
+        let (uses, hand) = (self.queue.ask(), &position.newcomers);
+        let told = position.trials().told(uses >> 1);
+        if let Some(trials) = told {
+            position.trials.set(trials.word());
+        }
+        if told.is_some() || uses & 1 == 0 {
+            hand.used_at.set(hand.arrivals());
+            return false;
+        }
+        // Below zero where a full ring had no room for some who had come.
+        let come = hand.arrivals().wrapping_sub(hand.used_at.get()) as i32;
+        u64::try_from(come).is_ok_and(|come| come >= hand.waiting())
+    }
+}
+
+impl<K, V> Table<K, V> {
+    /// Drives the hand for a newcomer that is tried in the main class, in a cache of so many `entries`.
+    #[cold]
+    pub(super) fn evict_for_trial(
+        &self,
+        (classes, known): (&Classes, &Known),
+        position: &Position,
+        entries: usize,
+        walker: &NodeWalker<'_, K, V>,
+    ) -> Option<NonNull<Node<K, V>>> {
+        let mut passes = 0;
+        let most = adaptive::TRIAL_PASSES;
+        let node = self.evict_main_passing(known, position, (most, &mut passes), walker);
+        classes.has_tried(position, (node.is_some(), passes), (entries, entries as u64));
+        node
     }
 }
 
 #[cfg(all(test, not(hotset_loom)))]
 mod tests {
     use super::*;
+    use crate::local::Handful;
     use crate::reclaim::Walk;
+    use crate::table::probation::{Probation, Ring};
+
+    /// `n` newcomers come, and as many leave.
+    fn pass(classes: &Classes, thread: &Position, n: u32) {
+        let (walk, hand) = (Walk::unneeded(), &thread.newcomers);
+        let ring = &classes.known(&walk).ring;
+        (0..n).for_each(|at| classes.queue.push(hand, 9, (at, 1), ring));
+        (0..n).for_each(|_| assert!(classes.queue.pop(hand, 9, ring).is_some()));
+    }
+
+    #[test]
+    fn a_queue_is_unused_once_all_who_wait_came_since() {
+        let (classes, thread) = (Classes::new(100, None), Position::default());
+        (0..9).for_each(|at| {
+            classes.queue.push(
+                &thread.newcomers,
+                9,
+                (at, 1),
+                &classes.known(&Walk::unneeded()).ring,
+            );
+        });
+        for used in [false, true] {
+            if used {
+                classes.queue.is_used();
+            }
+            assert!(!classes.is_unused(&thread), "it is asked");
+            pass(&classes, &thread, 8);
+            assert!(!classes.is_unused(&thread), "one waits who came before");
+            pass(&classes, &thread, 1);
+            assert!(classes.is_unused(&thread));
+        }
+    }
 
     #[test]
     fn each_thread_hears_whether_somebody_was_used() {
-        let walk = Walk::unneeded();
-        let classes = Classes::new(100, None);
+        let mut classes = Classes::new(100, None);
+        classes.queue = Probation::new(false, 0); // nobody keeps its own
         let threads = [(); 3].map(|()| Position::default());
-        let come = |thread: usize, n: u32| {
-            for number in 0..n {
-                let ring = &classes.known(&walk).ring;
-                classes.queue.push(&threads[thread].newcomers, 3, (number, 1), ring);
-                classes.queue.pop(&threads[thread].newcomers, 3, ring);
+        for thread in &threads {
+            assert!(!classes.is_unused(thread), "who asks for the first time knows nothing");
+            pass(&classes, thread, 9);
+        }
+        assert!(threads.iter().all(|thread| classes.is_unused(thread)), "nobody answers");
+        classes.queue.is_used();
+        classes.queue.is_used();
+        for at in [2, 0, 1] {
+            assert!(!classes.is_unused(&threads[at]), "each hears of it, also who asks later");
+        }
+        assert!(!classes.is_unused(&Position::default()));
+    }
+
+    /// What a thread has in hand counts for what the others have, where each keeps its newcomers. That makes the queue
+    /// longer and shorter by as many with each that comes or leaves, and is no reason to call it over.
+    #[test]
+    fn a_queue_is_not_over_for_what_threads_have_in_hand() {
+        const THREADS: u32 = 16;
+        for quota in 1..=160 {
+            let (queue, ring) = (Probation::new(false, THREADS), Ring::new(1_000, false));
+            let hands = [(); THREADS as usize].map(|()| Handful::default());
+            let mut over = 0;
+            for newcomer in 0..400 {
+                for hand in &hands {
+                    hand.race();
+                    let waiting = queue.number_waiting(hand, quota);
+                    let is_over = adaptive::is_over(waiting, quota, hand.counts_for());
+                    over += u32::from(is_over && newcomer >= 200);
+                    if waiting >= quota {
+                        queue.pop(hand, quota, &ring);
+                    }
+                    if !is_over {
+                        queue.push(hand, quota, (7, 1), &ring);
+                    }
+                }
             }
-        };
-        let unused = |thread: usize| classes.is_unused(&threads[thread]);
-        for thread in 0..3 {
-            assert!(!unused(thread), "who asks for the first time knows nothing");
-            come(thread, 3);
+            assert_eq!(over, 0, "a queue of {quota}");
         }
-        assert!(unused(0) && unused(1) && unused(2), "nobody answers");
-        classes.queue.is_used();
-        classes.queue.is_used();
-        for thread in [2, 0, 1] {
-            assert!(!unused(thread), "each hears of it, also who asks later");
-        }
-        come(1, 3);
-        assert!(unused(1), "and asks anew");
-        let later = Position::default();
-        assert!(!classes.is_unused(&later));
     }
 }

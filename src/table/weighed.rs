@@ -100,7 +100,7 @@ impl<K, V> Table<K, V> {
             });
             // What it costs to make room for a trial is judged by the first who leaves for it, or does not.
             if let Some(shared) = newcomer.tried.take() {
-                self.has_tried(position, (victim.is_some(), newcomer.passes), shared);
+                classes.has_tried(position, (victim.is_some(), newcomer.passes), shared);
             }
             if victim.is_some() {
                 return victim;
