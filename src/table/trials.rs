@@ -90,25 +90,25 @@ mod tests {
     use crate::reclaim::Walk;
     use crate::table::probation::{Probation, Ring};
 
+    /// `n` newcomers come.
+    fn push(classes: &Classes, thread: &Position, n: u32) {
+        let walk = Walk::unneeded();
+        let ring = &classes.known(&walk).ring;
+        (0..n).for_each(|at| classes.queue.push(&thread.newcomers, 9, (at, 1), ring));
+    }
+
     /// `n` newcomers come, and as many leave.
     fn pass(classes: &Classes, thread: &Position, n: u32) {
-        let (walk, hand) = (Walk::unneeded(), &thread.newcomers);
+        push(classes, thread, n);
+        let walk = Walk::unneeded();
         let ring = &classes.known(&walk).ring;
-        (0..n).for_each(|at| classes.queue.push(hand, 9, (at, 1), ring));
-        (0..n).for_each(|_| assert!(classes.queue.pop(hand, 9, ring).is_some()));
+        (0..n).for_each(|_| assert!(classes.queue.pop(&thread.newcomers, 9, ring).is_some()));
     }
 
     #[test]
     fn a_queue_is_unused_once_all_who_wait_came_since() {
         let (classes, thread) = (Classes::new(100, None), Position::default());
-        (0..9).for_each(|at| {
-            classes.queue.push(
-                &thread.newcomers,
-                9,
-                (at, 1),
-                &classes.known(&Walk::unneeded()).ring,
-            );
-        });
+        push(&classes, &thread, 9);
         for used in [false, true] {
             if used {
                 classes.queue.is_used();

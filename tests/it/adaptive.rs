@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use crate::common::{Log, Random, cases, check, times};
 use crate::ghosts::{Ghosts, Sampled};
-use crate::trials::{TRIAL_PASSES, Trials, Uses, passes};
+use crate::trials::{TRIAL_PASSES, Trials, Uses, is_over, passes};
 
 type Fixed = BuildHasherDefault<DefaultHasher>;
 type Adaptive = Cache<u64, u64, Fixed>;
@@ -149,8 +149,7 @@ impl Model {
             if let Some(victim) = victim {
                 return (victim, false);
             }
-        } else if waiting >= self.quota + self.quota / 4 + 4 {
-            // Until the queue is not much longer than it should be.
+        } else if is_over(waiting as u64, self.quota as u64, 1) {
             if let Some(victim) = self.evict_early() {
                 return (victim, false);
             }

@@ -13,6 +13,11 @@ pub(crate) fn passes(age: usize, memory: usize) -> Option<u32> {
     Some([4, 2, 1, 1][quarter])
 }
 
+/// Whether so many more wait than should that a newcomer of this weight comes to the main class for one of them.
+pub(crate) fn is_over(waiting: u64, quota: u64, weight: u64) -> bool {
+    waiting >= quota + quota / 4 + 4 * weight
+}
+
 /// How many are tried, from what became of those before.
 #[derive(Clone, Default)]
 pub(crate) struct Trials {

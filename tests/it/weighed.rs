@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 use crate::common::{Log, Random, cases, check, times};
 use crate::ghosts::Ghosts;
-use crate::trials::{TRIAL_PASSES, Trials, Uses, passes};
+use crate::trials::{TRIAL_PASSES, Trials, Uses, is_over, passes};
 
 type Fixed = BuildHasherDefault<DefaultHasher>;
 
@@ -187,9 +187,7 @@ impl Model {
         let mut tried = back.is_none() && self.trials.include(place, self.arrivals);
         let most = back.unwrap_or(TRIAL_PASSES);
         let mut class = if back.is_some() || tried { Class::Main } else { Class::Probation };
-        // Until the queue is not much longer than it should be.
-        let longest = self.quota + self.quota / 4 + 4 * weight;
-        let over = class == Class::Probation && self.waiting() >= longest;
+        let over = class == Class::Probation && is_over(self.waiting(), self.quota, weight);
         let mut passed = 0;
         while self.weight() + weight > self.max {
             if class == Class::Main {
