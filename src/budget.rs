@@ -68,6 +68,12 @@ impl Budget {
         self.used() > self.max()
     }
 
+    /// Whether there is no room, as of now.
+    #[inline]
+    pub(crate) fn is_full(&self) -> bool {
+        self.used() >= self.max()
+    }
+
     /// Takes room for one entry, if there is any.
     #[inline]
     pub(crate) fn take(&self) -> Option<Room<'_>> {

@@ -110,7 +110,8 @@ impl<K, V, S> Cache<K, V, S> {
     }
 
     /// What the entries in the cache weigh, those about to appear included. Never more than
-    /// [`max_weight`](Self::max_weight). If the cache has no weigher, the number of its entries. One load.
+    /// [`max_weight`](Self::max_weight), unless another thread changes that at the same time: then it may be off by the
+    /// difference of the two bounds. If the cache has no weigher, the number of its entries. Two loads.
     ///
     /// # Examples
     ///

@@ -29,6 +29,7 @@ impl OwnedCounter {
     }
 
     /// What has been counted so far.
+    #[inline]
     pub(crate) fn read(&self) -> u64 {
         // ORDERING: Relaxed. No partner, as above.
         self.0.load(Ordering::Relaxed)

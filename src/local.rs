@@ -11,7 +11,7 @@ mod handful;
 use crate::advice::Hint;
 use crate::config::Cause;
 use crate::counter::{OwnedCounter, OwnedWord};
-pub(crate) use handful::{Handful, MOST_KEPT};
+pub(crate) use handful::{Handful, MOST_KEPT, MOST_WEIGHTS};
 
 /// What a thread keeps in a cache.
 #[derive(Debug, Default)]

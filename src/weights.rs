@@ -3,23 +3,25 @@
 //! | word | arrow | who | ordering |
 //! |---|---|---|---|
 //! | `free` | f -> f - n, only while n <= f | whoever will publish; `withdraw` | exchange, Acquire |
-//! | `used` | u -> u + n | the same, after it took n from `free` | `fetch_add`, Relaxed |
-//! | `used` | u -> u - n | whoever has unlinked, or did not publish | `fetch_sub`, Relaxed, before: |
-//! | `free` | f -> f + n | the same; a bound that was raised | exchange, Release |
+//! | `free` | f -> f + n | whoever has unlinked, or did not publish; a bound that was raised | `fetch_add`, Release |
+//! | `total` | t -> t + n | a bound that was raised, before it adds to `free` | exchange, Relaxed |
+//! | `total` | t -> t - n | a bound that was lowered, after it took n from `free`, or from what was unlinked | `fetch_sub`, Relaxed |
 //! | `max` | any -> any | `set_max` | swap, Relaxed |
 //!
-//! At every instant `used + free` is `max`, less what is on its way from one word to the other, and
-//! more by what a lowered bound has still to withdraw. So `used` never rises above the bound, and as
-//! every check is made against `free` alone, a bound that changes meanwhile needs no attention: to
-//! lower it is to take the difference out of `free`, and of what is evicted, for good.
+//! `total` is what there is: what is free, what is reserved, and what entries have. It is `max`, and more by what a lowered
+//! bound has still to withdraw. What is *used* is what is not free, which is a difference and not a word of its own: so it
+//! is never above the bound, but for that. As every check is made against `free` alone, a bound that changes meanwhile needs
+//! no attention: to lower it is to take the difference out of `free`, and of what is evicted, for good. (While a bound
+//! changes, and only then, the difference may be wrong: too large by what is on its way from one word to the other, or too
+//! small if both are written between the two looks.)
 //!
 //! Publishing takes room first and the slot second, leaving does the reverse, so that at no instant
 //! more weight is in slots than `used` says. An evictor keeps its victim's room for its own entry, and
 //! gives back what is too much.
 //!
-//! Weights are any u64; nothing here wraps: what is taken is at most what is there, and what is given
-//! was taken before. Only bounds that are raised while calls that lower them are under way could add up
-//! to more than 2^64; they saturate, and the bound is stricter than asked for.
+//! Weights are any u64; nothing here wraps: what is taken is at most what is there, what is given was taken before, and so
+//! `free` is at most `total`. Only bounds that are raised while calls that lower them are under way could carry `total`
+//! beyond 2^64; it stays below, `free` grows by as much as it does, and the bound is stricter than asked for.
 //!
 //! Models: `loom-tests/tests/weights.rs`.
 
@@ -32,7 +34,7 @@ use crate::sync::{AtomicU64, Ordering};
 
 struct Words {
     free: AtomicU64,
-    used: AtomicU64,
+    total: AtomicU64,
     max: AtomicU64,
 }
 
@@ -43,15 +45,17 @@ impl Weights {
     pub(crate) fn new(max: u64) -> Self {
         Self(CachePadded::new(Words {
             free: AtomicU64::new(max),
-            used: AtomicU64::new(0),
+            total: AtomicU64::new(max),
             max: AtomicU64::new(max),
         }))
     }
 
+    /// What is not free.
     #[inline]
     pub(crate) fn used(&self) -> u64 {
-        // ORDERING: Relaxed. A sum at some instant; nothing else is concluded from it.
-        self.0.used.load(Ordering::Relaxed)
+        // ORDERING: Relaxed. Sums at some instant; nothing else is concluded from them.
+        let total = self.0.total.load(Ordering::Relaxed);
+        total.saturating_sub(self.free())
     }
 
     #[inline]
@@ -61,9 +65,22 @@ impl Weights {
     }
 
     /// What nobody has.
+    #[inline]
     pub(crate) fn free(&self) -> u64 {
         // ORDERING: Relaxed. As in `used`.
         self.0.free.load(Ordering::Relaxed)
+    }
+
+    /// Whether the books are right. While no bound changes.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let (free, max) = (self.free(), self.max());
+        // ORDERING: Relaxed. As in `used`.
+        let total = self.0.total.load(Ordering::Relaxed);
+        if total == max && free <= total {
+            Ok(())
+        } else {
+            Err(format!("weight {total} in all and {free} free, of {max}"))
+        }
     }
 
     /// Room of which nothing is there yet.
@@ -73,6 +90,7 @@ impl Weights {
     }
 
     /// Takes as much of `wanted` as is free, and says how much.
+    #[inline]
     fn take(&self, wanted: u64) -> u64 {
         // ORDERING: Relaxed. The exchange confirms it.
         let mut free = self.0.free.load(Ordering::Relaxed);
@@ -86,7 +104,7 @@ impl Weights {
                 self.0.free.store(free - part, Ordering::Relaxed);
                 return part;
             }
-            // ORDERING: Acquire on success. Partner: the Release exchange in `release`: the slot whose
+            // ORDERING: Acquire on success. Partner: the Release `fetch_add` in `give`: the slot whose
             // room this was is seen empty before ours is filled, so that adding up the slots never
             // finds more than `used`. Relaxed on failure: the loop looks again.
             match self.0.free.compare_exchange_weak(
@@ -101,29 +119,12 @@ impl Weights {
         }
     }
 
-    /// Adds to `free`.
-    fn release(&self, weight: u64) {
-        // ORDERING: Relaxed. The exchange confirms it.
-        let mut free = self.0.free.load(Ordering::Relaxed);
-        // ORDERING: Release on success. Partner: the Acquire exchange in `take`. Relaxed on failure:
-        // the loop looks again.
-        while let Err(now) = self.0.free.compare_exchange_weak(
-            free,
-            free.saturating_add(weight),
-            Ordering::Release,
-            Ordering::Relaxed,
-        ) {
-            free = now;
-        }
-    }
-
     /// Gives back the room of an entry that the caller has unlinked.
     #[inline]
     pub(crate) fn give(&self, weight: u64) {
         if weight > 0 {
-            // ORDERING: Relaxed. A sum. Before the next line, so that it is never above the bound.
-            self.0.used.fetch_sub(weight, Ordering::Relaxed);
-            self.release(weight);
+            // ORDERING: Release. Partner: the Acquire exchange in `take`.
+            self.0.free.fetch_add(weight, Ordering::Release);
         }
     }
 
@@ -132,14 +133,35 @@ impl Weights {
         // ORDERING: Relaxed. The differences of successive swaps add up, whatever their order.
         let old = self.0.max.swap(max, Ordering::Relaxed);
         if max > old {
-            self.release(max - old);
+            self.give(self.add_to_total(max - old));
         }
         old.saturating_sub(max)
     }
 
+    /// By how much it has become more: less than `more` only if it reaches the largest number.
+    fn add_to_total(&self, more: u64) -> u64 {
+        // ORDERING: Relaxed, all. A sum; what is free is told by `free`.
+        let mut total = self.0.total.load(Ordering::Relaxed);
+        loop {
+            let sum = total.saturating_add(more);
+            match self.0.total.compare_exchange_weak(
+                total,
+                sum,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return sum - total,
+                Err(now) => total = now,
+            }
+        }
+    }
+
     /// Takes as much of `owed` as is free out of the world. What is still owed.
     pub(crate) fn withdraw(&self, owed: u64) -> u64 {
-        owed - self.take(owed)
+        let part = self.take(owed);
+        // ORDERING: Relaxed. A sum. After the room was taken, so that `free` is at most this.
+        self.0.total.fetch_sub(part, Ordering::Relaxed);
+        owed - part
     }
 
     /// Takes as much of `owed` as may be from the room of an entry that the caller has unlinked, and
@@ -147,7 +169,7 @@ impl Weights {
     pub(crate) fn withdraw_unlinked(&self, owed: u64, weight: u64) -> u64 {
         let part = owed.min(weight);
         // ORDERING: Relaxed. A sum.
-        self.0.used.fetch_sub(part, Ordering::Relaxed);
+        self.0.total.fetch_sub(part, Ordering::Relaxed);
         self.give(weight - part);
         owed - part
     }
@@ -164,12 +186,7 @@ impl Held<'_> {
     /// Takes what is free, up to `weight` in all. True if that is what is held now.
     #[inline]
     pub(crate) fn draw(&mut self, weight: u64) -> bool {
-        let part = self.weights.take(weight.saturating_sub(self.held));
-        if part > 0 {
-            // ORDERING: Relaxed. A sum. After the room was taken, so that it is never above the bound.
-            self.weights.0.used.fetch_add(part, Ordering::Relaxed);
-            self.held += part;
-        }
+        self.held += self.weights.take(weight.saturating_sub(self.held));
         self.held >= weight
     }
 
@@ -228,6 +245,23 @@ mod tests {
     }
 
     #[test]
+    fn a_bound_that_is_raised_while_it_is_lowered_does_not_wrap() {
+        let weights = Weights::new(u64::MAX);
+        let mut held = weights.nothing();
+        assert!(held.draw(10));
+        let owed = weights.set_max(5); // and is stopped here
+        assert_eq!(weights.set_max(u64::MAX), 0);
+        assert_eq!(sums(&weights), (10, u64::MAX - 10, u64::MAX));
+        assert_eq!(weights.withdraw(owed), 5);
+        assert_eq!(sums(&weights), (10, 0, u64::MAX));
+        held.occupy();
+        assert_eq!(weights.withdraw_unlinked(5, 10), 0);
+        // Stricter than asked for.
+        assert_eq!(sums(&weights), (0, 5, u64::MAX));
+        assert!(weights.check().is_err());
+    }
+
+    #[test]
     fn the_largest_weights_do_not_wrap() {
         let weights = Weights::new(u64::MAX);
         let mut all = weights.nothing();
@@ -266,6 +300,7 @@ mod tests {
                 }
                 let (used, free, max) = sums(&weights);
                 prop_assert_eq!((used, used + free), (entries.iter().sum(), max));
+                prop_assert_eq!(weights.check(), Ok(()));
             }
         }
     }

@@ -8,6 +8,9 @@
 //! Its own are those of newcomers that were never in the ring: what is put in gives its tickets back. Where
 //! nothing is left to look at and the ring has nothing, what was coming is leaving.
 //!
+//! Where entries are weighed there are none of its own, and in `numbers` is what those weigh that it has drawn: two of
+//! them for each, and two for the sum.
+//!
 //! Beside it, who left last from the queue, until the next one does (`table::ghost`).
 
 #![forbid(unsafe_code)]
@@ -17,6 +20,8 @@ use crate::counter::OwnedWord;
 
 /// Newcomers that a thread keeps to itself at most.
 pub(crate) const MOST_KEPT: usize = 32;
+/// And numbers that it has drawn at most where entries are weighed.
+pub(crate) const MOST_WEIGHTS: usize = 8;
 /// After so many of its own a thread that keeps them tells how many have come, and after so many it hears how
 /// many others have: not sooner, since they tell of so many at a time.
 const TELLING: u32 = 64;
@@ -39,10 +44,10 @@ pub(crate) struct Handful {
     /// How many wait, in hand or in the ring, and how many were ever in the ring, as far as the thread knows.
     pub(crate) waiting: Hint,
     entered: Hint,
-    /// How many may be coming, as it was when it last looked; 0 before the first time, and while the
-    /// thread is not counted.
+    /// How many may be coming, as it was when it last looked; 0 before the first time.
     pub(crate) most: Hint,
-    /// What it has in hand counts so many times where it reckons how many wait: for what others keep as well.
+    /// What it has in hand counts so many times where it reckons how many wait: for what others keep as well. 0 while the
+    /// thread is not counted.
     pub(crate) times: Hint,
     /// How many of its newcomers were put into the ring, and how many came of which it has told.
     put: Hint,
@@ -83,6 +88,36 @@ impl Handful {
     #[inline(always)]
     pub(crate) fn numbers(&self) -> &[Hint] {
         &self.numbers
+    }
+
+    #[inline]
+    fn wide(&self, at: usize) -> u64 {
+        u64::from(self.numbers[2 * at + 1].get()) << 32 | u64::from(self.numbers[2 * at].get())
+    }
+
+    #[inline]
+    fn set_wide(&self, at: usize, value: u64) {
+        self.numbers[2 * at].set(value as u32);
+        self.numbers[2 * at + 1].set((value >> 32) as u32);
+    }
+
+    /// What those weigh that the thread has drawn, where entries are weighed.
+    #[inline]
+    pub(crate) fn weight_in_hand(&self) -> u64 {
+        self.wide(MOST_WEIGHTS)
+    }
+
+    /// The thread has drawn a ticket of this weight.
+    pub(crate) fn set_weight(&self, ticket: u32, weight: u64) {
+        self.set_wide(ticket as usize % MOST_WEIGHTS, weight);
+        self.set_wide(MOST_WEIGHTS, self.weight_in_hand().wrapping_add(weight));
+    }
+
+    /// It has looked at that ticket.
+    #[inline]
+    pub(crate) fn forget_weight(&self, ticket: u32) {
+        let weight = self.wide(ticket as usize % MOST_WEIGHTS);
+        self.set_wide(MOST_WEIGHTS, self.weight_in_hand().wrapping_sub(weight));
     }
 
     /// How many wait, as far as this thread knows.

@@ -47,6 +47,7 @@ impl Default for Tail {
 
 impl Tail {
     /// As by default, in a block that is used again.
+    #[inline]
     pub(super) fn reset(&self) {
         // ORDERING: Relaxed, all. The node is private; the slot's exchange publishes it.
         self.weight.store(1, Ordering::Relaxed);
@@ -123,6 +124,7 @@ impl Tail {
         self.used_at.store(now.to_bits(), Ordering::Relaxed);
     }
 
+    #[inline]
     pub(crate) fn set_weight(&self, weight: u64) {
         // ORDERING: Relaxed. The node is private, or a flight's, whose slot's exchange follows.
         self.weight.store(weight, Ordering::Relaxed);

@@ -79,7 +79,7 @@ const LINK_TAGS: usize = 0b11;
 struct Debt {
     /// Retired blocks, plus the unused credit of all records.
     taken: AtomicU64,
-    /// The most that `taken` may reach by admitted work.
+    /// The most that `taken` may reach by admitted work; where blocks are weighed, without that credit.
     slack: AtomicU64,
 }
 
@@ -151,7 +151,20 @@ impl<N: Block, L: Default> Domain<N, L> {
         let Debt { taken, slack } = &*self.debt;
         // ORDERING: Relaxed, both. A count and a limit.
         let (taken, slack) = (taken.load(Ordering::Relaxed), slack.load(Ordering::Relaxed));
-        taken > if self.kind == Kind::Weighed { slack / 2 } else { slack }
+        if self.kind == Kind::Weighed {
+            taken > slack / 2 && self.waiting() > slack / 2
+        } else {
+            taken > slack
+        }
+    }
+
+    /// Whether more waits than may, where blocks are weighed: credit that threads have does not count, since they may
+    /// rest, and have had it of a larger slack. (If that was more than eight times as large, all look at all records each
+    /// time, until those who rest insert, or `maintain`.)
+    #[cold]
+    fn is_over_weight(&self) -> bool {
+        // ORDERING: Relaxed. A limit.
+        self.debt.is_over() && self.waiting() > self.debt.slack.load(Ordering::Relaxed)
     }
 
     #[inline(always)]
@@ -227,12 +240,14 @@ impl<N: Block, L: Default> Domain<N, L> {
         self.slabs.give_share(&record.slabs);
     }
 
-    /// How many blocks wait, or what they weigh. Exact in quiet moments, else a close estimate.
+    /// How many blocks wait, or what they weigh. Exact in quiet moments, else a close estimate: credit that is used between
+    /// the look at the debt and that at the credit waits and counts. Credit that is lent meanwhile does not, but then no more
+    /// than an eighth of the slack was taken (`Owner::owe`).
     pub(crate) fn waiting(&self) -> u64 {
-        // ORDERING: Relaxed. A count; nothing is concluded about the blocks themselves.
+        // ORDERING: Relaxed. A sum; what it bounds is told, and not when a block may be reused.
         let debt = self.debt.taken.load(Ordering::Relaxed);
-        let credit: u64 = self.records.iter().map(|record| record.credit.get()).sum();
-        debt.saturating_sub(credit)
+        let credits = self.records.iter().map(|record| record.credit.get());
+        debt.saturating_sub(credits.fold(0, u64::saturating_add))
     }
 }
 
@@ -287,8 +302,12 @@ fn untagged<N>(pointer: *mut N) -> *mut N {
 
 /// Blocks that a thread retires before it collects.
 const BATCH: usize = if MODEL { 1 } else { 64 };
-/// Units of debt that a thread takes at once, and keeps after a collection.
+/// Units of debt that a thread takes at once, and keeps after a collection. Where blocks are weighed, what as many weigh as
+/// heavy as the one that it retires.
 const CREDIT: u64 = if MODEL { 1 } else { 16 };
+/// Of the slack: up to this part it is lent where blocks are weighed. The rest is for what waits, whatever threads have that
+/// rest.
+const PLENTY: u64 = 8;
 /// How often an insert makes way for others who hold what waits, where blocks are weighed, before it is refused.
 const PATIENCE: usize = if MODEL { 0 } else { 8 };
 /// Whether each block comes from the allocator and goes back to it at once, so that whoever watches the allocator

@@ -8,8 +8,8 @@ use crate::reclaim::block;
 use crate::reclaim::protect::{Cover, Protections, older};
 use crate::reclaim::record::Record;
 use crate::reclaim::{
-    BATCH, Block, CREDIT, Domain, FREE_BLOCKS, Kind, PATIENCE, RETIRED, STAMPED, push, tagged,
-    take_list, untagged,
+    BATCH, Block, CREDIT, Debt, Domain, FREE_BLOCKS, Kind, PATIENCE, PLENTY, RETIRED, STAMPED,
+    push, tagged, take_list, untagged,
 };
 use crate::sync::{AtomicPtr, Ordering, yield_now};
 
@@ -102,7 +102,7 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
         let record = self.record;
         let credit = record.credit.get();
         if self.domain.kind == Kind::Weighed {
-            self.owe(self.cost(block));
+            self.owe(self.cost(block), credit);
         } else if credit > 0 {
             record.credit.set(credit - 1);
         } else {
@@ -128,19 +128,33 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
 
     // ---- the bound on what waits ------------------------------------------------------------
 
-    /// Adds to the debt, where blocks are weighed. Work that may not be refused may carry it beyond
-    /// the slack; the sum stays at the largest number rather than wrap.
-    fn owe(self, weight: u64) {
-        let taken = &self.domain.debt.taken;
-        // ORDERING: Relaxed, all. A sum; nothing is concluded about blocks.
+    /// Adds to the debt, where blocks are weighed, what is not covered by `credit`. Work that may not be refused may carry
+    /// it beyond the slack; the sum stays at the largest number rather than wrap. Where there is plenty of slack, more is
+    /// added at once, as credit for the next few: so that the shared word stays cold.
+    fn owe(self, weight: u64, credit: u64) {
+        let record = self.record;
+        if let Some(left) = credit.checked_sub(weight) {
+            return record.credit.set(left);
+        }
+        let Debt { taken, slack } = &*self.domain.debt;
+        // ORDERING: Relaxed, all. A sum and a limit; nothing is concluded about blocks.
+        let plenty = slack.load(Ordering::Relaxed) / PLENTY;
+        // No thread has most of it.
+        let ahead = weight.saturating_mul(CREDIT - 1).min(plenty / PLENTY);
         let mut debt = taken.load(Ordering::Relaxed);
-        while let Err(now) = taken.compare_exchange_weak(
-            debt,
-            debt.saturating_add(weight),
-            Ordering::Relaxed,
-            Ordering::Relaxed,
-        ) {
-            debt = now;
+        loop {
+            let owed = debt.saturating_add(weight - credit);
+            let lent = if owed.saturating_add(ahead) <= plenty { ahead } else { 0 };
+            match taken.compare_exchange_weak(
+                debt,
+                owed + lent,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            ) {
+                // Who is stopped here makes more seem to wait than does, by an eighth of an eighth of the slack at most.
+                Ok(_) => return record.credit.set(lent),
+                Err(now) => debt = now,
+            }
         }
     }
 
@@ -164,7 +178,7 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
     /// does not help, another collector has what waits in its hands, and maybe not the processor: it is
     /// given that, a few times, since where the slack is one heavy block all others would be refused meanwhile.
     ///
-    /// No credit is lent: between this look and its retirements a thread adds what one insert evicts,
+    /// Credit entitles to nothing here: between this look and its retirements a thread adds what one insert evicts,
     /// which is part of what the bound on live values grants to each thread. The slack is never
     /// smaller than the heaviest that came in, so that its successor's turn comes.
     pub(crate) fn admit_weight(self, weight: u64) -> bool {
@@ -173,27 +187,28 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
         if weight > debt.slack.load(Ordering::Relaxed) {
             debt.slack.fetch_max(weight, Ordering::Relaxed);
         }
-        !debt.is_over() || self.make_way()
+        !debt.is_over() || !self.domain.is_over_weight() || self.make_way()
     }
 
     /// Collects, and lets other collectors end. Whether what waits is within the slack then.
     #[cold]
     fn make_way(self) -> bool {
-        let Domain { debt, kept, .. } = self.domain;
+        let Domain { kept, .. } = self.domain;
+        let is_over = || self.domain.is_over_weight();
         for _ in 0..=PATIENCE {
             self.collect();
-            if debt.is_over() {
+            if is_over() {
                 self.collect_all();
             }
             // What a pin keeps, or the caller's own reading, is not had by waiting.
             // ORDERING: Relaxed. A hint.
             let in_vain = !self.is_quiet() || !kept.load(Ordering::Relaxed).is_null();
-            if in_vain || !debt.is_over() {
+            if in_vain || !is_over() {
                 break;
             }
             yield_now();
         }
-        !debt.is_over()
+        !is_over()
     }
 
     /// Makes sure that one block may be retired within the slack. False, if a collection of the
@@ -269,6 +284,9 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
     fn keep_credit(self, credit: u64, keep: u64) {
         self.record.credit.set(keep);
         if credit > keep {
+            if self.domain.kind == Kind::Weighed {
+                return self.settle_debt(credit - keep);
+            }
             // ORDERING: Relaxed. A count.
             self.domain.debt.taken.fetch_sub(credit - keep, Ordering::Relaxed);
         }

@@ -56,7 +56,8 @@ pub(crate) struct Record<N, L> {
     pub(super) retired_len: Cell<u32>,
     /// How many blocks are in `free`.
     pub(super) free_len: Cell<u32>,
-    /// Units of debt that the owner has reserved and not used. Read by all, for statistics.
+    /// Units of debt that the owner has reserved and not used. Read by all, for statistics, and where blocks are weighed to
+    /// tell whether too much waits.
     pub(super) credit: OwnedWord,
     /// Blocks free for reuse.
     pub(super) free: Cell<*mut N>,

@@ -254,14 +254,16 @@ impl<K, V> Store<K, V> {
     ) -> Option<(Reserved<'s>, Class)> {
         let owner = leaving.owner;
         let entries = self.len();
-        let mut room = self.budget.take();
         let mut held = weights.nothing();
-        if held.draw(weight) && room.is_some() {
+        // Not before its weight is there, since most take the room of a victim.
+        let mut room = if held.draw(weight) { self.budget.take() } else { None };
+        if let Some(room) = room {
             let class = self.table.while_filling(weights.used(), weights.max());
-            return room.map(|room| (Reserved { room, held: Some(held) }, class));
+            return Some((Reserved { room, held: Some(held) }, class));
         }
         // Of the two bounds that which is reached says how much there is for the classes to share.
-        let bound = if room.is_some() { weights.max() } else { weights.used() };
+        let max = weights.max();
+        let bound = if self.budget.is_full() { weights.used().min(max) } else { max };
         let demand = Demand { hash, weight, bound, entries };
         let mut newcomer = self.table.judge(demand, &owner.local().position, walker);
         loop {
@@ -279,13 +281,14 @@ impl<K, V> Store<K, V> {
                 leaving.add(node);
             }
             room = room.or_else(|| self.budget.take());
-            if held.draw(weight) && room.is_some() {
-                break;
+            if held.draw(weight)
+                && let Some(room) = room
+            {
+                held.trim(weight);
+                return Some((Reserved { room, held: Some(held) }, newcomer.class()));
             }
             victim?;
         }
-        held.trim(weight);
-        room.map(|room| (Reserved { room, held: Some(held) }, newcomer.class()))
     }
 
     /// Room for what a new value of the entry that was found, and is protected, weighs more than the old
@@ -329,12 +332,7 @@ impl<K, V> Store<K, V> {
             return Err(format!("entries of weight {sum} in slots, {} counted", self.weight()));
         }
         let Some(weighing) = &self.weighing else { return Ok(()) };
-        let (used, free, max) =
-            (weighing.weights.used(), weighing.weights.free(), weighing.weights.max());
-        if used.checked_add(free) != Some(max) {
-            return Err(format!("weight {used} used and {free} free, of {max}"));
-        }
-        Ok(())
+        weighing.weights.check()
     }
 
     // ---- bounds, and how they change --------------------------------------------------------

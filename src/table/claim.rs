@@ -130,7 +130,7 @@ impl<K, V> Table<K, V> {
             }
             let claim = Word::claim(hash, claimer.thread, claimer.claims.next());
             let place = match home.first_empty() {
-                Some(lane) if self.grows.get() == 0 && home.slot(lane).claim(claim) => {
+                Some(lane) if self.takes_home(hash) && home.slot(lane).claim(claim) => {
                     Place::new(home, lane, 0)
                 }
                 _ => {

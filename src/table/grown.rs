@@ -152,6 +152,14 @@ impl<K, V> Table<K, V> {
         if let Met::Found(place) = met { Some(place) } else { None }
     }
 
+    /// Whether a newcomer with this hash takes a slot of its home in the first segment, if one is empty: what
+    /// [`claim_in_newest`](Self::claim_in_newest) would come to, most often. Whoever appends meanwhile is told of
+    /// it after the claim, as there.
+    #[inline]
+    pub(super) fn takes_home(&self, hash: Hashed) -> bool {
+        self.grows.get() == 0 || !(is_seldom(hash) || self.shard(hash.place()).has_appended())
+    }
+
     /// Claims an empty slot in the newest segment, which may have to be appended for it.
     #[inline(never)]
     pub(super) fn claim_in_newest<'t>(
@@ -406,7 +414,7 @@ impl<K, V> Table<K, V> {
     /// Fetches what a write of a key with this hash will look at in a table that has grown.
     #[inline]
     pub(crate) fn fetch_beyond(&self, hash: Hashed, shelter: &impl Shelter) {
-        if self.grows.get() != 0 {
+        if self.grows.get() != 0 && self.shard(hash.place()).has_appended() {
             self.fetch_newest(hash, shelter);
         }
     }

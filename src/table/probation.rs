@@ -30,22 +30,22 @@
 //! | `arrivals` | who keeps its newcomers, now and then, by addition | how many came, as far as it was told |
 //! | `uses`, even -> odd | who asks whether anybody of the queue is used | nobody since that |
 //! | `uses`, odd -> even | who promotes one | one was; asked again the next time that somebody asks |
-//! | `weights` | who writes the number; who takes it out, by swap | the weight that came with it, 0 once it has gone |
-//! | `waiting` | both, by addition | the sum of `weights` |
+//! | `weights` | who writes the number; who takes it out, by swap | the weight that came with it, 0 once it was taken out |
+//! | `sums` | both, by addition | with the ring's `base`, the sum of its `weights` |
 //!
 //! Who takes some out puts in what it has by the same exchange, but what it keeps.
 //!
-//! `weights` and `waiting` exist where entries are weighed; there a thread puts its numbers in one by one. What a swap
-//! gives is taken from the sum, whoever finds it, so that the sum is right again once everybody has gone on.
+//! `weights` and `sums` exist where entries are weighed, see `weighed`.
 //!
-//! `places`, `weights` and `waiting` are as large as the table, and a larger ring may replace them, or the first one a
-//! larger (`classes`, `larger`); tickets are good for any of them. A larger ring takes over what is in the old one, with a
-//! sum of its own. What is written into the old one after that is lost: a newcomer's number, or that a weight has gone,
-//! which the new ring finds when that place comes round again.
+//! `places` and `weights` are as large as the table, and a larger ring may replace them, or the first one a
+//! larger (`classes`, `larger`); tickets are good for any of them. A ring takes over what is in the one before it. What
+//! is written into that one afterwards is lost: a newcomer's number, or that a weight has gone, which the new ring finds when
+//! that place comes round again.
 
 #![forbid(unsafe_code)]
 
 mod ring;
+mod weighed;
 
 use crossbeam_utils::CachePadded;
 
@@ -68,11 +68,20 @@ const DEFERRING: u32 = 64;
 /// `uses` begins with an answer, so that a thread that has heard of none takes nobody else's question for its own.
 const NEVER_ASKED: u32 = 2;
 
+/// What is written together.
+#[derive(Default)]
+struct Line {
+    ends: WideHint,
+    sums: [WideHint; 2],
+}
+
 /// The newcomers of a cache.
 pub(crate) struct Probation {
-    ends: CachePadded<WideHint>,
+    line: CachePadded<Line>,
     /// How many threads have a handful.
     threads: Hint,
+    /// The ring that was made last, see `Ring::turn`.
+    latest: Hint,
     /// Whether somebody who waited was used, if it was asked; twice the number of answers, and one while there is none.
     uses: Hint,
     /// How many newcomers came, of which those who keep theirs tell.
@@ -115,8 +124,9 @@ impl Probation {
     /// An empty queue. Up to `few` threads may keep their newcomers to themselves.
     pub(crate) fn new(weighed: bool, few: u32) -> Self {
         Self {
-            ends: CachePadded::default(),
+            line: CachePadded::default(),
             threads: Hint::default(),
+            latest: Hint::default(),
             uses: Hint::new(NEVER_ASKED),
             arrivals: CachePadded::default(),
             few,
@@ -126,39 +136,56 @@ impl Probation {
 
     /// Makes of `ring` one for as many numbers. Tickets stay good.
     pub(crate) fn enlarged(&self, ring: &Ring, entries: usize) -> Ring {
-        ring.enlarged(places_for(entries).max(ring.places.len()), Ends::of(self.ends.get()).tail)
+        let places = places_for(entries).max(ring.places.len());
+        let larger = Ring::of(places, self.is_weighed);
+        self.take_over(&larger, ring, (self.ends().tail, ring.places.len() as u32));
+        larger
     }
 
     /// Takes what waits in `ring` into one that is smaller, and has of what it had what was there when it was
     /// replaced. The eldest go for whom there is no room.
     pub(crate) fn carry(&self, ring: &Ring, smaller: &Ring) {
-        let mut ends = Ends::of(self.ends.get());
+        let mut ends = self.ends();
         let most = smaller.places.len() as u32;
         while ends.len() > most {
-            let after = ends.moved(ends.len() - most, 0);
-            self.ends.exchange(ends.word(), after.word());
-            ends = Ends::of(self.ends.get());
+            self.move_ends(ends, ends.moved(ends.len() - most, 0));
+            ends = self.ends();
         }
-        (0..most).for_each(|ticket| {
+        for ticket in 0..most {
             smaller.place(ticket).set(0);
-            smaller.weigh(ticket, 0);
-        });
-        ring.carry(smaller, ends.tail, ends.len());
+            smaller.weigh(ticket, 0); // of a sum that is nobody's
+        }
+        self.take_over(smaller, ring, (ends.tail, most)); // some of them may be in a hand
+    }
+
+    fn take_over(&self, ring: &Ring, older: &Ring, tickets: (u32, u32)) {
+        ring.follow(older, tickets, self.latest.get(), &self.line.sums);
+        self.latest.set(ring.turn.get());
+    }
+
+    #[inline(always)]
+    fn ends(&self) -> Ends {
+        Ends::of(self.line.ends.get())
+    }
+
+    /// Moves the ends from there to here. False if somebody else has.
+    #[inline(always)]
+    fn move_ends(&self, from: Ends, to: Ends) -> bool {
+        self.line.ends.exchange(from.word(), to.word())
     }
 
     /// Decides whether the thread keeps its newcomers, where about `quota` are to wait in all, and how many numbers it
     /// takes out of the ring at once.
     fn decide(&self, hand: &Handful, quota: u64) -> (bool, u32) {
-        hand.times.set(1);
-        if self.is_weighed {
-            hand.most.set(1);
-            hand.deferring.set(u32::MAX);
-            return (false, 1);
-        }
-        if hand.most.get() == 0 {
+        if hand.times.get() == 0 {
             self.threads.add(1);
         }
+        hand.times.set(1);
         let threads = self.threads.get().max(1);
+        if self.is_weighed {
+            hand.deferring.set(u32::MAX);
+            return (false, self.handful_weighed(threads));
+        }
         hand.deferring.set(DEFERRING.saturating_mul(threads));
         let share = quota / u64::from(threads);
         let meets = threads == 1 || hand.has_raced();
@@ -180,10 +207,10 @@ impl Probation {
     #[inline]
     pub(crate) fn waiting(&self, hand: &Handful, quota: u64, ring: &Ring) -> u64 {
         if self.is_weighed {
-            // While somebody has taken a weight out that was not yet added, the sum is below zero.
-            let sum = (ring.waiting.get() as i64).max(0) as u64;
+            let weight = self.weight_waiting(hand, ring);
             // Where there is no room for more, there are too many, however light or stale they are.
-            return if self.has_room(hand, ring) { sum } else { sum.max(quota.saturating_add(1)) };
+            let full = !self.has_room(hand, ring);
+            return if full { weight.max(quota.saturating_add(1)) } else { weight };
         }
         self.number_waiting(hand, quota)
     }
@@ -196,7 +223,7 @@ impl Probation {
         if waiting >= quota {
             return waiting;
         }
-        let ends = Ends::of(self.ends.get());
+        let ends = self.ends();
         hand.see(ends.len(), ends.tail);
         hand.waiting()
     }
@@ -225,7 +252,7 @@ impl Probation {
     pub(crate) fn has_room(&self, hand: &Handful, ring: &Ring) -> bool {
         let places = ring.places.len() as u64;
         hand.waiting() < places || {
-            let ends = Ends::of(self.ends.get()); // it may have seen a larger one
+            let ends = self.ends(); // it may have seen a larger one
             hand.see(ends.len(), ends.tail);
             hand.waiting() < places
         }
@@ -242,21 +269,24 @@ impl Probation {
     ) {
         // Nothing to put in yet, if this is its first.
         if hand.came.get() == hand.full.get() {
-            self.exchange(hand, quota, (false, weight), ring);
+            if self.is_weighed {
+                return self.push_weighed(hand, quota, (number, weight), ring);
+            }
+            self.exchange(hand, quota, false, ring);
         }
         let came = hand.came.get();
         hand.number(came).set(number);
         hand.came.set(came.wrapping_add(1));
         hand.waiting.set(hand.waiting.get() + hand.times.get());
         if hand.most.get() == 1 {
-            self.exchange(hand, quota, (false, weight), ring);
+            self.exchange(hand, quota, false, ring);
         }
     }
 
     /// Takes the number out that came first, and tells those that are one and four behind it, about.
     #[inline]
     pub(crate) fn pop(&self, hand: &Handful, quota: u64, ring: &Ring) -> Option<[u32; 3]> {
-        if hand.next.get() == hand.end.get() && !self.exchange(hand, quota, (true, 0), ring) {
+        if hand.next.get() == hand.end.get() && !self.exchange(hand, quota, true, ring) {
             return None;
         }
         let next = hand.next.get();
@@ -264,48 +294,40 @@ impl Probation {
         hand.next.set(next.wrapping_add(1));
         hand.waiting.set(hand.waiting.get() - hand.times.get());
         if self.is_weighed {
-            ring.weigh(next, 0);
+            hand.forget_weight(next);
         }
         Some(numbers)
     }
 
     /// Puts in what is coming in hand, and takes a handful out if it `leaves`, where none are in hand. Whether
-    /// there was one. Who keeps its newcomers puts them in only if there is no room in hand. Where entries are weighed
-    /// there is one newcomer at most to put in, of this weight.
+    /// there was one. Who keeps its newcomers puts them in only if there is no room in hand.
     #[inline(never)]
-    fn exchange(
-        &self,
-        hand: &Handful,
-        quota: u64,
-        (leaves, weight): (bool, u64),
-        ring: &Ring,
-    ) -> bool {
+    fn exchange(&self, hand: &Handful, quota: u64, leaves: bool, ring: &Ring) -> bool {
         let (keeps, handful) = self.decide(hand, quota);
         let coming = hand.coming();
         let fits = coming + u32::from(!leaves) <= hand.room();
         let put = if keeps && fits { 0 } else { coming };
         let most = if leaves { handful } else { 0 };
         let (ends, after, come) = loop {
-            let ends = Ends::of(self.ends.get());
+            let ends = self.ends();
             // For what has no room the hand of the clock will do.
             let come = put.min((ring.places.len() as u32).saturating_sub(ends.len()));
             let after = ends.moved(most.min(ends.len() + come), come);
             // What nobody changes is not written.
-            if after.word() == ends.word() || self.ends.exchange(ends.word(), after.word()) {
+            if after.word() == ends.word() || self.move_ends(ends, after) {
                 break (ends, after, come);
             }
             hand.race();
         };
         reach(Step::Drawn);
         ring.put(ends.tail, hand, come);
-        if come > 0 && self.is_weighed {
-            debug_assert_eq!(come, 1);
-            ring.weigh(ends.tail, weight);
-        }
         if put > 0 {
             hand.has_put();
         }
         if leaves {
+            if self.is_weighed {
+                self.draw_weights(hand, (ends, after), ring);
+            }
             hand.own.set(0);
             hand.next.set(ends.head);
             hand.end.set(after.head);
@@ -324,7 +346,7 @@ impl Probation {
         hand: &'q Handful,
         ring: &'q Ring,
     ) -> impl Iterator<Item = u32> {
-        let ends = Ends::of(self.ends.get());
+        let ends = self.ends();
         let tickets = |from: u32, len| (0..len).map(move |at| from.wrapping_add(at));
         let leaving = tickets(hand.next.get(), hand.leaving());
         let leaving = leaving.flat_map(|ticket| peek(hand, ticket, [0], ring));
@@ -382,7 +404,7 @@ mod tests {
             let (mut ring, mut room) = (Ring::new(64, weighed), 64);
             let (mut quota, mut came) = (first, u32::MAX - 9);
             let start = Ends { head: came, tail: came }.word();
-            prop_assert!(queue.ends.exchange(0, start));
+            prop_assert!(queue.line.ends.exchange(0, start));
             let mut model = VecDeque::new();
             for (number, (_, op)) in ops.into_iter().enumerate() {
                 match op {
@@ -462,11 +484,11 @@ mod tests {
         };
         let both = |n| hands.iter().for_each(|hand| turn(hand, n));
         (0..2000).for_each(both);
-        let ends = queue.ends.get();
+        let ends = queue.line.ends.get();
         (2000..3000).for_each(both);
         // Each has a half of them, and takes for granted that the other has.
         assert!(hands.iter().all(|hand| queue.iter(hand, &ring).eq(2988..3000)));
-        assert_eq!(queue.ends.get(), ends);
+        assert_eq!(queue.line.ends.get(), ends);
         // While one rests the other comes to have as many as there should be in all; more than it is to keep
         // are in the ring.
         (3000..5000).for_each(|n| turn(&hands[1], n));
@@ -556,10 +578,12 @@ mod tests {
                 let (a, b) = (scope.spawn(work(0)), scope.spawn(work(10_000)));
                 a.join().unwrap() + b.join().unwrap()
             });
-            let left = u64::from(Ends::of(queue.ends.get()).len());
+            let left = u64::from(queue.ends().len());
             assert_eq!(sum + left, 20_000);
             let weights = ring.weights.iter().map(WideHint::get).sum::<u64>();
-            assert!(ring.waiting.get() == weights && weights <= 7 * (left + 2));
+            assert!(
+                ring.sum(&queue.line.sums) == weights && weights <= 7 * (left + 2 * MOST_IN_HAND)
+            );
         }
     }
 }

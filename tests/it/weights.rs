@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 use std::time::Instant;
 
@@ -375,6 +375,33 @@ fn a_writer_leaves_half_of_the_slack_free() {
         }
         check(&cache);
     }
+}
+
+/// A thread takes of what may wait a little more than its victim weighs, for the next ones. It may rest with that while the
+/// bound is lowered.
+#[test]
+fn who_rests_with_a_part_of_the_slack_keeps_nobody_out() {
+    let (cache, turn) = (plain(1 << 20), Barrier::new(5));
+    thread::scope(|scope| {
+        for thread in 0..4 {
+            let (cache, turn) = (&cache, &turn);
+            scope.spawn(move || {
+                for key in 0..15_000 + thread {
+                    assert!(cache.insert(thread << 32 | key, 100).is_admitted());
+                }
+                turn.wait();
+                turn.wait();
+            });
+        }
+        turn.wait();
+        cache.set_max_weight(1000).unwrap();
+        let admitted = (0..100).filter(|&key| cache.insert(key, 100).is_admitted()).count();
+        turn.wait();
+        assert_eq!(admitted, 100);
+    });
+    cache.maintain();
+    assert_eq!(cache.awaiting_reclamation(), 0);
+    check(&cache);
 }
 
 // ---- a map that knows weights ---------------------------------------------------------------

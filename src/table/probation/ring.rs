@@ -2,8 +2,6 @@
 
 #![forbid(unsafe_code)]
 
-use crossbeam_utils::CachePadded;
-
 use crate::advice::{Hint, WideHint};
 use crate::local::Handful;
 use crate::table::memory::Array;
@@ -14,7 +12,10 @@ pub(crate) struct Ring {
     pub(super) places: Array<Hint>,
     /// As many, where entries are weighed; else none.
     pub(super) weights: Array<WideHint>,
-    pub(super) waiting: CachePadded<WideHint>,
+    /// Whose turn it is among the rings of the queue; of its two sums the even ones have one.
+    pub(super) turn: Hint,
+    /// What is to be added to that sum for the sum of these weights.
+    base: WideHint,
 }
 
 impl Ring {
@@ -23,11 +24,12 @@ impl Ring {
         Self::of(places_for(entries), weighed)
     }
 
-    fn of(places: usize, weighed: bool) -> Self {
+    pub(super) fn of(places: usize, weighed: bool) -> Self {
         Self {
             places: Array::zeroed(places),
             weights: if weighed { Array::zeroed(places) } else { Array::from(Box::default()) },
-            waiting: CachePadded::default(),
+            turn: Hint::default(),
+            base: WideHint::default(),
         }
     }
 
@@ -36,25 +38,43 @@ impl Ring {
         places_for(entries) > self.places.len()
     }
 
-    /// A larger one with what is in this one, whose tickets up to `tail` were drawn.
-    pub(super) fn enlarged(&self, places: usize, tail: u32) -> Self {
-        let larger = Self::of(places, !self.weights.is_empty());
-        self.carry(&larger, tail, self.places.len() as u32);
-        larger
-    }
-
-    /// Writes what it has of the last `count` tickets before `tail` into `other`, which has nothing of these.
-    pub(super) fn carry(&self, other: &Self, tail: u32, count: u32) {
+    /// Takes over what `older` has of the last `count` tickets before `tail`, and has nothing of these itself. It is one of
+    /// those after `latest`, and has the other of the `sums`, of which nothing is written: another thread may have been
+    /// faster.
+    pub(super) fn follow(
+        &self,
+        older: &Self,
+        (tail, count): (u32, u32),
+        latest: u32,
+        sums: &[WideHint; 2],
+    ) {
+        let mut carried = 0_u64;
         for back in 1..=count {
             let ticket = tail.wrapping_sub(back);
-            let number = self.place(ticket).get();
+            let number = older.place(ticket).get();
             if number != 0 {
-                other.place(ticket).set(number); // else it need not be touched
+                self.place(ticket).set(number); // else it need not be touched
             }
-            if let Some(weight) = self.weight(ticket).map(WideHint::get).filter(|&w| w != 0) {
-                other.weigh(ticket, weight);
+            if let Some(weight) = older.weight(ticket).map(WideHint::get).filter(|&w| w != 0) {
+                self.weigh(ticket, weight);
+                // Not by how much there is more: another thread may do the same.
+                carried = carried.wrapping_add(weight);
             }
         }
+        self.turn.set(latest.wrapping_add(1 + (latest ^ older.turn.get()) % 2));
+        self.base.set(carried.wrapping_sub(self.sum_among(sums).get()));
+    }
+
+    /// Its own of the queue's `sums`.
+    #[inline(always)]
+    pub(super) fn sum_among<'s>(&self, sums: &'s [WideHint; 2]) -> &'s WideHint {
+        &sums[self.turn.get() as usize % 2]
+    }
+
+    /// The sum of the weights, which wraps, as of the queue's `sums`.
+    #[inline(always)]
+    pub(super) fn sum(&self, sums: &[WideHint; 2]) -> u64 {
+        self.base.get().wrapping_add(self.sum_among(sums).get())
     }
 
     #[inline(always)]
@@ -67,13 +87,10 @@ impl Ring {
         self.weights.get(ticket as usize & (self.places.len() - 1))
     }
 
-    /// The weight at a place is `weight` now.
+    /// The weight at a place is `weight` now. What it was; 0 where nothing is weighed.
     #[inline]
-    pub(super) fn weigh(&self, ticket: u32, weight: u64) {
-        if let Some(place) = self.weight(ticket) {
-            // Sums of weights are below 2^63 in earnest; beyond, the lengths of queues suffer.
-            self.waiting.add(weight.wrapping_sub(place.swap(weight)));
-        }
+    pub(super) fn weigh(&self, ticket: u32, weight: u64) -> u64 {
+        self.weight(ticket).map_or(0, |place| place.swap(weight))
     }
 
     /// Writes the first `come` numbers of those that come in `hand`, from `ticket` on.
