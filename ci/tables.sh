@@ -121,6 +121,7 @@ speed() {
     done
     printf '\n### Churn\n'
     tables churn
+    tables churn --weighed
     printf '\n### Hits with some inserts\n'
     tables mixed
     printf '\n### Latency\n'

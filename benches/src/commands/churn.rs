@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 
 use super::{BASE, Columns, throughput_table};
 use crate::measure::{Board, Contestant, interleave};
-use crate::peers::{Cache, CacheVisitor, each_cache};
+use crate::peers::{Cache, CacheVisitor, each_cache, each_weighed};
 use crate::report::{Check, Report, grouped};
 use crate::settings::Settings;
 use crate::workload::{Churn, Cursor};
@@ -16,29 +16,51 @@ pub struct Args {
     /// Threads; given more than once, one table each [default: 1, 2]
     #[arg(long, value_delimiter = ',')]
     threads: Vec<usize>,
+    /// Bound the weight of the entries, 50 to 150 each, of hotset, quick_cache and moka
+    #[arg(long)]
+    weighed: bool,
 }
 
 pub fn run(args: &Args, settings: &Settings, report: &mut Report) -> Result<()> {
     ensure!(args.threads.iter().all(|t| (1..=1_024).contains(t)), "--threads must be 1 to 1024");
     let threads = if args.threads.is_empty() { &THREADS } else { &*args.threads };
     for capacity in [10_000, 100_000] {
-        let board = measure(capacity, threads, settings);
-        show(capacity, threads, &board, report);
+        if args.weighed {
+            let each = |line_up: &mut LineUp<'_>| each_weighed(&settings.only, line_up);
+            let board = board(capacity, threads, settings, each);
+            tables("Churn, weighed", capacity, threads, &board, report);
+        } else {
+            let board = measure(capacity, threads, settings);
+            show(capacity, threads, &board, report);
+        }
     }
     Ok(())
 }
 
 pub fn show(capacity: usize, threads: &[usize], board: &Board, report: &mut Report) {
+    tables("Churn", capacity, threads, board, report);
+}
+
+fn tables(what: &str, capacity: usize, threads: &[usize], board: &Board, report: &mut Report) {
     for &threads in threads {
-        let title = format!("Churn, {threads} thread(s), capacity {}", grouped(capacity as u64));
+        let title = format!("{what}, {threads} thread(s), capacity {}", grouped(capacity as u64));
         let columns = Columns { refused_share: true, ..Columns::default() };
         report.add(throughput_table(title, board, threads, columns));
     }
 }
 
 pub fn measure(capacity: usize, threads: &[usize], settings: &Settings) -> Board {
+    board(capacity, threads, settings, |line_up| each_cache(&settings.only, line_up))
+}
+
+fn board(
+    capacity: usize,
+    threads: &[usize],
+    settings: &Settings,
+    each: impl FnOnce(&mut LineUp<'_>),
+) -> Board {
     let mut line_up = LineUp { capacity, threads, contestants: Vec::new() };
-    each_cache(&settings.only, &mut line_up);
+    each(&mut line_up);
     let title = format!("churn, {}", grouped(capacity as u64));
     interleave(&title, line_up.contestants, settings.rounds, settings.round)
 }

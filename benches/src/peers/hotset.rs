@@ -8,16 +8,26 @@ type Builder = hotset::Builder<u64, u64, Hasher>;
 
 pub struct Hotset(Inner<u64, u64, Hasher>);
 
+impl From<Builder> for Hotset {
+    fn from(builder: Builder) -> Self {
+        let cache = builder.build();
+        Self(cache.expect("every capacity that the commands accept is one that hotset accepts"))
+    }
+}
+
 impl Hotset {
     /// Built as by default, but for what `change` says.
     pub(super) fn built(entries: usize, change: impl FnOnce(Builder) -> Builder) -> Self {
-        let builder = Inner::builder().max_entries(entries).hasher(Hasher::default());
-        let cache = change(builder).build();
-        Self(cache.expect("every capacity that the commands accept is one that hotset accepts"))
+        change(Inner::builder().max_entries(entries).hasher(Hasher::default())).into()
     }
 
     pub fn with_policy(entries: usize, policy: Policy) -> Self {
         Self::built(entries, |builder| builder.policy(policy))
+    }
+
+    /// A look-up that loads what is missing, once however many threads ask.
+    pub fn load(&self, key: u64, load: impl FnOnce() -> u64) -> u64 {
+        self.0.get_or_insert_with(key, load)
     }
 }
 
@@ -92,6 +102,12 @@ hotset_with!(
     "hotset stats",
     |builder| builder.stats(true)
 );
+
+impl From<Hotset> for HotsetClock {
+    fn from(clock: Hotset) -> Self {
+        Self(clock)
+    }
+}
 
 impl Cache for HotsetClock {
     #[inline]

@@ -12,6 +12,7 @@ mod papaya;
 mod quick_cache;
 mod scc;
 mod timed;
+mod weighed;
 
 use anyhow::{Result, bail};
 
@@ -24,6 +25,7 @@ pub use self::papaya::Papaya;
 pub use self::quick_cache::{QuickCache, QuickCacheOneShard, QuickCacheOwnHasher};
 pub use self::scc::Scc;
 pub use self::timed::{HotsetToIdle, HotsetToLive, MokaToLive, QUARTER_HOUR};
+pub use self::weighed::each_weighed;
 
 /// Peers that only `semantics` shows: no speed is measured of them.
 const OF_SEMANTICS: [&str; 2] = ["mini-moka", "stretto"];

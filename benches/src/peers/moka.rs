@@ -1,16 +1,25 @@
 //! moka's synchronous cache: W-TinyLFU, records of hits and writes in queues.
 
-use moka::sync::Cache as Inner;
+use moka::sync::{Cache as Inner, CacheBuilder};
 
 use super::{Cache, Hasher, Reader};
 
+type Builder = CacheBuilder<u64, u64, Inner<u64, u64>>;
+
 pub struct Moka(Inner<u64, u64, Hasher>);
+
+impl Moka {
+    /// Built as by default, but for what `change` says.
+    pub(super) fn built(change: impl FnOnce(Builder) -> Builder) -> Self {
+        Self(change(Inner::builder()).build_with_hasher(Hasher::default()))
+    }
+}
 
 impl Reader for Moka {
     const NAME: &'static str = "moka";
 
     fn with_capacity(entries: usize) -> Self {
-        Self(Inner::builder().max_capacity(entries as u64).build_with_hasher(Hasher::default()))
+        Self::built(|builder| builder.max_capacity(entries as u64))
     }
 
     fn put(&mut self, key: u64, value: u64) {

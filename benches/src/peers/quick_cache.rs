@@ -4,23 +4,25 @@
 //! hits when nothing is lost to shards that fill unevenly.
 
 use quick_cache::sync::{Cache as Inner, DefaultLifecycle};
-use quick_cache::{DefaultHashBuilder, OptionsBuilder, UnitWeighter};
+use quick_cache::{DefaultHashBuilder, OptionsBuilder, UnitWeighter, Weighter};
 
 use super::{Cache, Hasher, Reader};
 
-pub struct QuickCache(Inner<u64, u64, UnitWeighter, Hasher>);
+pub struct QuickCache<W = UnitWeighter>(Inner<u64, u64, W, Hasher>);
 
-impl Reader for QuickCache {
+impl<W: Weighter<u64, u64> + Clone> QuickCache<W> {
+    /// For about so many entries, of this weight in all.
+    pub(super) fn built(entries: usize, weight: u64, weighter: W) -> Self {
+        let lifecycle = DefaultLifecycle::default();
+        Self(Inner::with(entries, weight, weighter, Hasher::default(), lifecycle))
+    }
+}
+
+impl<W: Weighter<u64, u64> + Clone + Default + Send + Sync + 'static> Reader for QuickCache<W> {
     const NAME: &'static str = "quick_cache";
 
     fn with_capacity(entries: usize) -> Self {
-        Self(Inner::with(
-            entries,
-            entries as u64,
-            UnitWeighter,
-            Hasher::default(),
-            DefaultLifecycle::default(),
-        ))
+        Self::built(entries, entries as u64, W::default())
     }
 
     fn put(&mut self, key: u64, value: u64) {
@@ -33,7 +35,7 @@ impl Reader for QuickCache {
     }
 }
 
-impl Cache for QuickCache {
+impl<W: Weighter<u64, u64> + Clone + Default + Send + Sync + 'static> Cache for QuickCache<W> {
     #[inline]
     fn insert(&self, key: u64, value: u64) -> bool {
         self.0.insert(key, value);
