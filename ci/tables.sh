@@ -204,6 +204,9 @@ readme_speed() {
     for threads in 1 2; do
         speeds "new keys into a full cache of 10,000, $threads thread(s)" M/s speed "Churn, $threads thread.*10,000\$" M/s churn
     done
+    for threads in 1 2; do
+        speeds "the same, entries weighed, $threads thread(s)" M/s speed "Churn, weighed, $threads thread.*10,000\$" M/s 'churn --weighed'
+    done
     speeds 'bytes beyond key and value, steady' '' memory 'Memory' steady memory
     speeds 'of them in memory, allocator included' '' memory 'Memory' resident memory
     speeds 'most values alive at a bound of 1,000, 8 writers' '' memory 'Live values' 'most alive' live '' '8 [|] +none'

@@ -52,6 +52,25 @@ impl Reader for Hotset {
     }
 }
 
+/// What a reader does that has another one inside.
+macro_rules! reads_inner {
+    () => {
+        fn put(&mut self, key: u64, value: u64) {
+            self.0.put(key, value);
+        }
+
+        #[inline]
+        fn get(&self, key: u64) -> Option<u64> {
+            self.0.get(key)
+        }
+
+        fn settle(&self) {
+            self.0.settle();
+        }
+    };
+}
+pub(super) use reads_inner;
+
 /// A reader that is a [`Hotset`] built otherwise: its name, its row, what its builder is told.
 macro_rules! hotset_with {
     ($(#[$doc:meta])* $name:ident, $row:literal, $change:expr) => {
@@ -65,18 +84,7 @@ macro_rules! hotset_with {
                 Self($crate::peers::Hotset::built(entries, $change))
             }
 
-            fn put(&mut self, key: u64, value: u64) {
-                self.0.put(key, value);
-            }
-
-            #[inline]
-            fn get(&self, key: u64) -> Option<u64> {
-                self.0.get(key)
-            }
-
-            fn settle(&self) {
-                self.0.settle();
-            }
+            $crate::peers::hotset::reads_inner!();
         }
 
         impl $crate::peers::Pinning for $name {

@@ -3,6 +3,7 @@
 use hotset::Policy;
 use quick_cache::Weighter;
 
+use super::hotset::reads_inner;
 use super::{Cache, CacheVisitor, Hasher, Hotset, HotsetClock, Moka, Only, QuickCache, Reader};
 
 /// What an entry weighs on average: `weight` of keys that are spread over 64 bits.
@@ -34,18 +35,7 @@ impl<C: ByWeight> Reader for Weighed<C> {
         Self(C::by_weight(entries))
     }
 
-    fn put(&mut self, key: u64, value: u64) {
-        self.0.put(key, value);
-    }
-
-    #[inline]
-    fn get(&self, key: u64) -> Option<u64> {
-        self.0.get(key)
-    }
-
-    fn settle(&self) {
-        self.0.settle();
-    }
+    reads_inner!();
 }
 
 impl<C: ByWeight> Cache for Weighed<C> {
