@@ -75,6 +75,7 @@ fn burden(cache: &Cache) -> u64 {
 fn keeps_the_bound(cache: &Cache, max: u64) {
     let burden = burden(cache);
     assert!(burden <= max, "weight {burden} at one time, of {max}");
+    assert!(cache.weight() <= max, "weight {} counted, of {max}", cache.weight());
 }
 
 /// Writes, or is refused, and looks around.

@@ -148,23 +148,20 @@ impl<N: Block, L: Default> Domain<N, L> {
     /// be that of a few, and what a collector holds that is stopped is out of reach: so before it is used up.
     #[inline]
     fn is_pressed(&self) -> bool {
-        let Debt { taken, slack } = &*self.debt;
-        // ORDERING: Relaxed, both. A count and a limit.
-        let (taken, slack) = (taken.load(Ordering::Relaxed), slack.load(Ordering::Relaxed));
         if self.kind == Kind::Weighed {
-            taken > slack / 2 && self.waiting() > slack / 2
-        } else {
-            taken > slack
+            // ORDERING: Relaxed. A limit.
+            return self.waits_beyond(self.debt.slack.load(Ordering::Relaxed) / 2);
         }
+        self.debt.is_over()
     }
 
-    /// Whether more waits than may, where blocks are weighed: credit that threads have does not count, since they may
+    /// Whether more than `limit` waits, where blocks are weighed: credit that threads have does not count, since they may
     /// rest, and have had it of a larger slack. (If that was more than eight times as large, all look at all records each
     /// time, until those who rest insert, or `maintain`.)
-    #[cold]
-    fn is_over_weight(&self) -> bool {
-        // ORDERING: Relaxed. A limit.
-        self.debt.is_over() && self.waiting() > self.debt.slack.load(Ordering::Relaxed)
+    #[inline]
+    fn waits_beyond(&self, limit: u64) -> bool {
+        // ORDERING: Relaxed. A sum.
+        self.debt.taken.load(Ordering::Relaxed) > limit && self.waiting() > limit
     }
 
     #[inline(always)]

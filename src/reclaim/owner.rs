@@ -137,14 +137,16 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
             return record.credit.set(left);
         }
         let Debt { taken, slack } = &*self.domain.debt;
-        // ORDERING: Relaxed, all. A sum and a limit; nothing is concluded about blocks.
+        // ORDERING: Relaxed. A limit; it publishes nothing.
         let plenty = slack.load(Ordering::Relaxed) / PLENTY;
         // No thread has most of it.
         let ahead = weight.saturating_mul(CREDIT - 1).min(plenty / PLENTY);
+        // ORDERING: Relaxed. The exchange confirms it.
         let mut debt = taken.load(Ordering::Relaxed);
         loop {
             let owed = debt.saturating_add(weight - credit);
             let lent = if owed.saturating_add(ahead) <= plenty { ahead } else { 0 };
+            // ORDERING: Relaxed, both. No partner: a sum; nothing is concluded from it about blocks.
             match taken.compare_exchange_weak(
                 debt,
                 owed + lent,
@@ -187,28 +189,34 @@ impl<'d, N: Block, L: Default> Owner<'d, N, L> {
         if weight > debt.slack.load(Ordering::Relaxed) {
             debt.slack.fetch_max(weight, Ordering::Relaxed);
         }
-        !debt.is_over() || !self.domain.is_over_weight() || self.make_way()
+        !self.is_over_weight() || self.make_way()
+    }
+
+    /// Whether more waits than may, where blocks are weighed.
+    #[inline]
+    fn is_over_weight(self) -> bool {
+        // ORDERING: Relaxed. A limit.
+        self.domain.waits_beyond(self.domain.debt.slack.load(Ordering::Relaxed))
     }
 
     /// Collects, and lets other collectors end. Whether what waits is within the slack then.
     #[cold]
     fn make_way(self) -> bool {
         let Domain { kept, .. } = self.domain;
-        let is_over = || self.domain.is_over_weight();
         for _ in 0..=PATIENCE {
             self.collect();
-            if is_over() {
+            if self.is_over_weight() {
                 self.collect_all();
             }
             // What a pin keeps, or the caller's own reading, is not had by waiting.
             // ORDERING: Relaxed. A hint.
             let in_vain = !self.is_quiet() || !kept.load(Ordering::Relaxed).is_null();
-            if in_vain || !is_over() {
+            if in_vain || !self.is_over_weight() {
                 break;
             }
             yield_now();
         }
-        !is_over()
+        !self.is_over_weight()
     }
 
     /// Makes sure that one block may be retired within the slack. False, if a collection of the
